@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { LOG_PEER_MAX = 256 };
+
+static enum log_level log_threshold = LOG_LEVEL_INFO;
+
+void log_set_level(enum log_level level)
+{
+    log_threshold = level;
+}
+
+/* One byte of the line is kept for the newline. */
+static void put(struct log_line *l, const char *text, size_t len)
+{
+    size_t room = sizeof(l->text) - 1 - l->len;
+
+    if (len > room)
+        len = room;
+    memcpy(l->text + l->len, text, len);
+    l->len += len;
+}
+
+static void put_str(struct log_line *l, const char *text)
+{
+    put(l, text, strlen(text));
+}
+
+static void put_key(struct log_line *l, const char *key)
+{
+    put_str(l, " ");
+    put_str(l, key);
+    put_str(l, "=");
+}
+
+static void put_escaped(struct log_line *l, struct span value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        uint8_t c = value.ptr[i];
+        char hex[5];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+            put(l, (const char *)&value.ptr[i], 1);
+        } else {
+            snprintf(hex, sizeof(hex), "\\x%02x", c);
+            put(l, hex, 4);
+        }
+    }
+}
+
+void log_begin(struct log_line *l, enum log_level level, const char *id, const char *event)
+{
+    l->level = level;
+    l->len = 0;
+    put_str(l, id);
+    put_str(l, " ");
+    put_str(l, event);
+}
+
+void log_str(struct log_line *l, const char *key, const char *value)
+{
+    put_key(l, key);
+    if (value[0] != '\0' && !strpbrk(value, " \"\\\n\r\t=")) {
+        put_str(l, value);
+        return;
+    }
+    put_str(l, "\"");
+    put_escaped(l, span_str(value));
+    put_str(l, "\"");
+}
+
+void log_peer(struct log_line *l, const char *key, struct span value)
+{
+    size_t shown = value.len > LOG_PEER_MAX ? LOG_PEER_MAX : value.len;
+
+    put_key(l, key);
+    put_str(l, "\"");
+    put_escaped(l, span_make(value.ptr, shown));
+    put_str(l, shown < value.len ? "...\"" : "\"");
+}
+
+void log_u64(struct log_line *l, const char *key, uint64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    put_key(l, key);
+    put_str(l, text);
+}
+
+void log_fixed(struct log_line *l, const char *key, uint64_t value, unsigned decimals)
+{
+    uint64_t unit = 1;
+    char text[48];
+
+    for (unsigned i = 0; i < decimals; i++)
+        unit *= 10;
+    snprintf(text, sizeof(text), "%llu.%0*llu", (unsigned long long)(value / unit), (int)decimals,
+             (unsigned long long)(value % unit));
+    put_key(l, key);
+    put_str(l, text);
+}
+
+void log_write(const struct log_line *l)
+{
+    char out[LOG_LINE_MAX + 8];
+    size_t len = 0;
+
+    if (l->level > log_threshold)
+        return;
+    if (getenv("JOURNAL_STREAM"))
+        len = (size_t)snprintf(out, sizeof(out), "<%d>", (int)l->level);
+    memcpy(out + len, l->text, l->len);
+    len += l->len;
+    out[len++] = '\n';
+    /* A log that can't be written must not stop mail; a full pipe drops the line. */
+    ssize_t written = write(STDERR_FILENO, out, len);
+    (void)written;
+}
+
+void log_text(enum log_level level, const char *id, const char *format, ...)
+{
+    struct log_line l = {.level = level};
+    char text[LOG_LINE_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    put_str(&l, id);
+    put_str(&l, " ");
+    put_str(&l, text);
+    log_write(&l);
+}

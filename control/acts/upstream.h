@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sending side: from a transaction's route to a leg to the next hop that has the TLS level the
+ * policy demands. Owns the pool of legs, resolves and tries hosts and addresses within the RCPT's
+ * budget, remembers dead hosts, keeps max_connections across workers (with a bounded wait), drives
+ * smtp_client and the handshakes of client legs, and hands the established leg to the body's
+ * relay. One per worker. A durable spool would be another implementation behind these calls.
+ *
+ * Legs and TLS sessions are keyed by destination host, reference names and a hash of the whole TLS
+ * policy. MX failover, and the retry of a pooled leg that turned out stale, happen only before the
+ * first RCPT answer. Every answer given to the events is already the sender's (smtp_answer.h).
+ */
+#pragma once
+
+#include "conf.h"
+#include "dp.h"
+#include "resolver.h"
+#include "shared.h"
+#include "smtp_answer.h"
+#include "smtp_session.h"
+#include "tls_service.h"
+
+struct upstream;
+struct hop; /* one transaction's use of the next hop */
+
+struct hop_events {
+    /* Answers in the order of hop_rcpt. */
+    void (*rcpt)(void *user, const struct smtp_reply *reply);
+    /* To hop_data: 354, or a refusal. */
+    void (*data)(void *user, const struct smtp_reply *reply);
+    /* To a chunk that is not the last. */
+    void (*chunk)(void *user, const struct smtp_reply *reply);
+    /* To the message. Also when it comes early, before the body's end: then the connection is of
+     * no more use for this transaction. */
+    void (*final)(void *user, const struct smtp_reply *reply, bool early);
+    /* The next hop can't be had, or is gone. reply says it to the sender. indeterminate: the whole
+     * message had been sent and its final reply is lost. No call is possible on the hop but
+     * hop_close. */
+    void (*lost)(void *user, const struct smtp_reply *reply, bool indeterminate);
+    /* The leg's output has room again after hop_send said ERR_FULL. */
+    void (*writable)(void *user);
+};
+
+/* Who sends, for XCLIENT and the pool's key where the route passes the client on. */
+struct hop_client {
+    const char *name; /* PTR, "" for unknown */
+    const char *helo;
+    const union net_addr *addr;
+    bool esmtp;
+};
+
+struct upstream_conf {
+    const struct conf *conf;
+    struct dp *dp;
+    struct tls_service *tls;
+    struct resolver *resolver;
+    struct shared_column shared;
+    uint32_t max_legs;
+};
+
+/* ERR_CONFIG: a file of a route's TLS can't be used; why says which. */
+int upstream_new(const struct upstream_conf *conf, struct upstream **ret, char *why, size_t why_room) ERR_CHECK;
+void upstream_free(struct upstream *u);
+/* Closes idle legs, and each other when its transaction is over. */
+void upstream_drain(struct upstream *u);
+
+/* Begins: finds a leg for txn->route and txn->domain; MAIL goes out as soon as there is one. txn
+ * outlives the hop. size_added: bytes that Received adds. ERR_NOMEM, ERR_LIMIT. */
+int hop_open(struct upstream *u, const struct smtp_transaction *txn, uint64_t size_added,
+             const struct hop_client *client, const struct hop_events *events, void *user,
+             struct hop **ret) ERR_CHECK;
+/* Recipient index of the transaction; may be called before there is a leg. */
+int hop_rcpt(struct hop *h, unsigned index) ERR_CHECK;
+int hop_data(struct hop *h) ERR_CHECK;
+/* True where the next hop has CHUNKING (known once a recipient was answered). */
+bool hop_has_chunking(const struct hop *h);
+/* "BDAT size [LAST]" goes out; the caller then passes exactly size bytes. */
+int hop_chunk(struct hop *h, uint64_t size, bool last) ERR_CHECK;
+/* Body bytes, header phase. ERR_FULL: wait for writable. */
+int hop_send(struct hop *h, struct span bytes) ERR_CHECK;
+struct leg_id hop_leg(const struct hop *h);
+/* The body of a DATA is complete: finish (".\r\n" or "\r\n.\r\n") goes out, final follows. For BDAT
+ * LAST, finish is empty. */
+int hop_finish(struct hop *h, struct span finish) ERR_CHECK;
+/* Ends the use, in any state: back to the pool after a final answer; RSET where the message has not
+ * begun; cut in mid-body, so that it can't look complete. h is gone; *h becomes NULL. */
+void hop_close(struct hop **h);
+
+/* For the log, evidence and status. Valid while the hop is open, also after it is lost. */
+struct hop_facts {
+    const char *host;            /* name of the host that was tried last */
+    union net_addr addr;
+    bool connected, has_tls, reused;
+    bool plaintext_retry;        /* level may fell back; why says how */
+    const char *why;             /* text of the last failure, "" if none */
+    struct tls_facts tls;
+    struct smtp_caps caps;
+};
+void hop_facts(const struct hop *h, struct hop_facts *ret);
+
+/* What next hops of a listener's routes offer: false or 0 unless every one is fixed and was seen. */
+void upstream_offers(const struct upstream *u, const struct conf_listener *listener,
+                     struct smtp_offers *ret);
+
+/* Events of the dataplane and of the TLS service for legs that upstream made: it returns false
+ * where the leg is not its own. */
+bool upstream_connected(struct upstream *u, struct leg_id leg, int error);
+bool upstream_received(struct upstream *u, struct leg_id leg, const uint8_t *data, size_t len, size_t *ret_used);
+bool upstream_ticket_record(struct upstream *u, struct leg_id leg, struct span record);
+bool upstream_lost(struct upstream *u, struct leg_id leg, const struct dp_lost_info *info);
+bool upstream_writable(struct upstream *u, struct leg_id leg);
+bool upstream_tls_output(struct upstream *u, struct leg_id leg, struct span bytes);
+bool upstream_tls_done(struct upstream *u, struct leg_id leg, const struct tls_keys *keys,
+                       const struct tls_facts *facts, struct span rest);
+bool upstream_tls_failed(struct upstream *u, struct leg_id leg, const struct tls_failure *failure);
+
+/* For posternctl routes: calls row once a host known to the pool. */
+struct upstream_host_status {
+    const char *host;
+    unsigned open, idle;
+    uint64_t dead_for_ms; /* 0: alive */
+    const char *last_error;
+};
+void upstream_hosts(const struct upstream *u, void (*row)(void *user, const struct upstream_host_status *s), void *user);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration: an immutable value, parsed by libconfig from text and checked against the
+ * table in conf_schema.def, where each setting is one row (name, type, range, default, unit,
+ * reload class, prose). The row gives the parser, the checks, `posternd -n` and the man page.
+ * Pure: conf_parse reads no file (certificate files are only named here; the contexts load them).
+ * Strings live in the configuration's arena. A new configuration is a new value; nothing is ever
+ * changed in one.
+ */
+#pragma once
+
+#include "arena.h"
+#include "errcode.h"
+#include "net_addr.h"
+#include "tls_client.h"
+#include "tls_profile.h"
+#include "tls_server.h"
+
+enum conf_dataplane { CONF_DATAPLANE_AUTO, CONF_DATAPLANE_URING };
+
+enum conf_listener_tls { CONF_LISTENER_STARTTLS, CONF_LISTENER_IMPLICIT, CONF_LISTENER_NONE };
+
+/* Levels that later versions add (dane, sts, auto) are refused by the parser. */
+enum conf_level { CONF_LEVEL_NONE, CONF_LEVEL_MAY, CONF_LEVEL_ENCRYPT, CONF_LEVEL_VERIFY, CONF_LEVEL_PIN };
+
+enum conf_hop_tls { CONF_HOP_STARTTLS, CONF_HOP_IMPLICIT };
+
+enum conf_bare_newline { CONF_BARE_NEWLINE_REJECT, CONF_BARE_NEWLINE_NORMALIZE };
+
+enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_PLAIN, CONF_AUTH_LOGIN };
+
+struct conf_cert {
+    const char *cert, *key;
+};
+
+struct conf_hash { /* SHA-256 of an SPKI or of a certificate */
+    uint8_t sha256[32];
+};
+
+struct conf_strings {
+    const char *const *items;
+    size_t len;
+};
+
+struct conf_gateway {
+    const char *hostname;
+    unsigned workers; /* 0: one per core */
+    enum conf_dataplane dataplane;
+    const char *state_dir;
+    const char *control_socket;
+    const char *metrics; /* HOST:PORT, or "" for none */
+    const char *user;    /* whom the worker and resolver processes run as, when started by root */
+    unsigned drain_timeout_s;
+};
+
+struct conf_limits { /* per worker unless the prose of the row says otherwise */
+    unsigned max_sessions;             /* 421 4.3.2 beyond it */
+    unsigned max_sessions_per_address; /* across workers */
+    unsigned max_handshakes;           /* in flight, per worker */
+    unsigned max_commands;             /* per session without a message between */
+    unsigned max_errors;               /* per session */
+    unsigned max_messages;             /* per session; 0: no bound; LIMITS MAILMAX */
+    unsigned max_recipients;           /* per transaction, at least 100; LIMITS RCPTMAX */
+    unsigned max_line;                 /* bytes of a command line with CRLF */
+    unsigned max_header;               /* bytes of a message's header */
+    unsigned max_hops;                 /* Received lines; at least 100 */
+    uint64_t max_message;              /* bytes; SIZE */
+    unsigned command_timeout_s;        /* for the next command */
+    unsigned data_timeout_s;           /* for the next bytes of a body */
+    unsigned handshake_timeout_s;      /* from the first byte to its end, and for a PROXY header */
+    unsigned session_timeout_s;        /* whole session */
+    unsigned hop_connect_timeout_s;    /* one address */
+    unsigned hop_command_timeout_s;    /* one reply of the next hop */
+    unsigned hop_final_timeout_s;      /* the reply to the final dot: below a client's 10 minutes */
+    unsigned hop_budget_s;             /* all hosts and addresses tried for one RCPT */
+    unsigned hop_dead_s;               /* how long a dead host is answered at once, first time */
+    unsigned hop_idle_s;               /* a pooled connection without a message */
+    unsigned hop_max_messages;         /* on one connection to a next hop */
+};
+
+struct conf_resolver {
+    struct conf_strings forward;   /* addresses to ask; empty: iterate from the root */
+    const char *trust_anchor;      /* file with DS or DNSKEY records; "" for the built-in root */
+    struct conf_strings stub;      /* "zone=address:port": asked directly; for internal zones */
+    struct conf_strings insecure;  /* domains not validated */
+    unsigned timeout_s;
+    unsigned port;                 /* of forward addresses without one */
+    bool reverse;                  /* look PTR records of clients up */
+};
+
+struct conf_tls_defaults {
+    enum tls_profile profile;
+    struct conf_cert *certificates;
+    size_t certificates_len;
+    unsigned ticket_rotate_s; /* 0: no tickets */
+};
+
+struct conf_listener {
+    const char *name;
+    const char *address; /* as written */
+    union net_addr addr;
+    enum conf_listener_tls tls;
+    bool require_tls; /* 530 5.7.0 before STARTTLS */
+    enum tls_profile profile;
+    struct conf_cert *certificates; /* empty: those of tls */
+    size_t certificates_len;
+    enum tls_client_cert client_cert;
+    const char *client_ca; /* NULL: not checked against a CA */
+    struct net_prefix *relay_clients;
+    size_t relay_clients_len;
+    struct conf_hash *relay_certs; /* SHA-256 of the client's certificate */
+    size_t relay_certs_len;
+    struct net_prefix *proxy_clients; /* must begin with a PROXY header; nobody else may */
+    size_t proxy_clients_len;
+    struct net_prefix *xclient_clients;
+    size_t xclient_clients_len;
+    enum conf_bare_newline bare_newline;
+    bool bdat_scan;
+    bool chunking; /* CHUNKING offered */
+};
+
+struct conf_hop { /* one entry of a next_hop list */
+    const char *host; /* name or address */
+    uint16_t port;
+    bool is_addr;
+    union net_addr addr; /* where is_addr */
+};
+
+struct conf_route {
+    const char *domain; /* "example.org", ".example.org" (subdomains), "*" */
+    bool mx;            /* next_hop = "mx" */
+    unsigned mx_port;
+    struct conf_hop *hops;
+    size_t hops_len;
+    struct conf_strings listeners; /* names; empty: all */
+    bool relay;                    /* elsewhere: the client needs the right; always so for "*" */
+    struct {
+        enum conf_level level;
+        enum conf_hop_tls mode;
+        enum tls_profile profile;
+        const char *ca;            /* NULL: the system's */
+        struct conf_strings names; /* reference names; empty: see the level's row */
+        const char *sni;           /* NULL: the host's name */
+        struct conf_hash *spki;
+        size_t spki_len;
+        struct conf_hash *fingerprints;
+        size_t fingerprints_len;
+        struct conf_cert client; /* ours to show; NULLs for none */
+    } tls;
+    bool has_source4, has_source6;
+    union net_addr source4, source6;
+    const char *helo; /* NULL: gateway.hostname */
+    struct {
+        enum conf_auth mechanism;
+        const char *user;
+        const char *password;
+    } auth; /* only over TLS */
+    bool xclient; /* pass the client on with XCLIENT where the next hop offers it */
+    unsigned max_connections; /* to one host, across workers */
+};
+
+struct conf {
+    struct arena arena;
+    struct conf_gateway gateway;
+    struct conf_limits limits;
+    struct conf_resolver resolver;
+    struct conf_tls_defaults tls;
+    struct conf_listener *listeners;
+    size_t listeners_len;
+    struct conf_route *routes;
+    size_t routes_len;
+};
+
+/* What is wrong, for people: "postern.conf:12: limits.max_recipients: found 50, allowed 100 to
+ * 100000". All errors found are listed, a line each. */
+struct conf_errors {
+    size_t count;
+    size_t len;
+    char text[8192];
+};
+
+/* text: the file's content; file: its name for messages, and the directory that relative file
+ * names in it start from. *ret is NULL on failure (ERR_CONFIG, ERR_NOMEM). */
+int conf_parse(const char *text, const char *file, struct conf **ret, struct conf_errors *errors) ERR_CHECK;
+void conf_free(struct conf *conf);
+/* The man page postern.conf(5), made from the table, as mdoc. */
+struct buf;
+int conf_write_man(struct buf *out) ERR_CHECK;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the sender hears for what the next hop said: never better, and never a bounce for a fault
+ * that is the gateway's. Pure, one table. DESIGN: 421 becomes 451 and our session stays open; 5yz to
+ * greeting, EHLO, STARTTLS, AUTH (and XCLIENT), and 530 or 500 to 504 anywhere, become 451 4.3.5
+ * with an alarm; the rest is the next hop's own answer, enhanced code supplied where it has none.
+ */
+#pragma once
+
+#include "smtp_client.h"
+
+/* True where the answer is a fault that the administrator must hear of. */
+bool smtp_answer_translate(enum smtp_client_phase phase, const struct smtp_reply *from_hop,
+                           struct smtp_reply *ret);
+/* The refusal at RCPT where the next hop lacks what the message needs: 554 5.6.3 (8BITMIME,
+ * BINARYMIME), 553 5.6.7 (SMTPUTF8), 552 5.3.4 (SIZE), 550 5.7.x (NOTIFY=SUCCESS without DSN; see
+ * RFC 3461). False where nothing is lacking. */
+bool smtp_answer_unsupported(const struct smtp_caps *caps, const struct smtp_transaction *txn,
+                             const struct smtp_rcpt *rcpt, uint64_t size_added, struct smtp_reply *ret);

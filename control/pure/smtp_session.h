@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The receiving side of SMTP as a pure machine: bytes and events in, reply bytes and a short list
+ * of actions out. It does no I/O, no logging, reads no clock and no DNS; control/acts/gateway.c
+ * drives it. Commands are one table (smtp_table.c: verb, handler, legal states, flags); order and
+ * TLS rules are enforced in one dispatcher.
+ *
+ * RFC 5321, 1652, 1870, 2034, 2920, 3030, 3207, 3461, 6531, 9422, and XCLIENT. What it keeps per
+ * lifetime: struct smtp_peer (connection), struct smtp_era (since the last STARTTLS, zeroed as a
+ * whole), struct smtp_transaction.
+ *
+ * Replies come in the order of the commands. RCPT commands that are pipelined go to the next hop
+ * while earlier ones are still unanswered, and so does DATA behind them; any other command waits
+ * (input is not used) until every answer is there.
+ */
+#pragma once
+
+#include "buf.h"
+#include "conf.h"
+#include "policy.h"
+#include "session_end.h"
+#include "smtp_reply.h"
+#include "smtp_transaction.h"
+#include "tls_facts.h"
+
+enum { SMTP_RECEIVED_MAX = 1024, SMTP_ID_LEN = 16, SMTP_OUT_ACTIONS = 160 };
+
+/* What may be offered depends on the next hops seen so far; the driver keeps it, one per listener. */
+struct smtp_offers {
+    bool binarymime, dsn;
+    uint64_t size; /* the smallest SIZE limit of a next hop seen; 0: none */
+};
+
+enum smtp_action_kind {
+    SMTP_DO_STARTTLS,  /* after the reply bytes: begin a server handshake */
+    SMTP_DO_OPEN,      /* get a next hop for s->txn (route and domain are bound), MAIL goes with it */
+    SMTP_DO_RCPT,      /* send recipient index to it */
+    SMTP_DO_DATA,      /* send DATA to it */
+    SMTP_DO_CHUNK,     /* a chunk of size bytes follows, last or not: pass it */
+    SMTP_DO_BODY,      /* a dot-framed body follows: pass it */
+    SMTP_DO_DRAIN_BODY,  /* a dot-framed body (or what is left of it) follows: drop it */
+    SMTP_DO_DRAIN_CHUNK, /* the same for a chunk; size: all of it, or UINT64_MAX: what is left */
+    SMTP_DO_ABORT,     /* the transaction ends without a message: RSET or cut */
+    SMTP_DO_END,       /* the transaction had its final answer: log, evidence, leg to the pool */
+    SMTP_DO_CLOSE,     /* after the reply bytes: close; end says why */
+};
+
+struct smtp_action {
+    enum smtp_action_kind kind;
+    unsigned index;
+    uint64_t size;
+    bool last;
+    enum session_end end;
+};
+
+struct smtp_out {
+    struct buf *bytes; /* replies; to be sent before the actions are carried out */
+    struct smtp_action actions[SMTP_OUT_ACTIONS];
+    unsigned actions_len;
+};
+
+enum smtp_state {
+    SMTP_STATE_CONNECTED, /* before the greeting (PROXY header, or implicit TLS handshake) */
+    SMTP_STATE_GREETED,   /* no EHLO or HELO yet */
+    SMTP_STATE_READY,     /* after EHLO, no transaction */
+    SMTP_STATE_MAIL,      /* after MAIL; recipients may be there */
+    SMTP_STATE_DATA_WAIT, /* DATA went to the next hop */
+    SMTP_STATE_BODY,      /* a dot-framed body is on its way */
+    SMTP_STATE_CHUNK,     /* a chunk is on its way */
+    SMTP_STATE_CHUNK_WAIT,/* a chunk (not the last) waits for its answer */
+    SMTP_STATE_CHUNKS,    /* between chunks: only BDAT, RSET, NOOP, QUIT */
+    SMTP_STATE_FINAL,     /* the whole message went; its final answer is awaited */
+    SMTP_STATE_DRAIN,     /* refused in mid-body; the rest is read and dropped */
+    SMTP_STATE_TLS,       /* handshake */
+    SMTP_STATE_CLOSED,
+};
+
+struct smtp_peer { /* the connection's lifetime */
+    char id[SMTP_ID_LEN + 1];
+    union net_addr addr, local;  /* of the TCP connection, or as PROXY said */
+    const struct conf *conf;
+    const struct conf_listener *listener;
+    const struct smtp_offers *offers;
+    bool tls_done;               /* facts are valid */
+    struct tls_facts tls;
+    unsigned errors, commands, messages;
+};
+
+struct smtp_era { /* since connect, or since STARTTLS: forgotten as a whole (RFC 3207 section 4.2) */
+    bool extended;               /* EHLO, not HELO */
+    char helo[256];
+    bool xclient;                /* XCLIENT gave the addresses below */
+    union net_addr client_addr;
+    char client_name[256];       /* PTR as XCLIENT said; "" otherwise */
+    char client_helo[256];
+};
+
+enum { SMTP_QUEUE_MAX = 1024 };
+
+struct smtp_session {
+    enum smtp_state state;
+    struct smtp_peer peer;
+    struct smtp_era era;
+    struct smtp_transaction txn;
+    /* Recipients sent to the next hop and not yet answered, and the local answers that must wait
+     * behind them (those refused by us), in order; then DATA's. */
+    unsigned rcpt_answered; /* of txn.recipients */
+    struct {
+        bool local;
+        struct smtp_reply *reply; /* local answers; in the transaction's arena */
+    } *queue;
+    unsigned queue_len, queue_done, queue_cap;
+    bool data_queued;  /* DATA went out behind unanswered recipients */
+    bool chunked;      /* this message comes by BDAT */
+    bool chunk_last;
+    uint64_t chunk_bytes; /* sum of chunk sizes so far */
+    bool refused;      /* the message was refused in mid-body: later chunks are drained too */
+    struct smtp_reply verdict; /* to be said after the drain */
+};
+
+/* peer: id, addresses, configuration, listener, offers are set; the rest is zeroed. */
+void smtp_session_init(struct smtp_session *s, const struct smtp_peer *peer);
+void smtp_session_free(struct smtp_session *s);
+
+/* Says the greeting (after accept, after the PROXY header, after an implicit handshake). */
+void smtp_session_greet(struct smtp_session *s, struct smtp_out *out);
+/* Refuses at accept: 421 and close. */
+void smtp_session_refuse(struct smtp_session *s, enum session_end end, struct smtp_out *out);
+/* Command bytes: returns how many were used. Less than len: a partial line, or the machine waits
+ * for an event, or a body (or TLS) begins right after the used bytes. An incomplete line longer
+ * than max_line is an error of its own, and is used up. */
+size_t smtp_session_input(struct smtp_session *s, const uint8_t *data, size_t len, struct smtp_out *out);
+/* True where it would take command bytes now: otherwise the driver keeps them. */
+bool smtp_session_wants_input(const struct smtp_session *s);
+
+void smtp_session_tls_done(struct smtp_session *s, const struct tls_facts *facts, struct smtp_out *out);
+
+/* Answers of the next hop, already translated for the sender (smtp_answer.h), in their order. */
+void smtp_session_rcpt_answer(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+/* 354, or the refusal of DATA. */
+void smtp_session_data_answer(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+/* The chunk or the body has been passed on completely. */
+void smtp_session_body_done(struct smtp_session *s, struct smtp_out *out);
+/* To a chunk that is not the last. */
+void smtp_session_chunk_answer(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+/* To the whole message. */
+void smtp_session_final_answer(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+/* We refuse in mid-body, or the next hop did, or is lost while a body is on its way: the rest is
+ * drained, then the sender hears reply. more: some of this body or chunk is still to be read. */
+void smtp_session_body_refused(struct smtp_session *s, const struct smtp_reply *reply, bool more,
+                               struct smtp_out *out);
+void smtp_session_drained(struct smtp_session *s, struct smtp_out *out);
+/* The next hop is gone, or could not be had: reply answers whatever waits (recipients, DATA, the
+ * chunk, the final answer); in a body it is body_refused with more = true. Later commands of the
+ * transaction get it too. */
+void smtp_session_hop_lost(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+
+/* 421 4.4.2 and close, or 421 4.3.2 at shutdown (now only if no transaction is open; otherwise
+ * after it). */
+void smtp_session_timeout(struct smtp_session *s, enum session_end end, struct smtp_out *out);
+void smtp_session_shutdown(struct smtp_session *s, struct smtp_out *out);
+
+/* As known to Received, the log and XCLIENT: XCLIENT's word where it was given. */
+const union net_addr *smtp_session_client(const struct smtp_session *s);
+const char *smtp_session_helo(const struct smtp_session *s);
+const char *smtp_state_text(enum smtp_state state);
