@@ -23,7 +23,10 @@ enum counter {
     COUNTER_COUNT
 };
 
-enum { SHARED_COLUMNS = 128 };
+enum {
+    SHARED_COLUMNS = 128,
+    SHARED_COLUMN_SUPERVISOR = SHARED_COLUMNS - 1, /* the supervisor's own counters */
+};
 
 struct shared;
 

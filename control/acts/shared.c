@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared.h"
+
+#include "assertion.h"
+#include "buf.h"
+
+#include <endian.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+/*
+ * The table of holds: one 64-bit word an entry, so that one compare-and-swap changes it. The upper
+ * 44 bits name the key, the lower 20 count its holders; a count of 0 makes the entry free. A key
+ * lives in one of HOLD_WINDOW entries from its hash on; two workers that claim it at the same
+ * moment may make two entries of it, therefore every count sums over the window.
+ */
+enum { HOLD_ENTRIES = 1 << 16, HOLD_WINDOW = 32 };
+#define HOLD_COUNT_MASK ((UINT64_C(1) << 20) - 1)
+
+struct column {
+    _Alignas(64) _Atomic uint64_t counters[COUNTER_COUNT];
+    _Atomic uint64_t ends[SESSION_END_COUNT];
+    /* This column's part of each entry's count, so that a dead worker's holds can be dropped. */
+    _Atomic uint32_t held[HOLD_ENTRIES];
+};
+
+struct shared {
+    struct tls_ticket_seed seed;
+    uint64_t salt[2];
+    struct column retired; /* counters of columns that were cleared */
+    struct column columns[SHARED_COLUMNS];
+    _Atomic uint64_t holds[HOLD_ENTRIES];
+};
+
+struct counter_row {
+    const char *name, *help;
+    bool gauge;
+};
+
+enum { KIND_COUNTER = false, KIND_GAUGE = true };
+
+static const struct counter_row counter_rows[COUNTER_COUNT] = {
+#define COUNTER(name, text, kind, help) [COUNTER_##name] = {text, help, KIND_##kind},
+#include "counter.def"
+#undef COUNTER
+};
+
+int shared_new(struct shared **ret)
+{
+    /* Pages that no worker touches take no memory: the mapping is mostly holes. */
+    struct shared *s =
+        mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    *ret = NULL;
+    if (s == MAP_FAILED)
+        return ERR_NOMEM;
+    /* The seed opens session tickets: it belongs in no core file. */
+    if (madvise(s, sizeof(*s), MADV_DONTDUMP) != 0 ||
+        getrandom(&s->seed, sizeof(s->seed), 0) != (ssize_t)sizeof(s->seed) ||
+        getrandom(s->salt, sizeof(s->salt), 0) != (ssize_t)sizeof(s->salt)) {
+        munmap(s, sizeof(*s));
+        return ERR_SYSTEM;
+    }
+    *ret = s;
+    return 0;
+}
+
+void shared_free(struct shared *s)
+{
+    if (s)
+        munmap(s, sizeof(*s));
+}
+
+static struct column *column_of(const struct shared_column *c)
+{
+    ASSERT(c->column < SHARED_COLUMNS);
+    return &c->shared->columns[c->column];
+}
+
+void counter_add(const struct shared_column *c, enum counter which, int64_t n)
+{
+    atomic_fetch_add_explicit(&column_of(c)->counters[which], (uint64_t)n, memory_order_relaxed);
+}
+
+void counter_set(const struct shared_column *c, enum counter which, uint64_t value)
+{
+    atomic_store_explicit(&column_of(c)->counters[which], value, memory_order_relaxed);
+}
+
+void counter_session_end(const struct shared_column *c, enum session_end end)
+{
+    atomic_fetch_add_explicit(&column_of(c)->ends[end], 1, memory_order_relaxed);
+}
+
+uint64_t counter_sum(const struct shared *s, enum counter which)
+{
+    uint64_t sum = atomic_load_explicit(&s->retired.counters[which], memory_order_relaxed);
+
+    for (unsigned i = 0; i < SHARED_COLUMNS; i++)
+        sum += atomic_load_explicit(&s->columns[i].counters[which], memory_order_relaxed);
+    return sum;
+}
+
+uint64_t counter_session_end_sum(const struct shared *s, enum session_end end)
+{
+    uint64_t sum = atomic_load_explicit(&s->retired.ends[end], memory_order_relaxed);
+
+    for (unsigned i = 0; i < SHARED_COLUMNS; i++)
+        sum += atomic_load_explicit(&s->columns[i].ends[end], memory_order_relaxed);
+    return sum;
+}
+
+static void hold_entry_drop(struct shared *s, unsigned entry, uint64_t n)
+{
+    uint64_t word = atomic_load(&s->holds[entry]);
+    uint64_t next;
+
+    do {
+        ASSERT((word & HOLD_COUNT_MASK) >= n);
+        next = (word & HOLD_COUNT_MASK) == n ? 0 : word - n;
+    } while (!atomic_compare_exchange_weak(&s->holds[entry], &word, next));
+}
+
+void shared_clear_column(struct shared *s, unsigned column)
+{
+    struct column *c = &s->columns[column];
+
+    ASSERT(column < SHARED_COLUMNS);
+    /* Moved to retired, so that the column's next worker may set its counters from zero. */
+    for (unsigned i = 0; i < COUNTER_COUNT; i++) {
+        uint64_t value = atomic_exchange(&c->counters[i], 0);
+        if (!counter_rows[i].gauge)
+            atomic_fetch_add(&s->retired.counters[i], value);
+    }
+    for (unsigned i = 0; i < SESSION_END_COUNT; i++)
+        atomic_fetch_add(&s->retired.ends[i], atomic_exchange(&c->ends[i], 0));
+    for (unsigned i = 0; i < HOLD_ENTRIES; i++) {
+        uint32_t held = atomic_exchange(&c->held[i], 0);
+        if (held > 0)
+            hold_entry_drop(s, i, held);
+    }
+}
+
+/* The finalizer of SplitMix64: spreads the kind over a key that is a keyed hash already. */
+static uint64_t hold_hash(enum shared_kind kind, uint64_t key)
+{
+    uint64_t x = key + ((uint64_t)kind + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+static unsigned hold_entry(uint64_t hash, unsigned step)
+{
+    return (unsigned)((hash + step) % HOLD_ENTRIES);
+}
+
+static bool hold_is(uint64_t word, uint64_t hash)
+{
+    return (word & HOLD_COUNT_MASK) != 0 && ((word ^ hash) & ~HOLD_COUNT_MASK) == 0;
+}
+
+static uint64_t hold_count(const struct shared *s, uint64_t hash)
+{
+    uint64_t sum = 0;
+
+    for (unsigned step = 0; step < HOLD_WINDOW; step++) {
+        uint64_t word = atomic_load(&s->holds[hold_entry(hash, step)]);
+        if (hold_is(word, hash))
+            sum += word & HOLD_COUNT_MASK;
+    }
+    return sum;
+}
+
+/* Adds one to the key's entry, or to a free one; false where the window has neither. */
+static bool hold_take(struct shared *s, uint64_t hash, unsigned *ret_entry)
+{
+    for (int pass = 0; pass < 2; pass++) { /* its own entry first, then a free one */
+        for (unsigned step = 0; step < HOLD_WINDOW; step++) {
+            unsigned entry = hold_entry(hash, step);
+            uint64_t word = atomic_load(&s->holds[entry]);
+            for (;;) {
+                uint64_t next;
+                if (hold_is(word, hash) && (word & HOLD_COUNT_MASK) < HOLD_COUNT_MASK)
+                    next = word + 1;
+                else if (pass == 1 && word == 0)
+                    next = (hash & ~HOLD_COUNT_MASK) | 1;
+                else
+                    break;
+                if (atomic_compare_exchange_weak(&s->holds[entry], &word, next)) {
+                    *ret_entry = entry;
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
+bool shared_hold(const struct shared_column *c, enum shared_kind kind, uint64_t key, unsigned max)
+{
+    struct shared *s = c->shared;
+    uint64_t hash = hold_hash(kind, key);
+    unsigned entry;
+
+    if (hold_count(s, hash) >= max || !hold_take(s, hash, &entry))
+        return false;
+    /* A worker killed between the two lines leaks one hold until the next start. */
+    atomic_fetch_add(&column_of(c)->held[entry], 1);
+    /* Others may have taken the last ones at the same moment: all of them step back then, and the
+     * limit is never passed. */
+    if (hold_count(s, hash) > max) {
+        shared_drop(c, kind, key);
+        return false;
+    }
+    return true;
+}
+
+void shared_drop(const struct shared_column *c, enum shared_kind kind, uint64_t key)
+{
+    struct shared *s = c->shared;
+    struct column *own = column_of(c);
+    uint64_t hash = hold_hash(kind, key);
+
+    for (unsigned step = 0; step < HOLD_WINDOW; step++) {
+        unsigned entry = hold_entry(hash, step);
+        if (atomic_load(&own->held[entry]) == 0 || !hold_is(atomic_load(&s->holds[entry]), hash))
+            continue;
+        atomic_fetch_sub(&own->held[entry], 1);
+        hold_entry_drop(s, entry, 1);
+        return;
+    }
+    ASSERT(!"a hold is dropped that was not taken");
+}
+
+unsigned shared_held(const struct shared *s, enum shared_kind kind, uint64_t key)
+{
+    return (unsigned)hold_count(s, hold_hash(kind, key));
+}
+
+static uint64_t rotate_left(uint64_t x, unsigned bits)
+{
+    return (x << bits) | (x >> (64 - bits));
+}
+
+static void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = rotate_left(v[1], 13) ^ v[0];
+    v[0] = rotate_left(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotate_left(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotate_left(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotate_left(v[1], 17) ^ v[2];
+    v[2] = rotate_left(v[2], 32);
+}
+
+/* SipHash-2-4 (Aumasson, Bernstein): a peer that picks its address can't steer where it lands. */
+static uint64_t sip_hash(const uint64_t key[2], const uint8_t *data, size_t len)
+{
+    uint64_t v[4] = {key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d),
+                     key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573)};
+    size_t i = 0;
+
+    for (bool more = true; more; i += 8) {
+        uint64_t word = 0;
+        more = i + 8 <= len;
+        if (more)
+            memcpy(&word, data + i, 8);
+        else
+            memcpy(&word, data + i, len - i);
+        word = le64toh(word) | (more ? 0 : (uint64_t)len << 56);
+        v[3] ^= word;
+        sip_round(v);
+        sip_round(v);
+        v[0] ^= word;
+    }
+    v[2] ^= 0xff;
+    for (int round = 0; round < 4; round++)
+        sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t shared_address_key(const struct shared *s, const union net_addr *a)
+{
+    if (net_addr_is_v6(a))
+        return sip_hash(s->salt, a->v6.sin6_addr.s6_addr, 8);
+    return sip_hash(s->salt, (const uint8_t *)&a->v4.sin_addr, sizeof(a->v4.sin_addr));
+}
+
+uint64_t shared_text_key(const struct shared *s, struct span text)
+{
+    return sip_hash(s->salt, text.ptr, text.len);
+}
+
+const struct tls_ticket_seed *shared_ticket_seed(const struct shared *s)
+{
+    return &s->seed;
+}
+
+int shared_write_metrics(const struct shared *s, struct buf *out)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < COUNTER_COUNT && !err; i++) {
+        const struct counter_row *row = &counter_rows[i];
+        /* A gauge's columns may be read in the middle of a move from one to another. */
+        int64_t value = (int64_t)counter_sum(s, (enum counter)i);
+        err = buf_printf(out, "# HELP %s %s.\n# TYPE %s %s\n%s %lld\n", row->name, row->help,
+                         row->name, row->gauge ? "gauge" : "counter", row->name,
+                         (long long)(row->gauge && value < 0 ? 0 : value));
+    }
+    if (!err)
+        err = buf_printf(out, "# HELP postern_sessions_ended_total Client sessions by how they "
+                              "ended.\n# TYPE postern_sessions_ended_total counter\n");
+    for (unsigned i = 0; i < SESSION_END_COUNT && !err; i++)
+        err = buf_printf(out, "postern_sessions_ended_total{reason=\"%s\"} %llu\n",
+                         session_end_word((enum session_end)i),
+                         (unsigned long long)counter_session_end_sum(s, (enum session_end)i));
+    return err;
+}
