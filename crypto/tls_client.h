@@ -18,7 +18,7 @@
 enum tls_check {
     TLS_CHECK_NOTHING, /* may, encrypt */
     TLS_CHECK_NAME,    /* verify: RFC 6125 name and chain to a CA */
-    TLS_CHECK_PIN,     /* pin: SHA-256 of SPKI or certificate of the leaf; name and expiry ignored */
+    TLS_CHECK_PIN, /* pin: SHA-256 of SPKI or certificate of the leaf; name and expiry ignored */
 };
 
 struct tls_client_conf {

@@ -18,9 +18,9 @@ enum tls_verify {
 
 struct tls_facts {
     enum tls_version version;
-    char suite[48];  /* IANA's name: "TLS_AES_128_GCM_SHA256" */
-    char group[24];  /* "X25519", "P-256", "X25519MLKEM768", "" where the key exchange has none */
-    uint16_t bits;   /* of the AEAD key */
+    char suite[48]; /* IANA's name: "TLS_AES_128_GCM_SHA256" */
+    char group[24]; /* "X25519", "P-256", "X25519MLKEM768", "" where the key exchange has none */
+    uint16_t bits;  /* of the AEAD key */
     bool resumed;
     enum tls_verify verify;
     char verify_text[96]; /* why not, or by what: "pin", "name mx.example.org" */

@@ -22,4 +22,5 @@ enum tls_profile {
 const char *tls_profile_name(enum tls_profile profile);
 /* min: the lowest version to accept, 0 for the profile's own. Also sets what every context of
  * ours wants: no compression, no renegotiation, no 0-RTT. ERR_TLS. */
-int tls_profile_apply(enum tls_profile profile, enum tls_version min, struct ssl_ctx_st *ctx) ERR_CHECK;
+int tls_profile_apply(enum tls_profile profile, enum tls_version min,
+                      struct ssl_ctx_st *ctx) ERR_CHECK;

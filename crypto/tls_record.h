@@ -47,13 +47,14 @@ struct tls_record_dir {
 enum tls_dir { TLS_DIR_TX, TLS_DIR_RX };
 
 /* Makes ret from one direction of keys. ERR_NOMEM. Freed with tls_record_free. */
-int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys, enum tls_dir dir) ERR_CHECK;
+int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys,
+                    enum tls_dir dir) ERR_CHECK;
 /* Wipes and frees; a zeroed struct is fine. */
 void tls_record_free(struct tls_record_dir *d);
 
 /* How long the record at data is, header included: ERR_AGAIN where fewer than 5 bytes are there,
- * ERR_TLS_RECORD where the header can't be one of an established connection (type, version,
- * length over the limit or too short for the AEAD). */
+ * else as tls_record_open where the header can't be one of an established connection (type,
+ * version, length over the limit or too short for the AEAD). */
 int tls_record_length(const struct tls_record_dir *d, const uint8_t *data, size_t len,
                       size_t *ret_len) ERR_CHECK;
 
@@ -63,11 +64,12 @@ struct tls_record {
     size_t len;            /* may be 0 */
 };
 
-/* Opens one whole record of len bytes in place. ERR_TLS_RECORD: not authentic, too long, no inner
- * type, a CCS where none may be. On TLS 1.3 nothing in plaintext is accepted. */
+/* Opens one whole record of len bytes in place. ERR_TLS_RECORD: not authentic; ERR_RANGE: too long;
+ * ERR_SYNTAX: a type or version that can't be here, no inner type, a CCS where none may be, an
+ * empty record of anything but data. On TLS 1.3 nothing in plaintext is accepted. */
 int tls_record_open(struct tls_record_dir *d, uint8_t *record, size_t len,
                     struct tls_record *ret) ERR_CHECK;
-/* The alert for the last failed open. */
+/* The alert for what a failed open (or length) returned. */
 enum tls_alert tls_record_alert_for(int err);
 
 /* Bytes that a record has before and after its plaintext: before is 5 (13 for TLS 1.2 GCM),

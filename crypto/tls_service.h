@@ -21,10 +21,10 @@
 #include "tls_server.h"
 
 enum tls_fail {
-    TLS_FAIL_PROTOCOL,   /* malformed, no common version or suite, peer's alert */
-    TLS_FAIL_VERIFY,     /* the peer's certificate is not what the level asks */
-    TLS_FAIL_CLIENT_CERT,/* a listener requires one and got none, or a bad one */
-    TLS_FAIL_LIMIT,      /* handshake larger than its bound */
+    TLS_FAIL_PROTOCOL,    /* malformed, no common version or suite, peer's alert */
+    TLS_FAIL_VERIFY,      /* the peer's certificate is not what the level asks */
+    TLS_FAIL_CLIENT_CERT, /* a listener requires one and got none, or a bad one */
+    TLS_FAIL_LIMIT,       /* handshake larger than its bound */
     TLS_FAIL_INTERNAL,
 };
 

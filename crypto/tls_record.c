@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tls_record.h"
+
+#include "assertion.h"
+#include "tls_key_schedule.h"
+#include "tls_openssl.h"
+
+#include <string.h>
+
+enum {
+    EXPLICIT_NONCE = 8, /* of TLS 1.2 GCM */
+    SALT = 4,
+    AAD_MAX = 13,
+    TLS13_CIPHERTEXT_MAX = TLS_PLAINTEXT_MAX + 256, /* RFC 8446 section 5.2 */
+};
+
+static const EVP_CIPHER *cipher_of(enum tls_aead aead)
+{
+    switch (aead) {
+    case TLS_AEAD_AES_128_GCM:
+        return EVP_aes_128_gcm();
+    case TLS_AEAD_AES_256_GCM:
+        return EVP_aes_256_gcm();
+    case TLS_AEAD_CHACHA20_POLY1305:
+        return EVP_chacha20_poly1305();
+    }
+    return NULL;
+}
+
+int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys, enum tls_dir dir)
+{
+    const struct tls_direction *from = dir == TLS_DIR_TX ? &keys->tx : &keys->rx;
+
+    ASSERT(keys->max_plaintext >= 1 && keys->max_plaintext <= TLS_PLAINTEXT_MAX);
+    ASSERT(keys->key_len == tls_aead_key_len(keys->aead));
+    ASSERT((keys->version == TLS_VERSION_1_3) == (keys->secret_len != 0));
+    *ret = (struct tls_record_dir){
+        .seq = from->seq,
+        .version = keys->version,
+        .cipher = keys->aead,
+        .max_plaintext = keys->max_plaintext,
+        .key_len = keys->key_len,
+        .secret_len = keys->secret_len,
+    };
+    memcpy(ret->iv, from->iv, TLS_IV_LEN);
+    memcpy(ret->secret, from->secret, keys->secret_len);
+    ret->aead = EVP_CIPHER_CTX_new();
+    /* Keyed once: a record sets nothing but its nonce. */
+    if (!ret->aead || EVP_CipherInit_ex(ret->aead, cipher_of(keys->aead), NULL, from->key, NULL,
+                                        dir == TLS_DIR_TX) != 1) {
+        tls_record_free(ret);
+        return ERR_NOMEM;
+    }
+    return ERR_OK;
+}
+
+void tls_record_free(struct tls_record_dir *d)
+{
+    EVP_CIPHER_CTX_free(d->aead);
+    OPENSSL_cleanse(d, sizeof(*d));
+}
+
+static bool has_explicit_nonce(const struct tls_record_dir *d)
+{
+    return d->version == TLS_VERSION_1_2 && d->cipher != TLS_AEAD_CHACHA20_POLY1305;
+}
+
+size_t tls_record_before(const struct tls_record_dir *d)
+{
+    return TLS_RECORD_HEADER + (has_explicit_nonce(d) ? EXPLICIT_NONCE : 0);
+}
+
+size_t tls_record_after(const struct tls_record_dir *d)
+{
+    return TLS_TAG_LEN + (d->version == TLS_VERSION_1_3 ? 1 : 0);
+}
+
+int tls_record_length(const struct tls_record_dir *d, const uint8_t *data, size_t len,
+                      size_t *ret_len)
+{
+    if (len < TLS_RECORD_HEADER)
+        return ERR_AGAIN;
+    size_t payload = (size_t)data[3] << 8 | data[4];
+    size_t overhead = tls_record_before(d) - TLS_RECORD_HEADER + tls_record_after(d);
+    size_t max =
+        d->version == TLS_VERSION_1_3 ? TLS13_CIPHERTEXT_MAX : TLS_PLAINTEXT_MAX + overhead;
+
+    /* After the handshake TLS 1.3 has no plaintext alert and no CCS either; in TLS 1.2 a CCS would
+     * belong to a renegotiation. */
+    if (data[0] != TLS_CONTENT_DATA &&
+        (d->version == TLS_VERSION_1_3 ||
+         (data[0] != TLS_CONTENT_ALERT && data[0] != TLS_CONTENT_HANDSHAKE)))
+        return ERR_SYNTAX;
+    if (data[1] != 3 || data[2] != 3)
+        return ERR_SYNTAX;
+    if (payload > max)
+        return ERR_RANGE;
+    if (payload < overhead)
+        return ERR_TLS_RECORD;
+    *ret_len = TLS_RECORD_HEADER + payload;
+    return ERR_OK;
+}
+
+static void put_u64(uint8_t *to, uint64_t value)
+{
+    value = __builtin_bswap64(value);
+    memcpy(to, &value, sizeof(value));
+}
+
+static uint64_t get_u64(const uint8_t *from)
+{
+    uint64_t value;
+
+    memcpy(&value, from, sizeof(value));
+    return __builtin_bswap64(value);
+}
+
+/* RFC 8446 section 5.3: the sequence number, padded on the left to the iv's length, XOR iv. */
+static void nonce_by_seq(const struct tls_record_dir *d, uint8_t nonce[TLS_IV_LEN])
+{
+    memcpy(nonce, d->iv, SALT);
+    put_u64(nonce + SALT, get_u64(d->iv + SALT) ^ d->seq);
+}
+
+/* The additional data of the record with this header and n bytes of plaintext; its length. */
+static size_t aad_make(const struct tls_record_dir *d, const uint8_t *header, size_t n,
+                       uint8_t aad[AAD_MAX])
+{
+    if (d->version == TLS_VERSION_1_3) {
+        memcpy(aad, header, TLS_RECORD_HEADER);
+        return TLS_RECORD_HEADER;
+    }
+    put_u64(aad, d->seq);
+    memcpy(aad + 8, header, 3);
+    aad[11] = (uint8_t)(n >> 8);
+    aad[12] = (uint8_t)n;
+    return AAD_MAX;
+}
+
+static bool aead_open(struct tls_record_dir *d, const uint8_t nonce[TLS_IV_LEN], const uint8_t *aad,
+                      size_t aad_len, uint8_t *data, size_t n)
+{
+    uint8_t none[1];
+    int len;
+
+    return EVP_DecryptInit_ex(d->aead, NULL, NULL, NULL, nonce) == 1 &&
+           EVP_CIPHER_CTX_ctrl(d->aead, EVP_CTRL_AEAD_SET_TAG, TLS_TAG_LEN, data + n) == 1 &&
+           EVP_DecryptUpdate(d->aead, NULL, &len, aad, (int)aad_len) == 1 &&
+           (n == 0 || EVP_DecryptUpdate(d->aead, data, &len, data, (int)n) == 1) &&
+           EVP_DecryptFinal_ex(d->aead, none, &len) == 1;
+}
+
+/* Takes padding and inner type off the plaintext. A peer may send 16 KiB of padding a record, so
+ * that it goes by words. */
+static int inner_plaintext(uint8_t *data, size_t n, struct tls_record *ret)
+{
+    if (n > TLS_PLAINTEXT_MAX + 1)
+        return ERR_RANGE;
+    while (n >= 8 && get_u64(data + n - 8) == 0)
+        n -= 8;
+    while (n > 0 && data[n - 1] == 0)
+        n--;
+    if (n == 0)
+        return ERR_SYNTAX;
+    ret->type = data[n - 1];
+    ret->data = data;
+    ret->len = n - 1;
+    if (ret->type != TLS_CONTENT_DATA && ret->type != TLS_CONTENT_HANDSHAKE &&
+        ret->type != TLS_CONTENT_ALERT)
+        return ERR_SYNTAX;
+    return ERR_OK;
+}
+
+int tls_record_open(struct tls_record_dir *d, uint8_t *record, size_t len, struct tls_record *ret)
+{
+    size_t before = tls_record_before(d), whole;
+    uint8_t nonce[TLS_IV_LEN], aad[AAD_MAX];
+
+    int err = tls_record_length(d, record, len, &whole);
+    if (err)
+        return err == ERR_AGAIN ? ERR_TLS_RECORD : err;
+    if (whole != len || d->seq == UINT64_MAX)
+        return ERR_TLS_RECORD;
+    uint8_t *data = record + before;
+    size_t n = len - before - TLS_TAG_LEN;
+
+    if (has_explicit_nonce(d)) {
+        memcpy(nonce, d->iv, SALT);
+        memcpy(nonce + SALT, record + TLS_RECORD_HEADER, EXPLICIT_NONCE);
+    } else {
+        nonce_by_seq(d, nonce);
+    }
+    size_t aad_len = aad_make(d, record, n, aad);
+    if (!aead_open(d, nonce, aad, aad_len, data, n))
+        return ERR_TLS_RECORD;
+    d->seq++;
+    if (d->version == TLS_VERSION_1_3) {
+        err = inner_plaintext(data, n, ret);
+        if (err)
+            return err;
+    } else {
+        ret->type = record[0];
+        ret->data = data;
+        ret->len = n;
+    }
+    /* RFC 8446 section 5.1: only application data may be empty; TLS 1.2 has no use for it either.
+     */
+    return ret->len == 0 && ret->type != TLS_CONTENT_DATA ? ERR_SYNTAX : ERR_OK;
+}
+
+enum tls_alert tls_record_alert_for(int err)
+{
+    switch (err) {
+    case ERR_TLS_RECORD:
+        return TLS_ALERT_BAD_RECORD_MAC;
+    case ERR_RANGE:
+        return TLS_ALERT_RECORD_OVERFLOW;
+    case ERR_SYNTAX:
+        return TLS_ALERT_UNEXPECTED_MESSAGE;
+    default:
+        return TLS_ALERT_INTERNAL_ERROR;
+    }
+}
+
+/* Where the data is elsewhere, the inner type goes in as an update of its own, without a copy. */
+static bool aead_seal(struct tls_record_dir *d, const uint8_t nonce[TLS_IV_LEN], const uint8_t *aad,
+                      size_t aad_len, const uint8_t *data, size_t n, const uint8_t *inner_type,
+                      uint8_t *out)
+{
+    size_t sealed = n + (inner_type ? 1 : 0);
+    int len;
+
+    if (EVP_EncryptInit_ex(d->aead, NULL, NULL, NULL, nonce) != 1 ||
+        EVP_EncryptUpdate(d->aead, NULL, &len, aad, (int)aad_len) != 1)
+        return false;
+    if (data == out && inner_type) {
+        out[n] = *inner_type;
+        n++;
+        inner_type = NULL;
+    }
+    if (n > 0 && EVP_EncryptUpdate(d->aead, out, &len, data, (int)n) != 1)
+        return false;
+    if (inner_type && EVP_EncryptUpdate(d->aead, out + n, &len, inner_type, 1) != 1)
+        return false;
+    return EVP_EncryptFinal_ex(d->aead, out + sealed, &len) == 1 &&
+           EVP_CIPHER_CTX_ctrl(d->aead, EVP_CTRL_AEAD_GET_TAG, TLS_TAG_LEN, out + sealed) == 1;
+}
+
+int tls_record_seal(struct tls_record_dir *d, enum tls_content type, const uint8_t *data, size_t n,
+                    uint8_t *out, size_t *ret_len)
+{
+    const uint8_t inner_type = (uint8_t)type;
+    bool is_13 = d->version == TLS_VERSION_1_3;
+    size_t before = tls_record_before(d);
+    size_t len = tls_record_size(before, n, tls_record_after(d));
+    uint8_t nonce[TLS_IV_LEN], aad[AAD_MAX];
+
+    ASSERT(n <= d->max_plaintext);
+    if (d->seq == UINT64_MAX)
+        return ERR_LIMIT;
+    out[0] = is_13 ? TLS_CONTENT_DATA : inner_type;
+    out[1] = 3;
+    out[2] = 3;
+    out[3] = (uint8_t)((len - TLS_RECORD_HEADER) >> 8);
+    out[4] = (uint8_t)(len - TLS_RECORD_HEADER);
+    if (has_explicit_nonce(d)) {
+        memcpy(nonce, d->iv, TLS_IV_LEN);
+        memcpy(out + TLS_RECORD_HEADER, nonce + SALT, EXPLICIT_NONCE);
+        put_u64(d->iv + SALT, get_u64(d->iv + SALT) + 1);
+    } else {
+        nonce_by_seq(d, nonce);
+    }
+    size_t aad_len = aad_make(d, out, n, aad);
+    if (!aead_seal(d, nonce, aad, aad_len, data, n, is_13 ? &inner_type : NULL, out + before))
+        return ERR_TLS;
+    d->seq++;
+    *ret_len = len;
+    return ERR_OK;
+}
+
+int tls_record_rekey(struct tls_record_dir *d)
+{
+    struct tls_direction next = {.seq = 0};
+
+    if (d->version != TLS_VERSION_1_3)
+        return ERR_STATE;
+    int err =
+        tls13_expand_label(d->secret, d->secret_len, "traffic upd", next.secret, d->secret_len);
+    if (!err)
+        err = tls13_direction_derive(&next, d->secret_len, d->key_len);
+    if (!err && EVP_CipherInit_ex(d->aead, NULL, NULL, next.key, NULL, -1) != 1)
+        err = ERR_TLS;
+    if (!err) {
+        memcpy(d->secret, next.secret, d->secret_len);
+        memcpy(d->iv, next.iv, TLS_IV_LEN);
+        d->seq = 0;
+    }
+    OPENSSL_cleanse(&next, sizeof(next));
+    return err;
+}
