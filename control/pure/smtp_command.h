@@ -46,11 +46,14 @@ struct smtp_rcpt {
 /* The verb of a line, and what follows it with the blanks trimmed. */
 enum smtp_verb smtp_command_verb(struct span line, struct span *ret_rest);
 const char *smtp_verb_text(enum smtp_verb verb);
+enum { SMTP_ADDRESS_MAX = 512 }; /* more than RFC 5321 section 4.5.3.1.3 asks, for VERP and SRS */
+
 /* rest: what follows the verb. ERR_SYNTAX: 501 5.5.2 (5.1.7 or 5.1.3 for the address itself, which
- * is ERR_RANGE). Addresses: quoted local parts, address literals, UTF-8 only if allowed. */
+ * is ERR_RANGE; ERR_UNSUPPORTED: 553 5.6.7, UTF-8 in it without SMTPUTF8). Addresses: quoted local
+ * parts, address literals, UTF-8 only if allowed. */
 int smtp_parse_mail(struct span rest, struct smtp_mail *ret) ERR_CHECK;
 int smtp_parse_rcpt(struct span rest, bool smtputf8, struct smtp_rcpt *ret) ERR_CHECK;
-/* "n" or "n LAST" (RFC 3030). */
+/* "n" or "n LAST" (RFC 3030). ERR_RANGE: above INT64_MAX. */
 int smtp_parse_bdat(struct span rest, uint64_t *ret_size, bool *ret_last) ERR_CHECK;
 /* Domain or address literal, at most 255 bytes (RFC 5321 section 4.1.3); underscores are let pass. */
 int smtp_parse_helo(struct span rest, struct span *ret_name) ERR_CHECK;

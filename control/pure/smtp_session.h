@@ -12,6 +12,11 @@
  * Replies come in the order of the commands. RCPT commands that are pipelined go to the next hop
  * while earlier ones are still unanswered, and so does DATA behind them; any other command waits
  * (input is not used) until every answer is there.
+ *
+ * Each SMTP_DO_OPEN is followed by exactly one SMTP_DO_ABORT or SMTP_DO_END, at once when the next
+ * hop is of no more use: the rest of that transaction is then answered from here. After either of
+ * them the transaction can still be read (closed, but not freed) until the next
+ * smtp_session_input. An event that does not fit the state is ignored.
  */
 #pragma once
 
@@ -42,7 +47,14 @@ enum smtp_action_kind {
     SMTP_DO_DRAIN_CHUNK, /* the same for a chunk; size: all of it, or UINT64_MAX: what is left */
     SMTP_DO_ABORT,     /* the transaction ends without a message: RSET or cut */
     SMTP_DO_END,       /* the transaction had its final answer: log, evidence, leg to the pool */
+    SMTP_DO_REFUSED,   /* policy refused a recipient: for the log only; address and local say it */
     SMTP_DO_CLOSE,     /* after the reply bytes: close; end says why */
+};
+
+/* A reply of our own, as a constant. */
+struct smtp_local {
+    uint16_t code, subject, detail;
+    const char *text;
 };
 
 struct smtp_action {
@@ -51,6 +63,8 @@ struct smtp_action {
     uint64_t size;
     bool last;
     enum session_end end;
+    struct span address; /* REFUSED: the recipient, a peer's bytes; valid like the transaction */
+    const struct smtp_local *local; /* REFUSED */
 };
 
 struct smtp_out {
@@ -73,6 +87,7 @@ enum smtp_state {
     SMTP_STATE_DRAIN,     /* refused in mid-body; the rest is read and dropped */
     SMTP_STATE_TLS,       /* handshake */
     SMTP_STATE_CLOSED,
+    SMTP_STATE_COUNT,
 };
 
 struct smtp_peer { /* the connection's lifetime */
@@ -83,7 +98,10 @@ struct smtp_peer { /* the connection's lifetime */
     const struct smtp_offers *offers;
     bool tls_done;               /* facts are valid */
     struct tls_facts tls;
-    unsigned errors, commands, messages;
+    unsigned errors;
+    unsigned commands;     /* since the last message; recipients and chunks passed on not counted */
+    unsigned transactions; /* MAIL commands taken: MAILMAX */
+    unsigned messages;     /* that the next hop took */
 };
 
 struct smtp_era { /* since connect, or since STARTTLS: forgotten as a whole (RFC 3207 section 4.2) */
@@ -93,6 +111,7 @@ struct smtp_era { /* since connect, or since STARTTLS: forgotten as a whole (RFC
     union net_addr client_addr;
     char client_name[256];       /* PTR as XCLIENT said; "" otherwise */
     char client_helo[256];
+    bool client_helo_known;
 };
 
 enum { SMTP_QUEUE_MAX = 1024 };
@@ -102,20 +121,25 @@ struct smtp_session {
     struct smtp_peer peer;
     struct smtp_era era;
     struct smtp_transaction txn;
-    /* Recipients sent to the next hop and not yet answered, and the local answers that must wait
-     * behind them (those refused by us), in order; then DATA's. */
-    unsigned rcpt_answered; /* of txn.recipients */
-    struct {
-        bool local;
-        struct smtp_reply *reply; /* local answers; in the transaction's arena */
-    } *queue;
+    bool hop_open; /* SMTP_DO_OPEN went out, and no SMTP_DO_ABORT or SMTP_DO_END since */
+    /* Answers owed to RCPT, in order: NULL where the next hop gives it, else ours, which waits
+     * behind the next hop's. In the transaction's arena. */
+    const struct smtp_local **queue;
     unsigned queue_len, queue_done, queue_cap;
-    bool data_queued;  /* DATA went out behind unanswered recipients */
-    bool chunked;      /* this message comes by BDAT */
+    unsigned rcpt_answered; /* of txn.recipients */
+    bool blocked;           /* the next command waits until the queue is empty */
+    bool skipping;          /* in a command line that is too long */
+    size_t skipped;
+    bool chunked;         /* this message comes by BDAT */
     bool chunk_last;
     uint64_t chunk_bytes; /* sum of chunk sizes so far */
-    bool refused;      /* the message was refused in mid-body: later chunks are drained too */
-    struct smtp_reply verdict; /* to be said after the drain */
+    bool answered_early;  /* verdict is the answer to a chunk whose end is not yet reported */
+    bool refused;         /* the transaction failed: verdict answers all that still comes in it */
+    bool shutdown;        /* 421 once no transaction is open */
+    bool ending;          /* close with end after the final answer */
+    enum session_end end;
+    enum smtp_state drain_to; /* the state after the drain; READY ends the transaction */
+    struct smtp_reply verdict; /* to be said after the drain, and for whatever was refused */
 };
 
 /* peer: id, addresses, configuration, listener, offers are set; the rest is zeroed. */
@@ -126,13 +150,16 @@ void smtp_session_free(struct smtp_session *s);
 void smtp_session_greet(struct smtp_session *s, struct smtp_out *out);
 /* Refuses at accept: 421 and close. */
 void smtp_session_refuse(struct smtp_session *s, enum session_end end, struct smtp_out *out);
-/* Command bytes: returns how many were used. Less than len: a partial line, or the machine waits
- * for an event, or a body (or TLS) begins right after the used bytes. An incomplete line longer
- * than max_line is an error of its own, and is used up. */
+/* Command bytes, all that there are (a byte behind STARTTLS is an attack that only this call can
+ * see): returns how many were used. Less than len: a partial line, or the machine waits for an
+ * event, or a body (or TLS) begins right after the used bytes, or there are actions to carry out
+ * first. Call it again with the rest after the actions, until it uses nothing more or wants no
+ * input. A line longer than max_line is an error of its own, and is used up as it comes. */
 size_t smtp_session_input(struct smtp_session *s, const uint8_t *data, size_t len, struct smtp_out *out);
 /* True where it would take command bytes now: otherwise the driver keeps them. */
 bool smtp_session_wants_input(const struct smtp_session *s);
 
+/* After SMTP_DO_STARTTLS; before smtp_session_greet where TLS is implicit. */
 void smtp_session_tls_done(struct smtp_session *s, const struct tls_facts *facts, struct smtp_out *out);
 
 /* Answers of the next hop, already translated for the sender (smtp_answer.h), in their order. */
@@ -155,8 +182,11 @@ void smtp_session_drained(struct smtp_session *s, struct smtp_out *out);
  * transaction get it too. */
 void smtp_session_hop_lost(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
 
+/* The limit that the listener states: SIZE. 0: none. */
+uint64_t smtp_session_size_limit(const struct smtp_session *s);
 /* 421 4.4.2 and close, or 421 4.3.2 at shutdown (now only if no transaction is open; otherwise
- * after it). */
+ * after it). While the final answer is awaited, a timeout closes after it: it has a timeout of
+ * its own. */
 void smtp_session_timeout(struct smtp_session *s, enum session_end end, struct smtp_out *out);
 void smtp_session_shutdown(struct smtp_session *s, struct smtp_out *out);
 
