@@ -11,6 +11,7 @@
 
 #include "arena.h"
 #include "errcode.h"
+#include "log.h"
 #include "net_addr.h"
 #include "tls_client.h"
 #include "tls_profile.h"
@@ -51,6 +52,7 @@ struct conf_gateway {
     const char *metrics; /* HOST:PORT, or "" for none */
     const char *user;    /* whom the worker and resolver processes run as, when started by root */
     unsigned drain_timeout_s;
+    enum log_level log_level;
 };
 
 struct conf_limits { /* per worker unless the prose of the row says otherwise */
@@ -153,8 +155,9 @@ struct conf_route {
     struct {
         enum conf_auth mechanism;
         const char *user;
-        const char *password;
-    } auth; /* only over TLS */
+        const char *password;      /* conf_parse leaves it NULL where password_file is set */
+        const char *password_file; /* conf_load (control/acts) reads it into password */
+    } auth;                        /* only over TLS */
     bool xclient; /* pass the client on with XCLIENT where the next hop offers it */
     unsigned max_connections; /* to one host, across workers */
 };
@@ -171,18 +174,32 @@ struct conf {
     size_t routes_len;
 };
 
+enum { CONF_TEXT_MAX = 4 << 20 }; /* bytes of a configuration file */
+
 /* What is wrong, for people: "postern.conf:12: limits.max_recipients: found 50, allowed 100 to
- * 100000". All errors found are listed, a line each. */
+ * 100000". All errors found are listed, a line each; where they outgrow the room, the last line
+ * says so and count is still right. */
 struct conf_errors {
     size_t count;
     size_t len;
     char text[8192];
 };
 
+/* Adds "file:line: path: what"; line 0 and an empty path are left out. */
+void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line, const char *path,
+                     const char *format, ...) __attribute__((format(printf, 5, 6)));
+
 /* text: the file's content; file: its name for messages, and the directory that relative file
- * names in it start from. *ret is NULL on failure (ERR_CONFIG, ERR_NOMEM). */
+ * names in it start from. errors is written anew. *ret is NULL on failure (ERR_CONFIG, ERR_NOMEM). */
 int conf_parse(const char *text, const char *file, struct conf **ret, struct conf_errors *errors) ERR_CHECK;
 void conf_free(struct conf *conf);
-/* The man page postern.conf(5), made from the table, as mdoc. */
+
+/* The key paths of settings that differ between two configurations and that only a restart
+ * changes, one after the other with ", " between; empty where a reload is enough. */
 struct buf;
+int conf_restart_needed(const struct conf *before, const struct conf *after, struct buf *ret) ERR_CHECK;
+
+/* The man page postern.conf(5), made from the table, as mdoc. */
 int conf_write_man(struct buf *out) ERR_CHECK;
+/* The complete configurations that the man page shows; NULL past the last. */
+const char *conf_example(size_t index);

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf_priv.h"
+
+#include <string.h>
+
+/* A listener or route while it is checked: where it was written, for the complaint's line. */
+struct place {
+    struct conf_reader *r;
+    const config_setting_t *setting;
+    char path[CONF_PATH_TEXT];
+};
+
+static struct place place_of(struct conf_reader *r, const config_setting_t *root, const char *list,
+                             size_t index)
+{
+    struct place p = {.r = r};
+    const config_setting_t *all = config_setting_get_member(root, list);
+
+    p.setting = all ? config_setting_get_elem(all, (unsigned)index) : NULL;
+    conf_path_index(list, index, p.path);
+    return p;
+}
+
+/* The member that a dotted key names, or the nearest group around it that is there. */
+static const config_setting_t *member_of(const config_setting_t *setting, const char *key,
+                                         bool *ret_written)
+{
+    const char *dot = strchr(key, '.');
+    char name[32];
+
+    *ret_written = false;
+    if (!setting || span_to_cstr(span_make(key, dot ? (size_t)(dot - key) : strlen(key)), name,
+                                 sizeof(name)) != ERR_OK)
+        return setting;
+    const config_setting_t *member =
+        config_setting_is_group(setting) ? config_setting_get_member(setting, name) : NULL;
+    if (!member)
+        return setting;
+    if (dot)
+        return member_of(member, dot + 1, ret_written);
+    *ret_written = true;
+    return member;
+}
+
+static bool written(const struct place *p, const char *key)
+{
+    bool is;
+
+    (void)member_of(p->setting, key, &is);
+    return is;
+}
+
+/* found: what the setting says; allowed: what would be right. */
+static void refuse(const struct place *p, const char *key, const char *found, const char *allowed)
+{
+    char path[CONF_PATH_TEXT];
+    bool is;
+
+    conf_complain(p->r, member_of(p->setting, key, &is), conf_path_key(p->path, key, path),
+                  "found %s, allowed %s", found, allowed);
+}
+
+/* A setting that would be read and then ignored misleads about what is protected. */
+static void refuse_unused(const struct place *p, const char *key, const char *needed)
+{
+    if (written(p, key))
+        refuse(p, key, "a setting that would have no effect", needed);
+}
+
+static void certificates_finish(struct conf_cert *certificates, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!certificates[i].key)
+            certificates[i].key = certificates[i].cert;
+    }
+}
+
+static void listener_check_tls(const struct place *p, struct conf_listener *l,
+                               const struct conf_tls_defaults *tls)
+{
+    if (!written(p, "profile"))
+        l->profile = tls->profile;
+    certificates_finish(l->certificates, l->certificates_len);
+    if (l->tls == CONF_LISTENER_NONE) {
+        if (l->require_tls)
+            refuse(p, "require_tls", "true", "false where tls is \"none\": nobody could send");
+        if (l->client_cert != TLS_CLIENT_CERT_NONE)
+            refuse(p, "client_cert", "a demand for certificates",
+                   "\"none\" where tls is \"none\": certificates need TLS");
+        return;
+    }
+    if (l->certificates_len == 0 && tls->certificates_len == 0)
+        refuse(p, "certificates", "none, here and in tls",
+               "at least one certificate, or tls = \"none\"");
+    if (l->client_cert == TLS_CLIENT_CERT_NONE) {
+        refuse_unused(p, "client_ca", "with client_cert = \"ask\" or \"require\"");
+        refuse_unused(p, "relay_certs", "with client_cert = \"ask\" or \"require\"");
+    }
+    if (l->client_cert == TLS_CLIENT_CERT_REQUIRE && l->tls == CONF_LISTENER_STARTTLS &&
+        !l->require_tls)
+        refuse(p, "client_cert", "\"require\"",
+               "it with require_tls = true: without TLS nobody would be asked");
+}
+
+static void listeners_check(struct conf_reader *r, const config_setting_t *root)
+{
+    struct conf *conf = r->conf;
+
+    for (size_t i = 0; i < conf->listeners_len; i++) {
+        struct conf_listener *l = &conf->listeners[i];
+        struct place p = place_of(r, root, "listeners", i);
+        listener_check_tls(&p, l, &conf->tls);
+        if (l->address && net_addr_parse(span_str(l->address), &l->addr) == ERR_OK &&
+            strcmp(l->address, conf->gateway.metrics ? conf->gateway.metrics : "") == 0)
+            refuse(&p, "address", "the address of gateway.metrics", "another one");
+        for (size_t j = 0; j < i; j++) {
+            const struct conf_listener *other = &conf->listeners[j];
+            if (l->name && other->name && strcmp(l->name, other->name) == 0)
+                refuse(&p, "name", "a name that an earlier listener has", "another one");
+            if (l->address && other->address && net_addr_same_ip(&l->addr, &other->addr) &&
+                net_addr_port(&l->addr) == net_addr_port(&other->addr))
+                refuse(&p, "address", "an address that an earlier listener has", "another one");
+        }
+    }
+}
+
+static const struct conf_listener *listener_find(const struct conf *conf, const char *name)
+{
+    for (size_t i = 0; i < conf->listeners_len; i++) {
+        if (conf->listeners[i].name && strcmp(conf->listeners[i].name, name) == 0)
+            return &conf->listeners[i];
+    }
+    return NULL;
+}
+
+static const char *listener_nearest(const struct conf *conf, const char *name)
+{
+    const char *nearest = NULL;
+    unsigned best = 3;
+
+    for (size_t i = 0; i < conf->listeners_len; i++) {
+        const char *known = conf->listeners[i].name;
+        unsigned distance = known ? conf_distance(name, known) : best;
+        if (distance < best) {
+            best = distance;
+            nearest = known;
+        }
+    }
+    return nearest;
+}
+
+static void route_check_listeners(const struct place *p, const struct conf_route *route)
+{
+    char path[CONF_PATH_TEXT];
+    bool is;
+
+    for (size_t i = 0; i < route->listeners.len; i++) {
+        const char *name = route->listeners.items[i];
+        if (!name || listener_find(p->r->conf, name))
+            continue;
+        const char *nearest = listener_nearest(p->r->conf, name);
+        conf_complain(p->r, member_of(p->setting, "listeners", &is),
+                      conf_path_key(p->path, "listeners", path),
+                      "found \"%.63s\", which no listener is called, allowed the name of one%s%s%s",
+                      name, nearest ? ", perhaps \"" : "", nearest ? nearest : "",
+                      nearest ? "\"" : "");
+    }
+}
+
+static void route_check_hops(const struct place *p, struct conf_route *route)
+{
+    for (size_t i = 0; i < route->hops_len; i++) {
+        if (route->hops[i].host && route->hops[i].port == 0)
+            route->mx = true; /* conf_value.c leaves "mx" so */
+    }
+    if (route->mx && route->hops_len > 1)
+        refuse(p, "next_hop", "\"mx\" among others", "\"mx\" alone, or \"host:port\" entries only");
+    if (route->mx) {
+        route->hops = NULL;
+        route->hops_len = 0;
+    } else {
+        refuse_unused(p, "mx_port", "with next_hop = \"mx\"");
+    }
+    for (size_t i = 0; i < route->hops_len; i++) {
+        const struct conf_hop *hop = &route->hops[i];
+        for (size_t j = 0; hop->is_addr && j < p->r->conf->listeners_len; j++) {
+            const union net_addr *own = &p->r->conf->listeners[j].addr;
+            if (net_addr_same_ip(own, &hop->addr) && net_addr_port(own) == hop->port)
+                refuse(p, "next_hop", "the address of a listener of this gateway",
+                       "another server: mail would go round in a loop");
+        }
+    }
+}
+
+static bool hops_have_address(const struct conf_route *route)
+{
+    for (size_t i = 0; i < route->hops_len; i++) {
+        if (route->hops[i].is_addr)
+            return true;
+    }
+    return false;
+}
+
+static void route_check_tls(const struct place *p, struct conf_route *route,
+                            const struct conf_tls_defaults *tls)
+{
+    if (!written(p, "tls.profile"))
+        route->tls.profile = tls->profile;
+    certificates_finish(&route->tls.client, 1);
+    if (route->tls.level != CONF_LEVEL_VERIFY) {
+        refuse_unused(p, "tls.ca", "with level = \"verify\"");
+        refuse_unused(p, "tls.names", "with level = \"verify\"");
+    } else if (route->tls.names.len == 0 && hops_have_address(route)) {
+        refuse(p, "tls.names", "none, and a next_hop that is an address",
+               "names that the certificate may carry, or host names in next_hop");
+    }
+    if (route->tls.level != CONF_LEVEL_PIN) {
+        refuse_unused(p, "tls.spki", "with level = \"pin\"");
+        refuse_unused(p, "tls.fingerprints", "with level = \"pin\"");
+    } else if (route->tls.spki_len == 0 && route->tls.fingerprints_len == 0) {
+        refuse(p, "tls.level", "\"pin\" without spki and fingerprints", "it with at least one pin");
+    }
+    if (route->tls.level == CONF_LEVEL_NONE) {
+        refuse_unused(p, "tls.mode", "with a level above \"none\"");
+        refuse_unused(p, "tls.sni", "with a level above \"none\"");
+        refuse_unused(p, "tls.client", "with a level above \"none\"");
+    }
+    if (route->tls.level == CONF_LEVEL_MAY && route->tls.mode == CONF_HOP_IMPLICIT)
+        refuse(p, "tls.mode", "\"implicit\" at level \"may\"",
+               "level \"encrypt\" or above: a port with implicit TLS knows no plaintext");
+}
+
+static void route_check_auth(const struct place *p, const struct conf_route *route)
+{
+    if (route->auth.mechanism == CONF_AUTH_NONE) {
+        refuse_unused(p, "auth.user", "with mechanism = \"plain\" or \"login\"");
+        refuse_unused(p, "auth.password", "with mechanism = \"plain\" or \"login\"");
+        refuse_unused(p, "auth.password_file", "with mechanism = \"plain\" or \"login\"");
+        return;
+    }
+    if (!route->auth.user)
+        refuse(p, "auth.user", "none", "a user name where mechanism is set");
+    if (!route->auth.password && !route->auth.password_file)
+        refuse(p, "auth.password_file", "no password", "password_file or password");
+    if (route->auth.password && route->auth.password_file)
+        refuse(p, "auth.password", "password and password_file", "one of them");
+    if (route->tls.level < CONF_LEVEL_ENCRYPT)
+        refuse(p, "auth.mechanism", "credentials on a route that may go without TLS",
+               "them with tls.level = \"encrypt\", \"verify\" or \"pin\"");
+    if (route->mx)
+        refuse(p, "auth.mechanism", "credentials for whatever host DNS names",
+               "them with a fixed next_hop");
+}
+
+/* True where every listener that b serves is served by a. */
+static bool route_covers(const struct conf_route *a, const struct conf_route *b)
+{
+    if (a->listeners.len == 0)
+        return true;
+    for (size_t i = 0; i < b->listeners.len; i++) {
+        bool has = false;
+        for (size_t j = 0; j < a->listeners.len && !has; j++)
+            has = a->listeners.items[j] && b->listeners.items[i] &&
+                  strcmp(a->listeners.items[j], b->listeners.items[i]) == 0;
+        if (!has)
+            return false;
+    }
+    return b->listeners.len > 0;
+}
+
+static void routes_check(struct conf_reader *r, const config_setting_t *root)
+{
+    struct conf *conf = r->conf;
+
+    for (size_t i = 0; i < conf->routes_len; i++) {
+        struct conf_route *route = &conf->routes[i];
+        struct place p = place_of(r, root, "routes", i);
+        route_check_listeners(&p, route);
+        route_check_hops(&p, route);
+        route_check_tls(&p, route, &conf->tls);
+        route_check_auth(&p, route);
+        if (!route->domain)
+            continue;
+        if (strcmp(route->domain, "*") == 0)
+            route->relay = true;
+        for (size_t j = 0; j < i; j++) {
+            const struct conf_route *earlier = &conf->routes[j];
+            if (earlier->domain && strcmp(earlier->domain, route->domain) == 0 &&
+                route_covers(earlier, route)) {
+                refuse(&p, "domain", "a domain that an earlier route takes for the same listeners",
+                       "one route for each domain and listener: this one would never be used");
+                break;
+            }
+        }
+    }
+}
+
+/* A default that is above another limit does no harm, the lower one holds; written down it is a
+ * contradiction. */
+static void limits_check(struct conf_reader *r, const config_setting_t *root)
+{
+    const struct conf_limits *l = &r->conf->limits;
+    struct place p = {
+        .r = r, .setting = config_setting_get_member(root, "limits"), .path = "limits"};
+
+    if (l->hop_connect_timeout_s > l->hop_budget_s && written(&p, "hop_connect_timeout_s"))
+        refuse(&p, "hop_connect_timeout_s", "more than hop_budget_s", "at most as much");
+    if (l->handshake_timeout_s > l->session_timeout_s && written(&p, "handshake_timeout_s"))
+        refuse(&p, "handshake_timeout_s", "more than session_timeout_s", "at most as much");
+    if (l->max_header > l->max_message && written(&p, "max_header"))
+        refuse(&p, "max_header", "more than max_message", "at most as much");
+}
+
+void conf_check(struct conf_reader *r, const config_setting_t *root)
+{
+    certificates_finish(r->conf->tls.certificates, r->conf->tls.certificates_len);
+    listeners_check(r, root);
+    routes_check(r, root);
+    limits_check(r, root);
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf_priv.h"
+
+#include "buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void read_section(struct conf_reader *r, enum conf_group group,
+                         const config_setting_t *setting, const char *path, void *base);
+
+static void *field_of(void *base, size_t offset)
+{
+    return (uint8_t *)base + offset;
+}
+
+static void complain_value(struct conf_reader *r, const struct conf_row *row,
+                           const config_setting_t *setting, const char *path)
+{
+    char found[CONF_FOUND_TEXT], allowed[CONF_ALLOWED_TEXT];
+
+    conf_complain(r, setting, path, "found %s, allowed %s", conf_found(setting, found),
+                  conf_row_allowed(row, allowed));
+}
+
+static void note_result(struct conf_reader *r, const struct conf_row *row,
+                        const config_setting_t *setting, const char *path, int result)
+{
+    if (result == ERR_NOMEM)
+        r->out_of_memory = true;
+    else if (result != ERR_OK)
+        complain_value(r, row, setting, path);
+}
+
+static bool read_number(const config_setting_t *setting, const struct conf_row *row, int64_t *ret)
+{
+    int type = config_setting_type(setting);
+
+    if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64)
+        return false;
+    *ret = config_setting_get_int64(setting);
+    return *ret >= row->min && *ret <= row->max;
+}
+
+static void store_number(const struct conf_row *row, int64_t value, void *field)
+{
+    if (row->type == CONF_TYPE_U64)
+        *(uint64_t *)field = (uint64_t)value;
+    else
+        *(unsigned *)field = (unsigned)value;
+}
+
+static const struct conf_word *word_find(const struct conf_word *words, const char *text)
+{
+    for (; words->word; words++) {
+        if (strcmp(words->word, text) == 0)
+            return words;
+    }
+    return NULL;
+}
+
+static void read_word(struct conf_reader *r, const struct conf_row *row,
+                      const config_setting_t *setting, const char *path, void *field)
+{
+    const char *text = config_setting_get_string(setting);
+    const struct conf_word *word = text ? word_find(row->words, text) : NULL;
+    char found[CONF_FOUND_TEXT], allowed[CONF_ALLOWED_TEXT];
+
+    if (!word)
+        complain_value(r, row, setting, path);
+    else if (word->refused)
+        conf_complain(r, setting, path, "found %s, allowed %s (%s)", conf_found(setting, found),
+                      conf_row_allowed(row, allowed), word->refused);
+    else
+        *(int *)field = word->value;
+}
+
+static bool is_string(const config_setting_t *setting)
+{
+    return config_setting_type(setting) == CONFIG_TYPE_STRING;
+}
+
+static const char *string_of(const config_setting_t *setting)
+{
+    const char *text = config_setting_get_string(setting);
+
+    return text ? text : "";
+}
+
+/* One string may stand for a list of one. */
+static void read_list(struct conf_reader *r, const struct conf_row *row,
+                      const config_setting_t *setting, const char *path, void *base)
+{
+    int type = config_setting_type(setting);
+    bool single = type == CONFIG_TYPE_STRING;
+    size_t size = conf_value_size(row->type);
+    char element_path[CONF_PATH_TEXT];
+
+    if (!single && type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST) {
+        complain_value(r, row, setting, path);
+        return;
+    }
+    size_t len = single ? 1 : (size_t)config_setting_length(setting);
+    if (len < (size_t)row->min || len > (size_t)row->max) {
+        complain_value(r, row, setting, path);
+        return;
+    }
+    uint8_t *items = arena_alloc(&r->conf->arena, len * size);
+    if (!items) {
+        r->out_of_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < len; i++) {
+        const config_setting_t *element =
+            single ? setting : config_setting_get_elem(setting, (unsigned)i);
+        const char *at = single ? path : conf_path_index(path, i, element_path);
+        if (is_string(element))
+            note_result(r, row, element, at,
+                        conf_value_convert(r, row, string_of(element), items + i * size));
+        else
+            complain_value(r, row, element, at);
+    }
+    *(void **)field_of(base, row->offset) = items;
+    *(size_t *)field_of(base, row->len_offset) = len;
+}
+
+static void read_source(struct conf_reader *r, const struct conf_row *row,
+                        const config_setting_t *setting, const char *path, struct conf_route *route)
+{
+    bool single = is_string(setting);
+    int len = single ? 1 : config_setting_length(setting);
+
+    if ((!single && !config_setting_is_aggregate(setting)) || len < 1 || len > 2) {
+        complain_value(r, row, setting, path);
+        return;
+    }
+    for (int i = 0; i < len; i++) {
+        const config_setting_t *element =
+            single ? setting : config_setting_get_elem(setting, (unsigned)i);
+        union net_addr addr;
+        bool ok =
+            is_string(element) && conf_value_convert(r, row, string_of(element), &addr) == ERR_OK;
+        bool v6 = ok && net_addr_is_v6(&addr);
+        if (!ok || (v6 ? route->has_source6 : route->has_source4)) {
+            complain_value(r, row, setting, path);
+            return;
+        }
+        *(v6 ? &route->source6 : &route->source4) = addr;
+        *(v6 ? &route->has_source6 : &route->has_source4) = true;
+    }
+}
+
+static void read_sections(struct conf_reader *r, const struct conf_row *row,
+                          const config_setting_t *setting, const char *path, void *base)
+{
+    size_t size = conf_group_size(row->section), len = (size_t)config_setting_length(setting);
+    char element_path[CONF_PATH_TEXT];
+
+    if (!config_setting_is_list(setting) || len < (size_t)row->min || len > (size_t)row->max) {
+        complain_value(r, row, setting, path);
+        return;
+    }
+    uint8_t *items = arena_alloc(&r->conf->arena, len * size);
+    if (!items) {
+        r->out_of_memory = true;
+        return;
+    }
+    *(void **)field_of(base, row->offset) = items;
+    *(size_t *)field_of(base, row->len_offset) = len;
+    for (size_t i = 0; i < len; i++)
+        read_section(r, row->section, config_setting_get_elem(setting, (unsigned)i),
+                     conf_path_index(path, i, element_path), items + i * size);
+}
+
+static void read_string(struct conf_reader *r, const struct conf_row *row,
+                        const config_setting_t *setting, const char *path, void *field)
+{
+    if (is_string(setting))
+        note_result(r, row, setting, path, conf_value_convert(r, row, string_of(setting), field));
+    else
+        complain_value(r, row, setting, path);
+}
+
+static void read_value(struct conf_reader *r, const struct conf_row *row,
+                       const config_setting_t *setting, const char *path, void *base)
+{
+    void *field = field_of(base, row->offset);
+    int64_t number = 0;
+
+    switch (row->type) {
+    case CONF_TYPE_UINT:
+    case CONF_TYPE_U64:
+        if (read_number(setting, row, &number))
+            store_number(row, number, field);
+        else
+            complain_value(r, row, setting, path);
+        return;
+    case CONF_TYPE_BOOL:
+        if (config_setting_type(setting) == CONFIG_TYPE_BOOL)
+            *(bool *)field = config_setting_get_bool(setting) != 0;
+        else
+            complain_value(r, row, setting, path);
+        return;
+    case CONF_TYPE_WORD:
+        read_word(r, row, setting, path, field);
+        return;
+    case CONF_TYPE_STRING:
+    case CONF_TYPE_FILE:
+    case CONF_TYPE_HOSTNAME:
+    case CONF_TYPE_DOMAIN:
+    case CONF_TYPE_NAME:
+    case CONF_TYPE_ADDRESS:
+    case CONF_TYPE_METRICS:
+        read_string(r, row, setting, path, field);
+        return;
+    case CONF_TYPE_SOURCE:
+        read_source(r, row, setting, path, base);
+        return;
+    case CONF_TYPE_STRINGS:
+    case CONF_TYPE_HOSTNAMES:
+    case CONF_TYPE_TLS_NAMES:
+    case CONF_TYPE_DNS_SERVERS:
+    case CONF_TYPE_DNS_STUBS:
+    case CONF_TYPE_PREFIXES:
+    case CONF_TYPE_FINGERPRINTS:
+    case CONF_TYPE_PINS:
+    case CONF_TYPE_HOPS:
+        read_list(r, row, setting, path, base);
+        return;
+    case CONF_TYPE_SECTION:
+        read_section(r, row->section, setting, path,
+                     row->presence == CONF_SECTION_SAME ? base : field);
+        return;
+    case CONF_TYPE_SECTIONS:
+        read_sections(r, row, setting, path, base);
+        return;
+    }
+}
+
+/* The value of a key that is not written. "=KEY" is left to conf_check: the other key may not be
+ * read yet. */
+static void read_fallback(struct conf_reader *r, const struct conf_row *row, const char *path,
+                          void *base)
+{
+    void *field = field_of(base, row->offset);
+
+    if (row->type == CONF_TYPE_SECTION && row->presence != CONF_SECTION_OPTIONAL)
+        read_section(r, row->section, NULL, path,
+                     row->presence == CONF_SECTION_SAME ? base : field);
+    if (!row->fallback || row->fallback[0] == '=')
+        return;
+    if (row->type == CONF_TYPE_UINT || row->type == CONF_TYPE_U64)
+        store_number(row, strtoll(row->fallback, NULL, 10), field);
+    else if (row->type == CONF_TYPE_BOOL)
+        *(bool *)field = strcmp(row->fallback, "true") == 0;
+    else if (row->type == CONF_TYPE_WORD)
+        *(int *)field = word_find(row->words, row->fallback)->value;
+    else if (conf_value_convert(r, row, row->fallback, field) != ERR_OK)
+        r->out_of_memory = true;
+}
+
+static void complain_unknown(struct conf_reader *r, enum conf_group group,
+                             const config_setting_t *member, const char *path)
+{
+    const char *key = config_setting_name(member), *nearest = conf_row_nearest(group, key);
+    const char *other = NULL;
+
+    for (size_t i = 0; i < conf_rows_len && !other; i++) {
+        if (strcmp(conf_rows[i].key, key) == 0)
+            other = conf_group_name(conf_rows[i].group);
+    }
+    if (other && other[0])
+        conf_complain(r, member, path, "found a key that does not belong here, it is one of %s",
+                      other);
+    else if (other)
+        conf_complain(r, member, path,
+                      "found a key that does not belong here, it stands outside of all groups");
+    else if (nearest)
+        conf_complain(r, member, path, "found an unknown key, the nearest known one is \"%s\"",
+                      nearest);
+    else
+        conf_complain(r, member, path,
+                      "found an unknown key, postern.conf(5) lists the known ones");
+}
+
+/* setting may be NULL: every key at its default. */
+static void read_section(struct conf_reader *r, enum conf_group group,
+                         const config_setting_t *setting, const char *path, void *base)
+{
+    char key_path[CONF_PATH_TEXT], found[CONF_FOUND_TEXT], allowed[CONF_ALLOWED_TEXT];
+
+    if (setting && config_setting_type(setting) != CONFIG_TYPE_GROUP) {
+        conf_complain(r, setting, path, "found %s, allowed a group of settings { ... }",
+                      conf_found(setting, found));
+        setting = NULL;
+    }
+    for (int i = 0; setting && i < config_setting_length(setting); i++) {
+        const config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
+        if (!conf_row_find(group, config_setting_name(member)))
+            complain_unknown(r, group, member,
+                             conf_path_key(path, config_setting_name(member), key_path));
+    }
+    for (size_t i = 0; i < conf_rows_len; i++) {
+        const struct conf_row *row = &conf_rows[i];
+        if (row->group != group)
+            continue;
+        const config_setting_t *member =
+            setting ? config_setting_get_member(setting, row->key) : NULL;
+        conf_path_key(path, row->key, key_path);
+        if (member)
+            read_value(r, row, member, key_path, base);
+        else
+            read_fallback(r, row, key_path, base);
+        if (!member && row->must)
+            conf_complain(r, setting, key_path, "found nothing, it must be set: %s",
+                          conf_row_allowed(row, allowed));
+    }
+}
+
+static void read_text(struct conf_reader *r, const char *text)
+{
+    config_t config;
+
+    config_init(&config);
+    if (config_read_string(&config, text) == CONFIG_TRUE) {
+        const config_setting_t *root = config_root_setting(&config);
+        read_section(r, CONF_GROUP_ROOT, root, "", r->conf);
+        if (!r->out_of_memory)
+            conf_check(r, root);
+    } else {
+        const char *why = config_error_text(&config);
+        conf_errors_add(r->errors, r->file, (unsigned)config_error_line(&config), "",
+                        "%s; allowed is libconfig's syntax, see postern.conf(5)",
+                        why ? why : "found something unreadable");
+    }
+    config_destroy(&config);
+}
+
+int conf_parse(const char *text, const char *file, struct conf **ret, struct conf_errors *errors)
+{
+    const char *slash = strrchr(file, '/');
+    struct conf_reader r = {.file = file, .errors = errors};
+    char *prepared = NULL;
+    int result;
+
+    *ret = NULL;
+    *errors = (struct conf_errors){0};
+    r.dir = span_make(file, slash ? (size_t)(slash + 1 - file) : 0);
+    if (strnlen(text, CONF_TEXT_MAX + 1) > CONF_TEXT_MAX) {
+        conf_errors_add(errors, file, 0, "", "found more than %d bytes, allowed up to that",
+                        CONF_TEXT_MAX);
+        return ERR_CONFIG;
+    }
+    r.conf = calloc(1, sizeof(*r.conf));
+    if (!r.conf)
+        return ERR_NOMEM;
+    arena_init(&r.conf->arena, 0);
+    result = conf_text_prepare(&r, text, &prepared);
+    if (result != ERR_OK)
+        goto out;
+    read_text(&r, prepared);
+    free(prepared);
+    if (r.out_of_memory)
+        result = ERR_NOMEM;
+    else if (errors->count > 0)
+        result = ERR_CONFIG;
+    if (result != ERR_OK)
+        goto out;
+    *ret = r.conf;
+    return ERR_OK;
+out:
+    conf_free(r.conf);
+    return result;
+}
+
+void conf_free(struct conf *conf)
+{
+    if (!conf)
+        return;
+    arena_free(&conf->arena);
+    free(conf);
+}
+
+static bool value_same(const struct conf_row *row, const uint8_t *a, const uint8_t *b)
+{
+    if (row->type == CONF_TYPE_UINT || row->type == CONF_TYPE_WORD)
+        return *(const unsigned *)(a + row->offset) == *(const unsigned *)(b + row->offset);
+    if (row->type == CONF_TYPE_U64)
+        return *(const uint64_t *)(a + row->offset) == *(const uint64_t *)(b + row->offset);
+    if (row->type == CONF_TYPE_BOOL)
+        return *(const bool *)(a + row->offset) == *(const bool *)(b + row->offset);
+    return strcmp(*(const char *const *)(a + row->offset),
+                  *(const char *const *)(b + row->offset)) == 0;
+}
+
+/* Every setting of class RESTART is a single value of a section of the file itself, with a
+ * default; tests hold the table to that. */
+int conf_restart_needed(const struct conf *before, const struct conf *after, struct buf *ret)
+{
+    for (size_t s = 0; s < conf_rows_len; s++) {
+        const struct conf_row *section = &conf_rows[s];
+        if (section->group != CONF_GROUP_ROOT || section->type != CONF_TYPE_SECTION)
+            continue;
+        const uint8_t *a = (const uint8_t *)before + section->offset;
+        const uint8_t *b = (const uint8_t *)after + section->offset;
+        for (size_t i = 0; i < conf_rows_len; i++) {
+            const struct conf_row *row = &conf_rows[i];
+            if (row->group != section->section || row->reload != CONF_RELOAD_RESTART ||
+                value_same(row, a, b))
+                continue;
+            if (buf_printf(ret, "%s%s.%s", buf_len(ret) ? ", " : "", section->key, row->key) !=
+                ERR_OK)
+                return ERR_FULL;
+        }
+    }
+    return ERR_OK;
+}

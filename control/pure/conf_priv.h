@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the conf_*.c files share while a configuration is made: the reader, and how a complaint
+ * gets its file, line and key path.
+ */
+#pragma once
+
+#include "conf_schema.h"
+
+#include <libconfig.h>
+
+struct conf_reader {
+    const char *file;
+    struct span dir; /* of file, with its final '/'; empty for the current one */
+    struct conf *conf;
+    struct conf_errors *errors;
+    bool out_of_memory;
+};
+
+enum { CONF_PATH_TEXT = 192, CONF_FOUND_TEXT = 128 };
+
+/* "parent.key", "parent[3]". Returns out, cut where it does not fit. */
+const char *conf_path_key(const char *parent, const char *key, char out[CONF_PATH_TEXT]);
+const char *conf_path_index(const char *parent, size_t index, char out[CONF_PATH_TEXT]);
+/* A value as it was written, shortened and escaped: "\"abc\"", "50", "a list". Returns out. */
+const char *conf_found(const config_setting_t *setting, char out[CONF_FOUND_TEXT]);
+/* conf_errors_add at the line of a setting. */
+void conf_complain(struct conf_reader *r, const config_setting_t *at, const char *path,
+                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* conf_text.c: what libconfig would get wrong without a word. It finds @include (parsing reads no
+ * file) and comments without an end, which are errors, and writes whole numbers beyond 32 bits the
+ * way that libconfig 1.5 reads right. *ret is a new string, freed by the caller. */
+int conf_text_prepare(struct conf_reader *r, const char *text, char **ret) ERR_CHECK;
+
+/* conf_value.c: one written value into a field; ERR_SYNTAX, ERR_RANGE (length), ERR_NOMEM. out is
+ * of the type that the row's field or list element has. */
+int conf_value_convert(struct conf_reader *r, const struct conf_row *row, const char *text,
+                       void *out) ERR_CHECK;
+/* The bytes of an element of a list type. */
+size_t conf_value_size(enum conf_type type);
+
+/* conf_check.c: what no single row can say. Fills in what follows from other settings, too. */
+void conf_check(struct conf_reader *r, const config_setting_t *root);
