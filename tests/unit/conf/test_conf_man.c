@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Does the man page say everything that the table knows, and do its examples hold? */
-#include "cmocka_all.h"
+#include "../cmocka_all.h"
 
 #include "buf.h"
 #include "conf_schema.h"
