@@ -9,11 +9,12 @@
 
 #include "smtp_client.h"
 
-/* True where the answer is a fault that the administrator must hear of. */
+/* A reply of code 0 is none at all (the connection was lost, or TLS could not be had): 451 4.4.2, and
+ * 451 4.7.5 in the phases of TLS. True where the answer is a fault that the administrator must hear of. */
 bool smtp_answer_translate(enum smtp_client_phase phase, const struct smtp_reply *from_hop,
                            struct smtp_reply *ret);
 /* The refusal at RCPT where the next hop lacks what the message needs: 554 5.6.3 (8BITMIME,
- * BINARYMIME), 553 5.6.7 (SMTPUTF8), 552 5.3.4 (SIZE), 550 5.7.x (NOTIFY=SUCCESS without DSN; see
- * RFC 3461). False where nothing is lacking. */
+ * BINARYMIME), 553 5.6.7 (SMTPUTF8), 552 5.3.4 (SIZE), 550 5.3.3 (NOTIFY=SUCCESS without DSN: RFC
+ * 3461 section 5.2.2 would have us send a report, and we own no message). False where nothing is lacking. */
 bool smtp_answer_unsupported(const struct smtp_caps *caps, const struct smtp_transaction *txn,
                              const struct smtp_rcpt *rcpt, uint64_t size_added, struct smtp_reply *ret);

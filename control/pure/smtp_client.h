@@ -63,12 +63,13 @@ enum smtp_client_event_kind {
     SMTP_CLIENT_START_TLS, /* begin the handshake; nothing was buffered */
     SMTP_CLIENT_READY,     /* caps are final; a transaction may begin */
     SMTP_CLIENT_ANSWER,    /* reply to the oldest outstanding command: phase, index (recipient) */
-    SMTP_CLIENT_NO_TLS,    /* level may: STARTTLS is not offered or refused. Retry in plaintext. */
+    SMTP_CLIENT_NO_TLS,    /* level may: STARTTLS is not offered or refused; text says which. The
+                              machine goes on in plaintext on the same connection. */
     SMTP_CLIENT_FAILED,    /* no transaction possible on this connection: phase, reply (code 0:
                               none). TLS demanded and not to be had is SMTP_PHASE_STARTTLS. */
     SMTP_CLIENT_BROKEN,    /* the peer broke the protocol (reply syntax, injection, an answer to
                               nothing): text says what; close */
-    SMTP_CLIENT_CLOSING,   /* 421 outside a transaction: close */
+    SMTP_CLIENT_CLOSING,   /* 421 on a ready connection outside a transaction: close */
 };
 
 struct smtp_client_event {
@@ -84,7 +85,12 @@ enum { SMTP_CLIENT_OUTSTANDING = 1100 };
 struct smtp_client;
 
 struct smtp_client_events {
-    /* Called in the order of replies, from inside smtp_client_input (and _tls_done). */
+    /*
+     * Called in the order of replies, from inside smtp_client_input (and _tls_done). Any call on
+     * the machine is allowed in it but smtp_client_free. A reply that comes in mid-body, before
+     * smtp_client_dot, is an ANSWER of SMTP_PHASE_FINAL. After a 421 inside a transaction nothing
+     * but _free is of use: its ANSWER is the last event.
+     */
     void (*event)(void *user, struct smtp_client *c, const struct smtp_client_event *event);
 };
 
@@ -99,12 +105,16 @@ size_t smtp_client_input(struct smtp_client *c, const uint8_t *data, size_t len)
 void smtp_client_tls_done(struct smtp_client *c);
 const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
 bool smtp_client_ready(const struct smtp_client *c); /* idle, between transactions */
+/* Commands whose reply is still to come. */
+unsigned smtp_client_outstanding(const struct smtp_client *c);
 
 /* A transaction. ERR_STATE out of order; ERR_UNSUPPORTED where the next hop lacks what the message
  * needs (see smtp_answer_unsupported). MAIL's own answer is an ANSWER of SMTP_PHASE_MAIL. Without
  * PIPELINING the machine itself holds commands back until the one before is answered. */
 int smtp_client_mail(struct smtp_client *c, const struct smtp_transaction *txn, uint64_t size_added) ERR_CHECK;
 int smtp_client_rcpt(struct smtp_client *c, const struct smtp_transaction *txn, unsigned index) ERR_CHECK;
+/* Where every recipient is refused but DATA is answered 354 all the same, the machine sends a lone
+ * dot, ignores its answer (RFC 2920 section 3.1), and the ANSWER is a 554 of its own. */
 int smtp_client_data(struct smtp_client *c) ERR_CHECK;
 /* Writes "BDAT n [LAST]"; n bytes follow from the caller. */
 int smtp_client_chunk(struct smtp_client *c, uint64_t size, bool last) ERR_CHECK;
