@@ -1,0 +1,48 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs meson's tests of a build folder and prints each single case as a TAP line."""
+import json
+import os
+import re
+import subprocess
+import sys
+
+build = sys.argv[1]
+env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP",
+           ASAN_OPTIONS="detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS="halt_on_error=1")
+done = subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--timeout-multiplier", "4",
+                       "--num-processes", str(os.cpu_count())],
+                      env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                      stderr=subprocess.STDOUT, text=True)
+number, seen_failure = 0, False
+
+
+def line(ok, name, skip=False):
+    global number, seen_failure
+    number += 1
+    seen_failure |= not ok
+    print(f"{'ok' if ok else 'not ok'} {number} - {name}{' # SKIP by the test itself' if skip else ''}")
+
+
+try:
+    with open(os.path.join(build, "meson-logs", "testlog.json")) as f:
+        tests = [json.loads(row) for row in f]
+except OSError:
+    tests = []
+for test in tests:
+    output = test.get("stdout", "") + "\n" + test.get("stderr", "")
+    cases = re.findall(r"^(ok|not ok) \d+ *-? *([^\n#]*)(# SKIP)?", output, re.M | re.I)
+    for result, case, skip in cases:
+        line(result == "ok", f"{test['name']}: {case.strip()}", bool(skip))
+    good = test["result"] in ("OK", "SKIP", "EXPECTEDFAIL")
+    # A program without TAP is one case; one that died after its last case is a failure as well.
+    if not cases or (not good and not any(c[0] == "not ok" for c in cases)):
+        line(good, f"{test['name']} ({test['result']})", test["result"] == "SKIP")
+    if not good:
+        for row in output.splitlines()[-40:]:
+            print("#  ", row)
+if done.returncode and not seen_failure:
+    line(False, "meson test")
+    for row in done.stdout.splitlines()[-40:]:
+        print("#  ", row)
+sys.exit(1 if seen_failure else 0)

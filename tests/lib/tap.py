@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the unittest cases of a file and prints TAP, a line a test, which `dev` counts.
+
+Every suite runs in network, process and mount namespaces of its own: ports are free to choose,
+suites run beside each other, a capture on lo sees nothing else, and no process is left behind.
+"""
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import sys
+import time
+import traceback
+import unittest
+
+UNSHARED = "POSTERN_TEST_UNSHARED"
+
+
+def loopback_up():
+    """What `ip link set lo up` does; a new network namespace has it down."""
+    siocgifflags, siocsifflags, iff_up = 0x8913, 0x8914, 1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(sock, siocgifflags, request))[1]
+        fcntl.ioctl(sock, siocsifflags, struct.pack("16sH14x", b"lo", flags | iff_up))
+
+
+def enter_namespaces():
+    if os.environ.get(UNSHARED) != "1":
+        os.environ[UNSHARED] = "1"
+        os.execvp("unshare", ["unshare", "--net", "--pid", "--mount-proc", "--fork",
+                              "--kill-child", sys.executable, *sys.argv])
+    loopback_up()
+
+
+class TapResult(unittest.TestResult):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+        self.began = 0.0
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
+
+    def line(self, ok, test, note=""):
+        self.count += 1
+        name = test.id().removeprefix("__main__.") if hasattr(test, "id") else str(test)
+        took = time.monotonic() - self.began if self.began else 0
+        print(f"{'ok' if ok else 'not ok'} {self.count} - {name}{note} ({took:.1f} s)", flush=True)
+
+    def explain(self, error):
+        """The message, and where in the tests: unittest's own frames say nothing."""
+        here = os.sep + "tests" + os.sep
+        for frame in traceback.extract_tb(error[2]):
+            if here in frame.filename:
+                print(f"#   {os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}")
+        for line in "".join(traceback.format_exception_only(error[0], error[1])).splitlines():
+            print("#  ", line, flush=True)
+
+    def addSuccess(self, test):
+        self.line(True, test)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.line(True, test, f" # SKIP {reason}")
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.line(False, test)
+        self.explain(err)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.line(False, test)
+        self.explain(err)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            print("#   in", subtest, flush=True)
+            self.line(False, subtest)
+            self.explain(err)
+
+
+def main():
+    """To be called by a suite's file instead of unittest.main. Arguments: parts of test names."""
+    enter_namespaces()
+    # A peer that closes early must be an error of one write, never the end of the suite.
+    ctypes.CDLL(None).signal(13, 1)
+    wanted = sys.argv[1:]
+    loader = unittest.defaultTestLoader
+    suite = loader.loadTestsFromModule(sys.modules["__main__"])
+    if wanted:
+        flat = [t for group in suite for t in group]
+        suite = unittest.TestSuite(t for t in flat if any(w in t.id() for w in wanted))
+    result = TapResult()
+    suite.run(result)
+    print(f"1..{result.count}", flush=True)
+    sys.exit(0 if result.wasSuccessful() else 1)
