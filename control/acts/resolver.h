@@ -15,11 +15,11 @@
 enum { DNS_NAME_MAX = 255, DNS_ADDRS_MAX = 32, DNS_MX_MAX = 32 };
 
 enum dns_status {
-    DNS_OK,        /* there is at least one record */
-    DNS_NODATA,    /* the name is there, no such record */
+    DNS_OK,     /* there is at least one record */
+    DNS_NODATA, /* the name is there, no such record */
     DNS_NXDOMAIN,
-    DNS_FAILED,    /* SERVFAIL, timeout, resolver gone: defer */
-    DNS_BOGUS,     /* DNSSEC validation failed: defer */
+    DNS_FAILED, /* SERVFAIL, timeout, resolver gone: defer */
+    DNS_BOGUS,  /* DNSSEC validation failed: defer */
 };
 
 struct dns_mx {
@@ -36,7 +36,8 @@ struct dns_mx_answer {
 };
 
 struct dns_addr_answer {
-    enum dns_status status; /* of A and AAAA together: OK where either has one, FAILED over NODATA */
+    enum dns_status
+        status; /* of A and AAAA together: OK where either has one, FAILED over NODATA */
     bool secure;
     uint32_t ttl_s;
     unsigned len;
@@ -73,7 +74,7 @@ struct shared_column;
 /* Over fd, one end of a SOCK_SEQPACKET pair whose other end the resolver process has. fd stays the
  * caller's; resolver_client_set_fd replaces it after the process was restarted (questions that were
  * out are asked again). */
-int resolver_client_new(struct dp *dp, int fd, unsigned timeout_s, const struct shared_column *counters,
-                        struct resolver **ret) ERR_CHECK;
+int resolver_client_new(struct dp *dp, int fd, unsigned timeout_s,
+                        const struct shared_column *counters, struct resolver **ret) ERR_CHECK;
 void resolver_client_set_fd(struct resolver *r, int fd);
 void resolver_client_free(struct resolver *r);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From libunbound's results to the answers of resolver.h. Pure but for random numbers (equal MX
+ * preferences are shuffled, RFC 5321 section 5.1). Record data come from anywhere in the world: a
+ * name that is no host name, or data of the wrong length, make that record no record.
+ */
+#pragma once
+
+#include "resolver.h"
+
+#include <unbound.h>
+
+enum { RESOLVER_PTR_NAMES = 4 }; /* of one address, looked at for forward confirmation */
+
+/* One question of the one or two that an answer needs. */
+struct resolver_part {
+    enum dns_status status;
+    bool secure;
+    uint32_t ttl_s;
+    unsigned len;
+    union net_addr addr[DNS_ADDRS_MAX];
+};
+
+/* Wire form without compression to lower case text without the final dot; "" for the root.
+ * ERR_SYNTAX where it is not exactly a name of letters, digits, '-' and '_'. */
+int resolver_name_text(const uint8_t *wire, size_t len, char ret_name[DNS_NAME_MAX + 1]) ERR_CHECK;
+/* The name below in-addr.arpa or ip6.arpa. */
+void resolver_reverse_name(const union net_addr *addr, char ret_name[DNS_NAME_MAX + 1]);
+
+/* error: libunbound's, with result NULL then. */
+enum dns_status resolver_status(int error, const struct ub_result *result);
+void resolver_mx_answer(int error, const struct ub_result *result, struct dns_mx_answer *ret);
+void resolver_addr_part(int error, const struct ub_result *result, struct resolver_part *ret);
+void resolver_addr_join(const struct resolver_part *v6, const struct resolver_part *v4,
+                        struct dns_addr_answer *ret);
+/* Up to RESOLVER_PTR_NAMES names; returns how many. */
+unsigned resolver_ptr_names(const struct ub_result *result,
+                            char ret_names[RESOLVER_PTR_NAMES][DNS_NAME_MAX + 1]);

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resolver_process.h"
+
+#include "assertion.h"
+#include "channel.h"
+#include "resolver_answer.h"
+#include "resolver_context.h"
+#include "resolver_wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    CLIENTS_MAX = 128, /* workers of all generations that this process serves */
+    TYPE_A = 1,
+    TYPE_PTR = 12,
+    TYPE_MX = 15,
+    TYPE_AAAA = 28,
+    CLASS_IN = 1,
+    WARM_UP_S = 10,
+};
+
+struct client {
+    int fd;              /* -1: free */
+    uint32_t generation; /* an answer for an earlier one of this place is dropped */
+    unsigned outstanding;
+};
+
+struct resolver_process {
+    struct ub_ctx *ub;
+    struct client clients[CLIENTS_MAX];
+};
+
+/* One question of a worker on its way. */
+struct lookup {
+    struct resolver_process *process;
+    unsigned client;
+    uint32_t generation;
+    struct resolver_wire_question question;
+    unsigned pending; /* questions that libunbound has of ours */
+    struct resolver_part v4, v6;
+    struct resolver_wire_answer answer;
+    unsigned names_len, names_next; /* PTR: candidates for forward confirmation */
+    char names[RESOLVER_PTR_NAMES][DNS_NAME_MAX + 1];
+};
+
+static void client_close(struct client *c)
+{
+    close(c->fd);
+    c->fd = -1;
+    c->generation++;
+    c->outstanding = 0;
+}
+
+static void client_add(struct resolver_process *r, int fd)
+{
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+        if (r->clients[i].fd >= 0)
+            continue;
+        r->clients[i].fd = fd;
+        return;
+    }
+    close(fd);
+}
+
+/* Sends the answer and ends the look-up. A worker whose socket is full misses it, and asks again
+ * later if it still wants it. */
+static void lookup_end(struct lookup *l)
+{
+    struct client *c = &l->process->clients[l->client];
+
+    if (c->generation == l->generation && c->fd >= 0) {
+        size_t len = resolver_wire_len(&l->answer);
+        ASSERT(len > 0 && c->outstanding > 0);
+        c->outstanding--;
+        if (send(c->fd, &l->answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN &&
+            errno != ENOBUFS)
+            client_close(c);
+    }
+    free(l);
+}
+
+static void ask(struct lookup *l, const char *name, int type, ub_callback_type done)
+{
+    l->pending++;
+    int err = ub_resolve_async(l->process->ub, name, type, CLASS_IN, l, done, NULL);
+    if (err)
+        done(l, err, NULL);
+}
+
+static void mx_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+
+    resolver_mx_answer(error, result, &l->answer.mx);
+    ub_resolve_free(result);
+    lookup_end(l);
+}
+
+static void addr_part_done(struct lookup *l)
+{
+    if (--l->pending > 0)
+        return;
+    resolver_addr_join(&l->v6, &l->v4, &l->answer.addr);
+    lookup_end(l);
+}
+
+static void v4_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+
+    resolver_addr_part(error, result, &l->v4);
+    ub_resolve_free(result);
+    addr_part_done(l);
+}
+
+static void v6_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+
+    resolver_addr_part(error, result, &l->v6);
+    ub_resolve_free(result);
+    addr_part_done(l);
+}
+
+static void ptr_confirm_next(struct lookup *l);
+
+/* A name counts only where its own addresses contain the client's. */
+static void ptr_confirm_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+    struct resolver_part part;
+
+    resolver_addr_part(error, result, &part);
+    ub_resolve_free(result);
+    for (unsigned i = 0; i < part.len; i++) {
+        if (!net_addr_same_ip(&part.addr[i], &l->question.addr))
+            continue;
+        l->answer.ptr.status = DNS_OK;
+        memcpy(l->answer.ptr.name, l->names[l->names_next - 1], DNS_NAME_MAX + 1);
+        lookup_end(l);
+        return;
+    }
+    if (part.status == DNS_FAILED || part.status == DNS_BOGUS)
+        l->answer.ptr.status = part.status;
+    ptr_confirm_next(l);
+}
+
+static void ptr_confirm_next(struct lookup *l)
+{
+    if (l->names_next == l->names_len) {
+        lookup_end(l);
+        return;
+    }
+    const char *name = l->names[l->names_next++];
+    ask(l, name, net_addr_is_v6(&l->question.addr) ? TYPE_AAAA : TYPE_A, ptr_confirm_done);
+}
+
+static void ptr_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+
+    l->answer.ptr.status = resolver_status(error, result);
+    if (l->answer.ptr.status == DNS_OK) {
+        l->names_len = resolver_ptr_names(result, l->names);
+        /* Until one of them is confirmed. */
+        l->answer.ptr.status = DNS_NODATA;
+    }
+    ub_resolve_free(result);
+    ptr_confirm_next(l);
+}
+
+static bool question_valid(const struct resolver_wire_question *q, size_t len)
+{
+    if (len != sizeof(*q))
+        return false;
+    switch ((enum resolver_kind)q->kind) {
+    case RESOLVER_MX:
+    case RESOLVER_ADDR:
+        return memchr(q->name, '\0', sizeof(q->name)) != NULL && q->name[0] != '\0';
+    case RESOLVER_PTR:
+        return q->addr.any.sa_family == AF_INET || q->addr.any.sa_family == AF_INET6;
+    }
+    return false;
+}
+
+static void lookup_start(struct lookup *l)
+{
+    const struct resolver_wire_question *q = &l->question;
+    char reverse[DNS_NAME_MAX + 1];
+
+    switch ((enum resolver_kind)q->kind) {
+    case RESOLVER_MX:
+        ask(l, q->name, TYPE_MX, mx_done);
+        break;
+    case RESOLVER_ADDR:
+        l->pending++; /* held until both are asked: the first may end at once */
+        ask(l, q->name, TYPE_AAAA, v6_done);
+        ask(l, q->name, TYPE_A, v4_done);
+        addr_part_done(l);
+        break;
+    case RESOLVER_PTR:
+        resolver_reverse_name(&q->addr, reverse);
+        ask(l, reverse, TYPE_PTR, ptr_done);
+        break;
+    }
+}
+
+/* One packet; false where there is no more now. */
+static bool client_read(struct resolver_process *r, unsigned index)
+{
+    struct client *c = &r->clients[index];
+    struct resolver_wire_question question;
+    ssize_t n = recv(c->fd, &question, sizeof(question), MSG_DONTWAIT | MSG_TRUNC);
+
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return false;
+    /* Who talks garbage is broken or taken over: nothing more is taken from it. */
+    if (n <= 0 || !question_valid(&question, (size_t)n)) {
+        client_close(c);
+        return false;
+    }
+    struct lookup *l = calloc(1, sizeof(*l));
+    if (!l)
+        return true; /* the worker's timeout answers */
+    l->process = r;
+    l->client = index;
+    l->generation = c->generation;
+    l->question = question;
+    l->answer.id = question.id;
+    l->answer.kind = question.kind;
+    c->outstanding++;
+    lookup_start(l);
+    return true;
+}
+
+static void client_ready(struct resolver_process *r, unsigned index)
+{
+    uint32_t generation = r->clients[index].generation;
+
+    /* A turn each, so that a busy worker does not starve the others. */
+    for (int i = 0; i < 64; i++) {
+        const struct client *c = &r->clients[index];
+        if (c->fd < 0 || c->generation != generation || c->outstanding >= RESOLVER_MAX_QUESTIONS ||
+            !client_read(r, index))
+            return;
+    }
+}
+
+static int channel_ready(struct resolver_process *r, int channel)
+{
+    struct channel_message message;
+    int fd;
+    int err = channel_receive(channel, &message, &fd);
+
+    if (err == ERR_AGAIN)
+        return 0;
+    if (err)
+        return err;
+    if (message.kind == CHANNEL_CLIENT && fd >= 0)
+        client_add(r, fd);
+    else if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
+int resolver_process_run(struct resolver_process *r, int channel)
+{
+    struct pollfd fds[CLIENTS_MAX + 2];
+
+    for (;;) {
+        fds[0] = (struct pollfd){channel, POLLIN, 0};
+        fds[1] = (struct pollfd){ub_fd(r->ub), POLLIN, 0};
+        for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+            const struct client *c = &r->clients[i];
+            bool takes = c->fd >= 0 && c->outstanding < RESOLVER_MAX_QUESTIONS;
+            fds[i + 2] = (struct pollfd){takes ? c->fd : -1, POLLIN, 0};
+        }
+        if (poll(fds, CLIENTS_MAX + 2, -1) < 0) {
+            if (errno == EINTR)
+                continue;
+            return ERR_SYSTEM;
+        }
+        if (fds[0].revents) {
+            int err = channel_ready(r, channel);
+            if (err)
+                return err == ERR_CLOSED ? 0 : err;
+        }
+        if (fds[1].revents && ub_process(r->ub) != 0)
+            return ERR_SYSTEM;
+        for (unsigned i = 0; i < CLIENTS_MAX; i++)
+            if (fds[i + 2].revents && r->clients[i].fd == fds[i + 2].fd)
+                client_ready(r, i);
+    }
+}
+
+struct warm_up {
+    bool done;
+    int error;
+};
+
+static void warmed_up(void *user, int error, struct ub_result *result)
+{
+    struct warm_up *w = user;
+
+    w->done = true;
+    w->error = error;
+    ub_resolve_free(result);
+}
+
+/* The first question makes libunbound read its files and start its thread; a name that libunbound
+ * itself knows needs no network. */
+static int warm_up(struct resolver_process *r, char *why, size_t why_room)
+{
+    struct warm_up w = {0};
+    int err = ub_resolve_async(r->ub, "localhost", TYPE_A, CLASS_IN, &w, warmed_up, NULL);
+
+    while (!err && !w.done) {
+        struct pollfd fd = {ub_fd(r->ub), POLLIN, 0};
+        int n = poll(&fd, 1, WARM_UP_S * 1000);
+        if (n < 0 && errno == EINTR)
+            continue;
+        err = n <= 0 ? UB_INITFAIL : ub_process(r->ub);
+    }
+    if (!err)
+        err = w.error;
+    if (!err)
+        return 0;
+    snprintf(why, why_room, "resolver: %s; look at resolver.trust_anchor", ub_strerror(err));
+    return ERR_CONFIG;
+}
+
+int resolver_process_new(const struct conf_resolver *conf, struct resolver_process **ret, char *why,
+                         size_t why_room)
+{
+    struct resolver_process *r = calloc(1, sizeof(*r));
+    int err;
+
+    *ret = NULL;
+    if (!r) {
+        snprintf(why, why_room, "%s", err_text(ERR_NOMEM));
+        return ERR_NOMEM;
+    }
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        r->clients[i].fd = -1;
+    err = resolver_context_new(conf, &r->ub, why, why_room);
+    if (!err && ub_ctx_async(r->ub, 1) != 0) {
+        snprintf(why, why_room, "resolver: no thread to be had");
+        err = ERR_SYSTEM;
+    }
+    if (!err)
+        err = warm_up(r, why, why_room);
+    if (err) {
+        resolver_process_free(r);
+        return err;
+    }
+    *ret = r;
+    return 0;
+}
+
+void resolver_process_free(struct resolver_process *r)
+{
+    if (!r)
+        return;
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        if (r->clients[i].fd >= 0)
+            close(r->clients[i].fd);
+    ub_ctx_delete(r->ub);
+    free(r);
+}
