@@ -18,8 +18,8 @@ struct gateway;
 struct gateway_conf {
     const struct conf *conf;
     struct shared_column shared;
-    const char *name;   /* "worker/0", for log lines outside a session */
-    uint64_t id_seed;   /* makes session ids unique across workers and restarts */
+    const char *name; /* "worker/0", for log lines outside a session */
+    uint64_t id_seed; /* makes session ids unique across workers and restarts */
     uint32_t max_legs;
     /* Called once the last session of a draining gateway has ended. */
     void (*drained)(void *user);
@@ -31,12 +31,13 @@ struct gateway_conf {
 int gateway_new(const struct gateway_conf *conf, struct gateway **ret) ERR_CHECK;
 extern const struct dp_events gateway_dp_events;
 extern const struct tls_service_events gateway_tls_events;
-/* Makes the TLS contexts of listeners and routes (reads their files). ERR_CONFIG: why says which. */
-int gateway_start(struct gateway *g, struct dp *dp, struct tls_service *tls, struct resolver *resolver,
-                  char *why, size_t why_room) ERR_CHECK;
+/* Makes the TLS contexts of listeners and routes (reads their files). ERR_CONFIG: why says which.
+ */
+int gateway_start(struct gateway *g, struct dp *dp, struct tls_service *tls,
+                  struct resolver *resolver, char *why, size_t why_room) ERR_CHECK;
 void gateway_free(struct gateway *g);
-/* No new sessions are taken from here on (the caller also stops its listeners); open transactions go
- * on, idle sessions hear 421; drained is called after the last. */
+/* No new sessions are taken from here on (the caller also stops its listeners); open transactions
+ * go on, idle sessions hear 421; drained is called after the last. */
 void gateway_drain(struct gateway *g);
 
 /* A row a session, for posternctl sessions. */

@@ -193,6 +193,8 @@ void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line
  * names in it start from. errors is written anew. *ret is NULL on failure (ERR_CONFIG, ERR_NOMEM). */
 int conf_parse(const char *text, const char *file, struct conf **ret, struct conf_errors *errors) ERR_CHECK;
 void conf_free(struct conf *conf);
+/* "none", "may", "encrypt", "verify", "pin". */
+const char *conf_level_text(enum conf_level level);
 
 /* The key paths of settings that differ between two configurations and that only a restart
  * changes, one after the other with ", " between; empty where a reload is enough. */

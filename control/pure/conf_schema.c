@@ -311,3 +311,12 @@ const char *conf_row_allowed(const struct conf_row *row, char out[CONF_ALLOWED_T
         snprintf(out, CONF_ALLOWED_TEXT, "%s", text);
     return out;
 }
+
+const char *conf_level_text(enum conf_level level)
+{
+    const struct conf_word *word = conf_level_words;
+
+    while (word->refused || word->value != (int)level)
+        word++;
+    return word->word;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carries out what the SMTP machine asks for, and brings the next hop's answers back to it. An
+ * action may end the session: every function here that returns bool says whether it lives.
+ */
+#include "gateway_priv.h"
+
+#include "assertion.h"
+#include "log.h"
+
+#include <stdio.h>
+
+void client_said(struct client *c, const struct smtp_reply *reply)
+{
+    c->said.code = reply->code;
+    snprintf(c->said.text, sizeof(c->said.text), "%u.%u.%u %.*s", reply->enhanced.class,
+             reply->enhanced.subject, reply->enhanced.detail, (int)reply->len, reply->text);
+}
+
+static enum message_result result_of(unsigned class)
+{
+    if (class == 2)
+        return MESSAGE_RELAYED;
+    return class == 5 ? MESSAGE_REFUSED : MESSAGE_DEFERRED;
+}
+
+static void count_message(const struct client *c, enum message_result result, bool plaintext)
+{
+    switch (result) {
+    case MESSAGE_RELAYED:
+        client_count(c, COUNTER_MESSAGES_RELAYED);
+        counter_add(&c->gateway->conf.shared, COUNTER_BODY_BYTES, (int64_t)c->body.flow.bytes);
+        if (plaintext)
+            client_count(c, COUNTER_HOP_PLAINTEXT);
+        break;
+    case MESSAGE_REFUSED:
+        client_count(c, COUNTER_MESSAGES_REFUSED);
+        break;
+    case MESSAGE_DEFERRED:
+        client_count(c, COUNTER_MESSAGES_DEFERRED);
+        break;
+    case MESSAGE_INDETERMINATE:
+        client_count(c, COUNTER_MESSAGES_INDETERMINATE);
+        break;
+    case MESSAGE_NONE:
+    case MESSAGE_ABORTED:
+        client_count(c, COUNTER_MESSAGES_ABORTED);
+        break;
+    }
+}
+
+void client_message_end(struct client *c, enum message_result otherwise)
+{
+    struct hop_facts facts = {.host = "", .why = ""};
+    enum message_result result = c->result;
+
+    if (result == MESSAGE_NONE && c->smtp.txn.accepted == 0 && c->said.code >= 400)
+        result = result_of(c->said.code / 100); /* no recipient was taken */
+    else if (result == MESSAGE_NONE)
+        result = otherwise;
+    if (c->hop)
+        hop_facts(c->hop, &facts);
+    count_message(c, result, c->hop && !facts.has_tls);
+    gateway_log_message(c, result, &facts);
+    hop_close(&c->hop);
+    c->body.finished = false;
+    c->result = MESSAGE_NONE;
+    c->said.code = 0;
+    c->alarm = false;
+}
+
+/* --- the next hop's events --- */
+
+/* After an event of the hop: a client whose leg is gone has waited for nothing else. */
+static void hop_event_apply(struct client *c, struct smtp_out *out)
+{
+    bool gone = c->mode == CLIENT_GONE;
+
+    if (!client_apply(c, out) || !gone)
+        return;
+    client_close(c, c->end, DP_CLOSE_CUT);
+}
+
+static void on_hop_rcpt(void *user, const struct smtp_reply *reply)
+{
+    struct client *c = user;
+    struct smtp_out out;
+
+    client_count(c, smtp_reply_class(reply) == 2 ? COUNTER_RECIPIENTS_ACCEPTED
+                                                 : COUNTER_RECIPIENTS_REFUSED);
+    client_said(c, reply);
+    client_out_init(c, &out);
+    smtp_session_rcpt_answer(&c->smtp, reply, &out);
+    hop_event_apply(c, &out);
+}
+
+static void on_hop_data(void *user, const struct smtp_reply *reply)
+{
+    struct client *c = user;
+    struct smtp_out out;
+
+    if (c->mode == CLIENT_BODY_WAIT) {
+        body_data_answer(c, reply);
+        return;
+    }
+    if (smtp_reply_class(reply) != 3) {
+        client_said(c, reply);
+        c->result = result_of(smtp_reply_class(reply));
+    }
+    client_out_init(c, &out);
+    smtp_session_data_answer(&c->smtp, reply, &out);
+    hop_event_apply(c, &out);
+}
+
+static void on_hop_chunk(void *user, const struct smtp_reply *reply)
+{
+    struct client *c = user;
+    struct smtp_out out;
+
+    client_said(c, reply);
+    if (smtp_reply_class(reply) != 2)
+        c->result = result_of(smtp_reply_class(reply));
+    client_out_init(c, &out);
+    smtp_session_chunk_answer(&c->smtp, reply, &out);
+    hop_event_apply(c, &out);
+}
+
+static void on_hop_final(void *user, const struct smtp_reply *reply, bool early)
+{
+    struct client *c = user;
+    struct smtp_out out;
+
+    if (early) {
+        body_refuse(c, reply, c->mode != CLIENT_COMMAND);
+        return;
+    }
+    client_said(c, reply);
+    c->result = result_of(smtp_reply_class(reply));
+    client_out_init(c, &out);
+    smtp_session_final_answer(&c->smtp, reply, &out);
+    hop_event_apply(c, &out);
+}
+
+/* The hop can't be used any more: it stays open for its facts until the machine ends the message.
+ */
+static void on_hop_lost(void *user, const struct smtp_reply *reply, bool indeterminate)
+{
+    struct client *c = user;
+    struct smtp_out out;
+
+    body_leave(c);
+    client_said(c, reply);
+    c->result = indeterminate ? MESSAGE_INDETERMINATE : result_of(smtp_reply_class(reply));
+    client_out_init(c, &out);
+    smtp_session_hop_lost(&c->smtp, reply, &out);
+    hop_event_apply(c, &out);
+}
+
+static void on_hop_writable(void *user)
+{
+    struct client *c = user;
+
+    if (c->mode == CLIENT_BODY)
+        (void)!dp_resume(c->gateway->dp, c->leg);
+}
+
+static const struct hop_events hop_events = {
+    .rcpt = on_hop_rcpt,
+    .data = on_hop_data,
+    .chunk = on_hop_chunk,
+    .final = on_hop_final,
+    .lost = on_hop_lost,
+    .writable = on_hop_writable,
+};
+
+/* --- the machine's actions --- */
+
+static bool act_starttls(struct client *c)
+{
+    struct gateway *g = c->gateway;
+
+    if (g->handshakes >= g->conf.conf->limits.max_handshakes ||
+        g->tls->ops->start_server(g->tls, c->leg, g->listeners[c->listener].tls) != ERR_OK) {
+        client_count(c, COUNTER_SESSIONS_REFUSED);
+        client_close(c, SESSION_END_OVERLOAD, DP_CLOSE_FLUSH);
+        return false;
+    }
+    g->handshakes++;
+    c->mode = CLIENT_TLS;
+    return true;
+}
+
+static bool hop_unusable(struct client *c)
+{
+    struct smtp_reply reply;
+    struct smtp_out out;
+
+    smtp_reply_make(&reply, 451, 3, 0, "the gateway has no room for this message now, try again");
+    client_said(c, &reply);
+    c->result = MESSAGE_DEFERRED;
+    client_out_init(c, &out);
+    smtp_session_hop_lost(&c->smtp, &reply, &out);
+    return client_apply(c, &out);
+}
+
+static bool act_open(struct client *c)
+{
+    const struct smtp_session *s = &c->smtp;
+    struct hop_client who = {
+        .name = s->era.xclient ? s->era.client_name : c->ptr,
+        .helo = smtp_session_helo(s),
+        .addr = smtp_session_client(s),
+        .esmtp = s->era.extended,
+    };
+
+    ASSERT(!c->hop);
+    c->body = (struct client_body){0};
+    if (hop_open(c->gateway->upstream, &s->txn, SMTP_RECEIVED_MAX, &who, &hop_events, c, &c->hop) ==
+        ERR_OK)
+        return true;
+    return hop_unusable(c);
+}
+
+bool client_act(struct client *c, const struct smtp_action *action)
+{
+    int err = ERR_OK;
+
+    switch (action->kind) {
+    case SMTP_DO_STARTTLS:
+        return act_starttls(c);
+    case SMTP_DO_OPEN:
+        return act_open(c);
+    case SMTP_DO_RCPT:
+        if (c->hop)
+            err = hop_rcpt(c->hop, action->index);
+        break;
+    case SMTP_DO_DATA:
+        if (c->hop)
+            err = hop_data(c->hop);
+        break;
+    case SMTP_DO_CHUNK:
+        return body_begin_chunk(c, action->size, action->last);
+    case SMTP_DO_BODY:
+        return body_begin_data(c);
+    case SMTP_DO_DRAIN_BODY:
+        return body_begin_drain(c, false, 0);
+    case SMTP_DO_DRAIN_CHUNK:
+        return body_begin_drain(c, true, action->size);
+    case SMTP_DO_ABORT:
+    case SMTP_DO_END:
+        client_message_end(c, MESSAGE_ABORTED);
+        return true;
+    case SMTP_DO_REFUSED:
+        client_count(c, COUNTER_RECIPIENTS_REFUSED);
+        gateway_log_refused(c, action);
+        return true;
+    case SMTP_DO_CLOSE:
+        client_close(c, action->end, DP_CLOSE_FLUSH);
+        return false;
+    }
+    return err == ERR_OK ? true : hop_unusable(c);
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A body's way from the client's leg to the next hop's. Our Received line goes first; the header
+ * passes through user space (hop_send), where Received lines are counted, its size is held and
+ * Message-ID is read; the rest is the dataplane's (dp_relay), which calls back once. The final dot
+ * is sent from here alone, after the whole body passed every check.
+ */
+#include "gateway_priv.h"
+
+#include "assertion.h"
+
+static bool lost_in_body(struct client *c)
+{
+    struct smtp_reply reply;
+    struct smtp_out out;
+
+    smtp_reply_make(&reply, 451, 4, 2, "connection to the next hop lost, try again");
+    client_said(c, &reply);
+    c->result = MESSAGE_DEFERRED;
+    client_out_init(c, &out);
+    smtp_session_hop_lost(&c->smtp, &reply, &out);
+    return client_apply(c, &out);
+}
+
+/* --- beginning --- */
+
+static int make_received(struct client *c, struct buf *line)
+{
+    const char *name = c->smtp.era.xclient ? c->smtp.era.client_name : c->ptr;
+
+    buf_init(line, SMTP_RECEIVED_MAX + 1);
+    return received_write(&c->smtp, name, dp_wall_us(c->gateway->dp), line);
+}
+
+static int send_received(struct client *c, const struct buf *line)
+{
+    int err = hop_send(c->hop, buf_span(line));
+
+    c->body.begun = err == ERR_OK;
+    return err;
+}
+
+static void header_begin(struct client *c)
+{
+    const struct conf_limits *l = &c->gateway->conf.conf->limits;
+
+    header_scan_init(&c->body.header, l->max_header, (uint16_t)l->max_hops);
+}
+
+static bool received_out(struct client *c)
+{
+    struct buf line;
+    int err = make_received(c, &line);
+
+    if (err == ERR_OK)
+        err = send_received(c, &line);
+    buf_release(&line);
+    return err == ERR_OK;
+}
+
+bool body_begin_data(struct client *c)
+{
+    body_flow_init(&c->body.flow, BODY_FRAME_DOT, BODY_FRAME_DOT);
+    c->body.flow.normalize = c->smtp.peer.listener->bare_newline == CONF_BARE_NEWLINE_NORMALIZE;
+    c->body.flow.max_bytes = c->gateway->conf.conf->limits.max_message;
+    header_begin(c);
+    if (!c->hop || !received_out(c))
+        return lost_in_body(c);
+    c->mode = CLIENT_BODY;
+    return true;
+}
+
+static bool chunk_pass_empty(struct client *c);
+
+/* The chunk's bytes may flow: BDAT or 354 is behind us. */
+static bool chunk_flow(struct client *c)
+{
+    c->mode = CLIENT_BODY;
+    if (c->body.flow.length == 0)
+        return chunk_pass_empty(c);
+    client_resume(c);
+    return true;
+}
+
+static bool first_chunk(struct client *c)
+{
+    uint64_t size = c->body.flow.length;
+    struct buf line;
+    int err;
+
+    if (c->body.as_data) {
+        c->mode = CLIENT_BODY_WAIT;
+        return hop_data(c->hop) == ERR_OK ? true : lost_in_body(c);
+    }
+    err = make_received(c, &line);
+    if (err == ERR_OK)
+        err = hop_chunk(c->hop, size + buf_len(&line), c->body.last);
+    if (err == ERR_OK)
+        err = send_received(c, &line);
+    buf_release(&line);
+    return err == ERR_OK ? chunk_flow(c) : lost_in_body(c);
+}
+
+bool body_begin_chunk(struct client *c, uint64_t size, bool last)
+{
+    bool first = !c->body.begun;
+
+    if (first) {
+        c->body.as_data = c->hop && !hop_has_chunking(c->hop);
+        body_flow_init(&c->body.flow, BODY_FRAME_LENGTH,
+                       c->body.as_data ? BODY_FRAME_DOT : BODY_FRAME_LENGTH);
+        c->body.flow.scan = c->smtp.peer.listener->bdat_scan;
+        c->body.flow.max_bytes = c->gateway->conf.conf->limits.max_message;
+        header_begin(c);
+    }
+    c->body.last = last;
+    body_flow_chunk(&c->body.flow, size, last);
+    if (!c->hop)
+        return lost_in_body(c);
+    if (first)
+        return first_chunk(c);
+    if (!c->body.as_data && hop_chunk(c->hop, size, last) != ERR_OK)
+        return lost_in_body(c);
+    return chunk_flow(c);
+}
+
+bool body_data_answer(struct client *c, const struct smtp_reply *reply)
+{
+    if (smtp_reply_class(reply) != 3)
+        return body_refuse(c, reply, true);
+    if (!received_out(c))
+        return lost_in_body(c);
+    c->left_over = true; /* whatever came meanwhile was not used */
+    return chunk_flow(c);
+}
+
+/* --- end --- */
+
+static bool chunk_answer_here(struct client *c)
+{
+    struct smtp_reply reply;
+    struct smtp_out out;
+
+    smtp_reply_make(&reply, 250, 0, 0, "chunk received");
+    client_out_init(c, &out);
+    smtp_session_body_done(&c->smtp, &out);
+    smtp_session_chunk_answer(&c->smtp, &reply, &out);
+    return client_apply(c, &out);
+}
+
+/* Everything of this body, or chunk, is in the next hop's output. */
+static bool body_passed(struct client *c)
+{
+    const struct body_flow *f = &c->body.flow;
+    bool message_ends = f->in == BODY_FRAME_DOT || c->body.last;
+    struct smtp_out out;
+
+    c->mode = CLIENT_COMMAND;
+    if (!message_ends && c->body.as_data)
+        return chunk_answer_here(c);
+    if (message_ends) {
+        if (hop_finish(c->hop, body_flow_finish(f)) != ERR_OK)
+            return lost_in_body(c);
+        c->body.finished = true;
+    }
+    client_out_init(c, &out);
+    smtp_session_body_done(&c->smtp, &out);
+    return client_apply(c, &out);
+}
+
+/* BDAT 0: there is no byte to wait for, but what was held before may be judged now. */
+static bool chunk_pass_empty(struct client *c)
+{
+    struct body_piece piece;
+    enum body_result result = body_flow_step(&c->body.flow, NULL, 0, &piece);
+
+    if (result == BODY_END && (piece.pass.len == 0 || hop_send(c->hop, piece.pass) == ERR_OK))
+        return body_passed(c);
+    return lost_in_body(c);
+}
+
+/* --- refusal --- */
+
+void body_leave(struct client *c)
+{
+    bool relaying = c->mode == CLIENT_RELAY;
+
+    if (!relaying && c->mode != CLIENT_BODY && c->mode != CLIENT_BODY_WAIT)
+        return;
+    c->mode = CLIENT_COMMAND; /* so that the stop's own call of done goes no further */
+    if (relaying)
+        (void)!dp_relay_stop(c->gateway->dp, c->leg);
+}
+
+bool body_refuse(struct client *c, const struct smtp_reply *reply, bool more)
+{
+    struct smtp_out out;
+
+    body_leave(c);
+    client_said(c, reply);
+    c->result = smtp_reply_class(reply) == 5 ? MESSAGE_REFUSED : MESSAGE_DEFERRED;
+    client_out_init(c, &out);
+    smtp_session_body_refused(&c->smtp, reply, more, &out);
+    return client_apply(c, &out);
+}
+
+static bool refuse_flow(struct client *c, enum body_result result)
+{
+    struct smtp_reply reply;
+
+    if (result == BODY_TOO_BIG) {
+        smtp_reply_make(&reply, 552, 3, 4, "message larger than this gateway takes");
+    } else {
+        client_count(c, COUNTER_SMUGGLING);
+        smtp_reply_make(&reply, 554, 6, 0,
+                        result == BODY_BARE_CR
+                            ? "bare <CR> in the message, RFC 5321 section 2.3.8"
+                            : "bare <LF> in the message, RFC 5321 section 2.3.8");
+    }
+    return body_refuse(c, &reply, true);
+}
+
+static bool refuse_header(struct client *c, enum header_result result, bool more)
+{
+    struct smtp_reply reply;
+
+    if (result == HEADER_LOOP) {
+        client_count(c, COUNTER_LOOPS);
+        smtp_reply_make(&reply, 554, 4, 6, "too many hops: this message is in a loop");
+    } else {
+        smtp_reply_make(&reply, 552, 3, 4, "header larger than this gateway takes");
+    }
+    return body_refuse(c, &reply, more);
+}
+
+static void drain_done(void *user, const struct dp_relay *relay,
+                       const struct dp_relay_result *result)
+{
+    struct gateway *g = user;
+    struct client *c = client_find(g, relay->from);
+    struct smtp_out out;
+
+    if (!c)
+        return;
+    c->body.flow = result->flow;
+    if (c->mode != CLIENT_RELAY)
+        return;
+    c->mode = CLIENT_COMMAND;
+    if (result->end == DP_RELAY_FROM_LOST)
+        return;
+    client_out_init(c, &out);
+    if (result->end == DP_RELAY_DONE)
+        smtp_session_drained(&c->smtp, &out);
+    else
+        smtp_session_timeout(&c->smtp, SESSION_END_IDLE_TIMEOUT, &out);
+    client_apply(c, &out);
+}
+
+bool body_begin_drain(struct client *c, bool chunk, uint64_t size)
+{
+    struct gateway *g = c->gateway;
+    struct dp_relay drain = {.from = c->leg, .to = LEG_NONE};
+
+    body_leave(c);
+    if (chunk && size != UINT64_MAX) {
+        body_flow_init(&c->body.flow, BODY_FRAME_LENGTH, BODY_FRAME_LENGTH);
+        body_flow_chunk(&c->body.flow, size, true);
+    }
+    drain.flow = c->body.flow;
+    drain.idle_timeout_ms = g->conf.conf->limits.data_timeout_s * 1000u;
+    if (dp_relay(g->dp, &drain, drain_done, g) != ERR_OK) {
+        client_close(c, SESSION_END_BODY_REFUSED, DP_CLOSE_CUT);
+        return false;
+    }
+    c->mode = CLIENT_RELAY;
+    return true;
+}
+
+/* --- passage --- */
+
+static void relay_done(void *user, const struct dp_relay *relay,
+                       const struct dp_relay_result *result)
+{
+    struct gateway *g = user;
+    struct client *c = client_find(g, relay->from);
+    struct smtp_out out;
+
+    if (!c)
+        return;
+    c->body.flow = result->flow;
+    if (c->mode != CLIENT_RELAY)
+        return;
+    c->mode = CLIENT_COMMAND;
+    switch (result->end) {
+    case DP_RELAY_DONE:
+        body_passed(c);
+        break;
+    case DP_RELAY_TOO_BIG:
+        refuse_flow(c, BODY_TOO_BIG);
+        break;
+    case DP_RELAY_BARE_CR:
+        refuse_flow(c, BODY_BARE_CR);
+        break;
+    case DP_RELAY_BARE_LF:
+        refuse_flow(c, BODY_BARE_LF);
+        break;
+    case DP_RELAY_TIMEOUT_FROM:
+        client_out_init(c, &out);
+        smtp_session_timeout(&c->smtp, SESSION_END_IDLE_TIMEOUT, &out);
+        client_apply(c, &out);
+        break;
+    case DP_RELAY_TIMEOUT_TO:
+        lost_in_body(c);
+        break;
+    case DP_RELAY_FROM_LOST:
+    case DP_RELAY_TO_LOST:
+    case DP_RELAY_STOPPED:
+        break; /* the leg's lost event, or who stopped it, goes on from here */
+    }
+}
+
+static bool relay_begin(struct client *c, struct leg_id to)
+{
+    struct gateway *g = c->gateway;
+    struct dp_relay relay = {
+        .from = c->leg,
+        .to = to,
+        .flow = c->body.flow,
+        .idle_timeout_ms = g->conf.conf->limits.data_timeout_s * 1000u,
+    };
+
+    if (dp_relay(g->dp, &relay, relay_done, g) != ERR_OK)
+        return lost_in_body(c);
+    c->mode = CLIENT_RELAY;
+    return true;
+}
+
+/* One piece towards the next hop. ERR_AGAIN: its output is full, nothing was changed. */
+static int pass_piece(struct client *c, const uint8_t *data, size_t len, struct body_piece *piece,
+                      enum body_result *ret_result, enum header_result *ret_header)
+{
+    struct body_flow before = c->body.flow;
+
+    *ret_header = c->body.header_done ? HEADER_END : HEADER_MORE;
+    *ret_result = body_flow_step(&c->body.flow, data, len, piece);
+    if (piece->pass.len == 0)
+        return ERR_OK;
+    int err = hop_send(c->hop, piece->pass);
+    if (err == ERR_FULL) {
+        c->body.flow = before;
+        return ERR_AGAIN;
+    }
+    if (err == ERR_OK && !c->body.header_done)
+        *ret_header = header_scan_feed(&c->body.header, piece->pass);
+    return err;
+}
+
+size_t body_input(struct client *c, const uint8_t *data, size_t len, bool *ret_alive)
+{
+    size_t used = 0;
+
+    while (used < len) {
+        struct body_piece piece = {.used = 0};
+        enum body_result result;
+        enum header_result header;
+        int err = pass_piece(c, data + used, len - used, &piece, &result, &header);
+        if (err == ERR_AGAIN)
+            return used;
+        if (err != ERR_OK) {
+            *ret_alive = lost_in_body(c);
+            return used;
+        }
+        used += piece.used;
+        if (result == BODY_BARE_CR || result == BODY_BARE_LF || result == BODY_TOO_BIG) {
+            *ret_alive = refuse_flow(c, result);
+            return used;
+        }
+        if (header == HEADER_LOOP || header == HEADER_TOO_BIG) {
+            *ret_alive = refuse_header(c, header, result != BODY_END);
+            return used;
+        }
+        c->body.header_done = header == HEADER_END;
+        if (result == BODY_END) {
+            *ret_alive = body_passed(c);
+            return used;
+        }
+    }
+    if (c->body.header_done)
+        *ret_alive = relay_begin(c, hop_leg(c->hop));
+    return used;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One log line a message and one a session, id first, key=value, a peer's bytes escaped: both legs'
+ * TLS version, suite, group, verification, peer, sizes, reply, delay.
+ */
+#include "gateway_priv.h"
+
+#include "log.h"
+
+#include <stdio.h>
+
+const char *message_result_text(enum message_result result)
+{
+    switch (result) {
+    case MESSAGE_NONE:
+    case MESSAGE_ABORTED:
+        return "aborted";
+    case MESSAGE_RELAYED:
+        return "relayed";
+    case MESSAGE_REFUSED:
+        return "refused";
+    case MESSAGE_DEFERRED:
+        return "deferred";
+    case MESSAGE_INDETERMINATE:
+        return "indeterminate";
+    }
+    return "aborted";
+}
+
+static void log_tls(struct log_line *l, const char *key, const struct tls_facts *facts)
+{
+    char text[128];
+
+    if (!facts) {
+        log_str(l, key, "none");
+        return;
+    }
+    snprintf(text, sizeof(text), "%s:%s:%s:%s%s", tls_version_text(facts->version), facts->suite,
+             facts->group[0] ? facts->group : "-", tls_verify_text(facts->verify),
+             facts->resumed ? ":resumed" : "");
+    log_str(l, key, text);
+}
+
+static void log_client(struct log_line *l, const struct client *c)
+{
+    char text[NET_ADDR_TEXT];
+
+    log_str(l, "client", net_addr_ip_text(smtp_session_client(&c->smtp), text));
+    if (c->ptr[0] != '\0')
+        log_peer(l, "ptr", span_str(c->ptr));
+    log_peer(l, "helo", span_str(smtp_session_helo(&c->smtp)));
+    log_tls(l, "tls_in", c->smtp.peer.tls_done ? &c->smtp.peer.tls : NULL);
+}
+
+static void log_hop(struct log_line *l, const struct hop_facts *facts)
+{
+    char text[NET_ADDR_TEXT];
+
+    if (facts->host[0] == '\0')
+        return;
+    log_peer(l, "hop", span_str(facts->host));
+    if (facts->connected) {
+        log_str(l, "hop_addr", net_addr_text(&facts->addr, text));
+        log_tls(l, "tls_out", facts->has_tls ? &facts->tls : NULL);
+        if (facts->has_tls && facts->tls.verify_text[0] != '\0')
+            log_peer(l, "verify", span_str(facts->tls.verify_text));
+        log_u64(l, "reused", facts->reused);
+    }
+    if (facts->plaintext_retry)
+        log_str(l, "fallback", "plaintext");
+    if (facts->why[0] != '\0')
+        log_peer(l, "why", span_str(facts->why));
+}
+
+void gateway_log_message(const struct client *c, enum message_result result,
+                         const struct hop_facts *facts)
+{
+    const struct smtp_transaction *txn = &c->smtp.txn;
+    uint64_t now = dp_wall_us(c->gateway->dp);
+    struct log_line l;
+
+    log_begin(&l, result == MESSAGE_INDETERMINATE ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+              txn->id[0] ? txn->id : c->smtp.peer.id, "message");
+    log_str(&l, "result", message_result_text(result));
+    log_peer(&l, "from", txn->mail.address);
+    if (txn->recipients_len > 0)
+        log_peer(&l, "to", txn->recipients[0].rcpt.address);
+    log_u64(&l, "recipients", txn->recipients_len);
+    log_u64(&l, "accepted", txn->accepted);
+    log_str(&l, "listener", c->smtp.peer.listener->name);
+    log_client(&l, c);
+    if (txn->route) {
+        log_str(&l, "route", txn->route->domain);
+        log_str(&l, "level", conf_level_text(txn->route->tls.level));
+    }
+    log_hop(&l, facts);
+    log_u64(&l, "bytes", c->body.flow.bytes);
+    if (c->body.header.message_id_len > 0)
+        log_peer(&l, "message_id",
+                 span_make(c->body.header.message_id, c->body.header.message_id_len));
+    if (c->said.code != 0) {
+        log_u64(&l, "reply", c->said.code);
+        log_peer(&l, "text", span_str(c->said.text));
+    }
+    log_fixed(&l, "delay_s",
+              txn->started_us && now > txn->started_us ? (now - txn->started_us) / 1000 : 0, 3);
+    log_write(&l);
+}
+
+void gateway_log_refused(const struct client *c, const struct smtp_action *action)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_LEVEL_INFO, c->smtp.peer.id, "refused");
+    log_peer(&l, "from", c->smtp.txn.mail.address);
+    log_peer(&l, "to", action->address);
+    log_str(&l, "listener", c->smtp.peer.listener->name);
+    log_client(&l, c);
+    log_u64(&l, "reply", action->local->code);
+    log_str(&l, "text", action->local->text);
+    log_write(&l);
+}
+
+void gateway_log_session(const struct client *c)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_LEVEL_INFO, c->smtp.peer.id, "session");
+    log_str(&l, "end", session_end_word(c->end));
+    log_str(&l, "listener", c->smtp.peer.listener->name);
+    log_client(&l, c);
+    log_u64(&l, "messages", c->smtp.peer.messages);
+    log_u64(&l, "commands", c->smtp.peer.commands);
+    log_u64(&l, "errors", c->smtp.peer.errors);
+    log_fixed(&l, "duration_s", dp_now_ms(c->gateway->dp) - c->started_ms, 3);
+    log_write(&l);
+}
+
+void gateway_log_tls_failure(const struct client *c, const struct tls_failure *failure)
+{
+    char text[NET_ADDR_TEXT];
+    struct log_line l;
+
+    log_begin(&l, LOG_LEVEL_WARNING, c->smtp.peer.id, "tls_failed");
+    log_str(&l, "listener", c->smtp.peer.listener->name);
+    log_str(&l, "client", net_addr_ip_text(smtp_session_client(&c->smtp), text));
+    log_peer(&l, "why", span_str(failure->text));
+    log_write(&l);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared by the gateway's files only: gateway.c (sessions' lifetimes, events), gateway_actions.c
+ * (what the SMTP machine asks for), gateway_body.c (a body's way from leg to leg),
+ * gateway_log.c (one line a message, one a session).
+ */
+#pragma once
+
+#include "gateway.h"
+#include "received.h"
+
+enum client_mode {                   /* who gets the bytes that come from the client */
+                   CLIENT_PROXY,     /* the PROXY header's parser */
+                   CLIENT_COMMAND,   /* smtp_session; also while it waits */
+                   CLIENT_TLS,       /* the handshake service */
+                   CLIENT_BODY,      /* header phase: body_flow, header_scan, hop_send */
+                   CLIENT_RELAY,     /* dp_relay has them */
+                   CLIENT_BODY_WAIT, /* nobody yet: the next hop was asked for DATA on behalf of a
+                                        chunk */
+                   CLIENT_GONE,      /* the leg is closed; only a final answer is still awaited */
+};
+
+enum message_result {
+    MESSAGE_NONE, /* no final answer yet */
+    MESSAGE_RELAYED,
+    MESSAGE_REFUSED,
+    MESSAGE_DEFERRED,
+    MESSAGE_ABORTED,
+    MESSAGE_INDETERMINATE,
+};
+
+struct client_body { /* the lifetime of one message's body */
+    bool begun;      /* Received went out */
+    bool header_done;
+    bool as_data;  /* chunks go out as DATA: the next hop lacks CHUNKING */
+    bool last;     /* of the chunk on its way */
+    bool finished; /* the next hop has it all: a loss from here on is indeterminate */
+    struct body_flow flow;
+    struct header_scan header;
+};
+
+struct client {
+    struct gateway *gateway;
+    struct client *next, *prev; /* all sessions */
+    struct leg_id leg;
+    unsigned listener;
+    enum client_mode mode;
+    bool left_over;    /* the dataplane keeps bytes that the machine did not want yet */
+    bool held_address; /* counted against max_sessions_per_address */
+    uint64_t address_key;
+    uint64_t started_ms, active_ms;
+    struct dp_timer idle_timer, session_timer;
+    struct smtp_session smtp;
+    struct dns_question *ptr_question;
+    char ptr[DNS_NAME_MAX + 1];
+    struct hop *hop;
+    struct client_body body;
+    enum message_result result;
+    bool alarm;
+    struct {
+        uint16_t code;
+        char text[160];
+    } said; /* what ended the message */
+    enum session_end end;
+};
+
+struct gateway_listener {
+    struct tls_server_ctx *tls;
+    struct smtp_offers offers;
+};
+
+struct gateway {
+    struct gateway_conf conf;
+    struct dp *dp;
+    struct tls_service *tls;
+    struct resolver *resolver;
+    struct upstream *upstream;
+    struct gateway_listener *listeners;
+    struct client **by_slot; /* max_legs places */
+    struct client *clients;
+    unsigned clients_len, handshakes;
+    uint64_t id_counter;
+    bool draining, told_drained;
+    struct buf reply; /* of the event being handled; empty between events */
+    struct dp_counters published;
+};
+
+/* gateway.c */
+struct client *client_find(const struct gateway *g, struct leg_id leg);
+void client_count(const struct client *c, enum counter which);
+/* Sends the machine's replies, carries its actions out, and lets kept input flow again. The client
+ * may be gone afterwards: false then. */
+bool client_apply(struct client *c, struct smtp_out *out);
+/* Gives kept bytes to whoever wants them now. */
+void client_resume(struct client *c);
+void client_out_init(struct client *c, struct smtp_out *out);
+void client_close(struct client *c, enum session_end end, enum dp_close how);
+
+/* gateway_actions.c */
+bool client_act(struct client *c, const struct smtp_action *action);
+/* The transaction's hop is over: log line, counters, leg to the pool or cut. */
+void client_message_end(struct client *c, enum message_result otherwise);
+void client_said(struct client *c, const struct smtp_reply *reply);
+
+/* gateway_body.c */
+bool body_begin_data(struct client *c);
+bool body_begin_chunk(struct client *c, uint64_t size, bool last);
+bool body_begin_drain(struct client *c, bool chunk, uint64_t size);
+/* The next hop answered the DATA that a chunk needed. */
+bool body_data_answer(struct client *c, const struct smtp_reply *reply);
+/* Bytes of the header phase; returns how many were used. c may be gone: *ret_alive false. */
+size_t body_input(struct client *c, const uint8_t *data, size_t len, bool *ret_alive);
+/* Stops what moves, so that the hop can be closed or the rest drained. */
+void body_leave(struct client *c);
+/* more: the body, or the chunk, is not at its end yet. */
+bool body_refuse(struct client *c, const struct smtp_reply *reply, bool more);
+
+/* gateway_log.c */
+void gateway_log_message(const struct client *c, enum message_result result,
+                         const struct hop_facts *facts);
+/* A recipient that policy refused. */
+void gateway_log_refused(const struct client *c, const struct smtp_action *action);
+void gateway_log_session(const struct client *c);
+void gateway_log_tls_failure(const struct client *c, const struct tls_failure *failure);
+const char *message_result_text(enum message_result result);
