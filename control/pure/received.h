@@ -20,7 +20,8 @@ struct header_scan {
     uint32_t bytes, max_bytes;
     uint16_t received, max_received;
     uint8_t field_len;        /* of the field name's start, below */
-    bool in_name, in_message_id, line_start;
+    bool in_name, name_over, in_message_id, line_start;
+    bool seen_field;          /* a folded line can follow */
     char field[16];           /* lower case */
     char message_id[256];     /* with its <>, cut at the room */
     uint16_t message_id_len;

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy.h"
+
+/* How well a route's domain fits: 0 not at all, more is more specific. */
+static size_t route_fit(const struct conf_route *route, struct span domain)
+{
+    struct span pattern = span_str(route->domain);
+    bool literal = domain.len > 0 && domain.ptr[0] == '[';
+
+    if (span_equal_nocase(pattern, domain))
+        return SIZE_MAX;
+    /* An address literal goes where a route names it, never where a wildcard would send it: the
+     * client must not choose the address that we connect to. */
+    if (literal)
+        return 0;
+    if (pattern.len > 1 && pattern.ptr[0] == '.' && domain.len > pattern.len &&
+        span_ends_nocase(domain, pattern))
+        return 1 + pattern.len;
+    return span_equal(pattern, SPAN_LIT("*")) ? 1 : 0;
+}
+
+static bool route_at_listener(const struct conf_route *route, const struct conf_listener *listener)
+{
+    for (size_t i = 0; i < route->listeners.len; i++) {
+        if (strcmp(route->listeners.items[i], listener->name) == 0)
+            return true;
+    }
+    return route->listeners.len == 0;
+}
+
+bool policy_may_relay(const struct policy_client *client)
+{
+    const struct conf_listener *listener = client->listener;
+
+    for (size_t i = 0; i < listener->relay_clients_len; i++) {
+        if (net_prefix_contains(&listener->relay_clients[i], client->addr))
+            return true;
+    }
+    /* The handshake has proved that the peer holds the certificate's key; whether a CA vouches for
+     * it does not matter here, the fingerprint names it. */
+    if (!client->tls || client->tls->verify == TLS_VERIFY_NONE)
+        return false;
+    for (size_t i = 0; i < listener->relay_certs_len; i++) {
+        if (memcmp(listener->relay_certs[i].sha256, client->tls->cert_sha256,
+                   sizeof(client->tls->cert_sha256)) == 0)
+            return true;
+    }
+    return false;
+}
+
+struct policy_decision policy_decide(const struct conf *conf, const struct policy_client *client,
+                                     struct span domain)
+{
+    const struct conf_route *best = NULL;
+    size_t best_fit = 0;
+
+    if (domain.len == 0)
+        domain = span_str(conf->gateway.hostname);
+    for (size_t i = 0; i < conf->routes_len; i++) {
+        size_t fit = route_fit(&conf->routes[i], domain);
+        if (fit > best_fit && route_at_listener(&conf->routes[i], client->listener)) {
+            best = &conf->routes[i];
+            best_fit = fit;
+        }
+    }
+    if (!best)
+        return (struct policy_decision){.verdict = POLICY_NO_ROUTE};
+    bool elsewhere = best->relay || best_fit == 1;
+    if (elsewhere && !policy_may_relay(client))
+        return (struct policy_decision){.verdict = POLICY_NO_RIGHT};
+    return (struct policy_decision){.verdict = POLICY_ROUTE, .route = best};
+}
