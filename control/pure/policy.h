@@ -11,14 +11,14 @@
 
 struct policy_client {
     const struct conf_listener *listener;
-    const union net_addr *addr;     /* after PROXY or XCLIENT */
-    const struct tls_facts *tls;    /* NULL in plaintext */
+    const union net_addr *addr;  /* after PROXY or XCLIENT */
+    const struct tls_facts *tls; /* NULL in plaintext */
 };
 
 enum policy_verdict {
     POLICY_ROUTE,
-    POLICY_NO_ROUTE,  /* no route for this recipient at this listener */
-    POLICY_NO_RIGHT,  /* a route to elsewhere, and the client may not relay */
+    POLICY_NO_ROUTE, /* no route for this recipient at this listener */
+    POLICY_NO_RIGHT, /* a route to elsewhere, and the client may not relay */
 };
 
 struct policy_decision {

@@ -14,4 +14,5 @@ struct proxy_header {
 };
 
 /* ERR_AGAIN: more bytes needed. ERR_SYNTAX: not a PROXY header of either version. */
-int proxy_header_parse(const uint8_t *data, size_t len, struct proxy_header *ret, size_t *ret_used) ERR_CHECK;
+int proxy_header_parse(const uint8_t *data, size_t len, struct proxy_header *ret,
+                       size_t *ret_used) ERR_CHECK;

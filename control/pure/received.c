@@ -100,6 +100,8 @@ static int write_line(const struct smtp_session *s, const char *ptr,
     char literal[NET_ADDR_TEXT], room[256];
 
     word_add(&f, "Received: from %s", clean(smtp_session_helo(s), room));
+    if (s->era.xclient)
+        ptr = s->era.client_name;
     word_add(&f, "(%s", clean(ptr[0] != '\0' ? ptr : "unknown", room));
     word_add(&f, "%s)", net_addr_literal(smtp_session_client(s), literal));
     word_add(&f, "by %s", s->peer.conf->gateway.hostname);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The trace: writes our Received line (RFC 5321 section 4.4, RFC 3848, RFC 6531 section 4.3, the tls
- * clause of RFC 8314 section 4.3), and reads a message's header as it streams by: Received lines
- * are counted against loops, limits hold, Message-ID is read. Alters no other line. Pure.
+ * The trace: writes our Received line (RFC 5321 section 4.4, RFC 3848, RFC 6531 section 4.3, the
+ * tls clause of RFC 8314 section 4.3), and reads a message's header as it streams by: Received
+ * lines are counted against loops, limits hold, Message-ID is read. Alters no other line. Pure.
  */
 #pragma once
 
@@ -11,19 +11,21 @@
 #include "smtp_session.h"
 
 /* Appends the folded line with its CRLF, at most SMTP_RECEIVED_MAX bytes. ptr: the client's name
- * by reverse look-up, "" for unknown. wall_us: seconds and microseconds since 1970, shown in UTC. */
-int received_write(const struct smtp_session *s, const char *ptr, uint64_t wall_us, struct buf *out) ERR_CHECK;
+ * by reverse look-up, "" for unknown; XCLIENT's word counts where it was given. wall_us: seconds
+ * and microseconds since 1970, shown in UTC. */
+int received_write(const struct smtp_session *s, const char *ptr, uint64_t wall_us,
+                   struct buf *out) ERR_CHECK;
 
 enum header_result { HEADER_MORE, HEADER_END, HEADER_LOOP, HEADER_TOO_BIG };
 
 struct header_scan {
     uint32_t bytes, max_bytes;
     uint16_t received, max_received;
-    uint8_t field_len;        /* of the field name's start, below */
+    uint8_t field_len; /* of the field name's start, below */
     bool in_name, name_over, in_message_id, line_start;
-    bool seen_field;          /* a folded line can follow */
-    char field[16];           /* lower case */
-    char message_id[256];     /* with its <>, cut at the room */
+    bool seen_field;      /* a folded line can follow */
+    char field[16];       /* lower case */
+    char message_id[256]; /* with its <>, cut at the room */
     uint16_t message_id_len;
 };
 

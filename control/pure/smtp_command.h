@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parser for one SMTP command line (RFC 5321 section 4.1, and the extensions we offer). Pure: a view
- * of the line in, views of its parts out. The line comes without its CRLF and never contains CR,
- * LF or NUL (smtp_session refuses those before).
+ * Parser for one SMTP command line (RFC 5321 section 4.1, and the extensions we offer). Pure: a
+ * view of the line in, views of its parts out. The line comes without its CRLF and never contains
+ * CR, LF or NUL (smtp_session refuses those before).
  */
 #pragma once
 
@@ -10,10 +10,20 @@
 #include "span.h"
 
 enum smtp_verb {
-    SMTP_VERB_EHLO, SMTP_VERB_HELO, SMTP_VERB_STARTTLS, SMTP_VERB_MAIL, SMTP_VERB_RCPT,
-    SMTP_VERB_DATA, SMTP_VERB_BDAT, SMTP_VERB_RSET, SMTP_VERB_NOOP, SMTP_VERB_VRFY,
-    SMTP_VERB_HELP, SMTP_VERB_QUIT, SMTP_VERB_XCLIENT,
-    SMTP_VERB_HTTP,    /* GET, POST, PUT, HEAD, OPTIONS, CONNECT, ...: another protocol */
+    SMTP_VERB_EHLO,
+    SMTP_VERB_HELO,
+    SMTP_VERB_STARTTLS,
+    SMTP_VERB_MAIL,
+    SMTP_VERB_RCPT,
+    SMTP_VERB_DATA,
+    SMTP_VERB_BDAT,
+    SMTP_VERB_RSET,
+    SMTP_VERB_NOOP,
+    SMTP_VERB_VRFY,
+    SMTP_VERB_HELP,
+    SMTP_VERB_QUIT,
+    SMTP_VERB_XCLIENT,
+    SMTP_VERB_HTTP, /* GET, POST, PUT, HEAD, OPTIONS, CONNECT, ...: another protocol */
     SMTP_VERB_UNKNOWN,
     SMTP_VERB_COUNT,
 };
@@ -21,11 +31,15 @@ enum smtp_verb {
 enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
 
 enum smtp_notify { /* RFC 3461 section 4.1; bits */
-    SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8,
+                   SMTP_NOTIFY_NEVER = 1,
+                   SMTP_NOTIFY_SUCCESS = 2,
+                   SMTP_NOTIFY_FAILURE = 4,
+                   SMTP_NOTIFY_DELAY = 8,
 };
 
 struct smtp_mail {
-    struct span address; /* without <>; empty for the null reverse-path; may be UTF-8 with smtputf8 */
+    struct span
+        address; /* without <>; empty for the null reverse-path; may be UTF-8 with smtputf8 */
     enum smtp_body body;
     bool has_body, smtputf8;
     bool has_size;
@@ -55,5 +69,6 @@ int smtp_parse_mail(struct span rest, struct smtp_mail *ret) ERR_CHECK;
 int smtp_parse_rcpt(struct span rest, bool smtputf8, struct smtp_rcpt *ret) ERR_CHECK;
 /* "n" or "n LAST" (RFC 3030). ERR_RANGE: above INT64_MAX. */
 int smtp_parse_bdat(struct span rest, uint64_t *ret_size, bool *ret_last) ERR_CHECK;
-/* Domain or address literal, at most 255 bytes (RFC 5321 section 4.1.3); underscores are let pass. */
+/* Domain or address literal, at most 255 bytes (RFC 5321 section 4.1.3); underscores are let pass.
+ */
 int smtp_parse_helo(struct span rest, struct span *ret_name) ERR_CHECK;

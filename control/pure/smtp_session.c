@@ -166,9 +166,14 @@ void smtp_refuse_command(struct smtp_session *s, enum smtp_verb verb, struct spa
         smtp_say_local(s, local, out);
         return;
     }
-    /* Where the chunk ends can't be told, or is too far: what follows must not be read as commands.
-     */
-    if (smtp_parse_bdat(rest, &size, &last) != ERR_OK || smtp_chunk_absurd(s, size)) {
+    int err = smtp_parse_bdat(rest, &size, &last);
+    if (err != ERR_OK && (rest.len == 0 || rest.ptr[0] < '0' || rest.ptr[0] > '9')) {
+        smtp_say_local(s, &smtp_bad_chunk, out); /* no count, so no chunk either */
+        return;
+    }
+    /* Where the chunk ends can't be told, or is too far: what follows must not be read as
+     * commands. */
+    if (err != ERR_OK || smtp_chunk_absurd(s, size)) {
         say_and_close(s, &smtp_bad_chunk, SESSION_END_TOO_MANY_ERRORS, out);
         return;
     }

@@ -30,25 +30,26 @@
 
 enum { SMTP_RECEIVED_MAX = 1024, SMTP_ID_LEN = 16, SMTP_OUT_ACTIONS = 160 };
 
-/* What may be offered depends on the next hops seen so far; the driver keeps it, one per listener. */
+/* What may be offered depends on the next hops seen so far; the driver keeps it, one per listener.
+ */
 struct smtp_offers {
     bool binarymime, dsn;
     uint64_t size; /* the smallest SIZE limit of a next hop seen; 0: none */
 };
 
 enum smtp_action_kind {
-    SMTP_DO_STARTTLS,  /* after the reply bytes: begin a server handshake */
-    SMTP_DO_OPEN,      /* get a next hop for s->txn (route and domain are bound), MAIL goes with it */
-    SMTP_DO_RCPT,      /* send recipient index to it */
-    SMTP_DO_DATA,      /* send DATA to it */
-    SMTP_DO_CHUNK,     /* a chunk of size bytes follows, last or not: pass it */
-    SMTP_DO_BODY,      /* a dot-framed body follows: pass it */
+    SMTP_DO_STARTTLS, /* after the reply bytes: begin a server handshake */
+    SMTP_DO_OPEN,  /* get a next hop for s->txn (route and domain are bound), MAIL goes with it */
+    SMTP_DO_RCPT,  /* send recipient index to it */
+    SMTP_DO_DATA,  /* send DATA to it */
+    SMTP_DO_CHUNK, /* a chunk of size bytes follows, last or not: pass it */
+    SMTP_DO_BODY,  /* a dot-framed body follows: pass it */
     SMTP_DO_DRAIN_BODY,  /* a dot-framed body (or what is left of it) follows: drop it */
     SMTP_DO_DRAIN_CHUNK, /* the same for a chunk; size: all of it, or UINT64_MAX: what is left */
-    SMTP_DO_ABORT,     /* the transaction ends without a message: RSET or cut */
-    SMTP_DO_END,       /* the transaction had its final answer: log, evidence, leg to the pool */
-    SMTP_DO_REFUSED,   /* policy refused a recipient: for the log only; address and local say it */
-    SMTP_DO_CLOSE,     /* after the reply bytes: close; end says why */
+    SMTP_DO_ABORT,       /* the transaction ends without a message: RSET or cut */
+    SMTP_DO_END,         /* the transaction had its final answer: log, evidence, leg to the pool */
+    SMTP_DO_REFUSED, /* policy refused a recipient: for the log only; address and local say it */
+    SMTP_DO_CLOSE,   /* after the reply bytes: close; end says why */
 };
 
 /* A reply of our own, as a constant. */
@@ -74,29 +75,29 @@ struct smtp_out {
 };
 
 enum smtp_state {
-    SMTP_STATE_CONNECTED, /* before the greeting (PROXY header, or implicit TLS handshake) */
-    SMTP_STATE_GREETED,   /* no EHLO or HELO yet */
-    SMTP_STATE_READY,     /* after EHLO, no transaction */
-    SMTP_STATE_MAIL,      /* after MAIL; recipients may be there */
-    SMTP_STATE_DATA_WAIT, /* DATA went to the next hop */
-    SMTP_STATE_BODY,      /* a dot-framed body is on its way */
-    SMTP_STATE_CHUNK,     /* a chunk is on its way */
-    SMTP_STATE_CHUNK_WAIT,/* a chunk (not the last) waits for its answer */
-    SMTP_STATE_CHUNKS,    /* between chunks: only BDAT, RSET, NOOP, QUIT */
-    SMTP_STATE_FINAL,     /* the whole message went; its final answer is awaited */
-    SMTP_STATE_DRAIN,     /* refused in mid-body; the rest is read and dropped */
-    SMTP_STATE_TLS,       /* handshake */
+    SMTP_STATE_CONNECTED,  /* before the greeting (PROXY header, or implicit TLS handshake) */
+    SMTP_STATE_GREETED,    /* no EHLO or HELO yet */
+    SMTP_STATE_READY,      /* after EHLO, no transaction */
+    SMTP_STATE_MAIL,       /* after MAIL; recipients may be there */
+    SMTP_STATE_DATA_WAIT,  /* DATA went to the next hop */
+    SMTP_STATE_BODY,       /* a dot-framed body is on its way */
+    SMTP_STATE_CHUNK,      /* a chunk is on its way */
+    SMTP_STATE_CHUNK_WAIT, /* a chunk (not the last) waits for its answer */
+    SMTP_STATE_CHUNKS,     /* between chunks: only BDAT, RSET, NOOP, QUIT */
+    SMTP_STATE_FINAL,      /* the whole message went; its final answer is awaited */
+    SMTP_STATE_DRAIN,      /* refused in mid-body; the rest is read and dropped */
+    SMTP_STATE_TLS,        /* handshake */
     SMTP_STATE_CLOSED,
     SMTP_STATE_COUNT,
 };
 
 struct smtp_peer { /* the connection's lifetime */
     char id[SMTP_ID_LEN + 1];
-    union net_addr addr, local;  /* of the TCP connection, or as PROXY said */
+    union net_addr addr, local; /* of the TCP connection, or as PROXY said */
     const struct conf *conf;
     const struct conf_listener *listener;
     const struct smtp_offers *offers;
-    bool tls_done;               /* facts are valid */
+    bool tls_done; /* facts are valid */
     struct tls_facts tls;
     unsigned errors;
     unsigned commands;     /* since the last message; recipients and chunks passed on not counted */
@@ -104,12 +105,13 @@ struct smtp_peer { /* the connection's lifetime */
     unsigned messages;     /* that the next hop took */
 };
 
-struct smtp_era { /* since connect, or since STARTTLS: forgotten as a whole (RFC 3207 section 4.2) */
-    bool extended;               /* EHLO, not HELO */
+struct smtp_era {  /* since connect, or since STARTTLS: forgotten as a whole (RFC 3207 section 4.2)
+                    */
+    bool extended; /* EHLO, not HELO */
     char helo[256];
-    bool xclient;                /* XCLIENT gave the addresses below */
+    bool xclient; /* XCLIENT gave the addresses below */
     union net_addr client_addr;
-    char client_name[256];       /* PTR as XCLIENT said; "" otherwise */
+    char client_name[256]; /* PTR as XCLIENT said; "" otherwise */
     char client_helo[256];
     bool client_helo_known;
 };
@@ -130,7 +132,7 @@ struct smtp_session {
     bool blocked;           /* the next command waits until the queue is empty */
     bool skipping;          /* in a command line that is too long */
     size_t skipped;
-    bool chunked;         /* this message comes by BDAT */
+    bool chunked; /* this message comes by BDAT */
     bool chunk_last;
     uint64_t chunk_bytes; /* sum of chunk sizes so far */
     bool answered_early;  /* verdict is the answer to a chunk whose end is not yet reported */
@@ -138,7 +140,7 @@ struct smtp_session {
     bool shutdown;        /* 421 once no transaction is open */
     bool ending;          /* close with end after the final answer */
     enum session_end end;
-    enum smtp_state drain_to; /* the state after the drain; READY ends the transaction */
+    enum smtp_state drain_to;  /* the state after the drain; READY ends the transaction */
     struct smtp_reply verdict; /* to be said after the drain, and for whatever was refused */
 };
 
@@ -155,23 +157,29 @@ void smtp_session_refuse(struct smtp_session *s, enum session_end end, struct sm
  * event, or a body (or TLS) begins right after the used bytes, or there are actions to carry out
  * first. Call it again with the rest after the actions, until it uses nothing more or wants no
  * input. A line longer than max_line is an error of its own, and is used up as it comes. */
-size_t smtp_session_input(struct smtp_session *s, const uint8_t *data, size_t len, struct smtp_out *out);
+size_t smtp_session_input(struct smtp_session *s, const uint8_t *data, size_t len,
+                          struct smtp_out *out);
 /* True where it would take command bytes now: otherwise the driver keeps them. */
 bool smtp_session_wants_input(const struct smtp_session *s);
 
 /* After SMTP_DO_STARTTLS; before smtp_session_greet where TLS is implicit. */
-void smtp_session_tls_done(struct smtp_session *s, const struct tls_facts *facts, struct smtp_out *out);
+void smtp_session_tls_done(struct smtp_session *s, const struct tls_facts *facts,
+                           struct smtp_out *out);
 
 /* Answers of the next hop, already translated for the sender (smtp_answer.h), in their order. */
-void smtp_session_rcpt_answer(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+void smtp_session_rcpt_answer(struct smtp_session *s, const struct smtp_reply *reply,
+                              struct smtp_out *out);
 /* 354, or the refusal of DATA. */
-void smtp_session_data_answer(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+void smtp_session_data_answer(struct smtp_session *s, const struct smtp_reply *reply,
+                              struct smtp_out *out);
 /* The chunk or the body has been passed on completely. */
 void smtp_session_body_done(struct smtp_session *s, struct smtp_out *out);
 /* To a chunk that is not the last. */
-void smtp_session_chunk_answer(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+void smtp_session_chunk_answer(struct smtp_session *s, const struct smtp_reply *reply,
+                               struct smtp_out *out);
 /* To the whole message. */
-void smtp_session_final_answer(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+void smtp_session_final_answer(struct smtp_session *s, const struct smtp_reply *reply,
+                               struct smtp_out *out);
 /* We refuse in mid-body, or the next hop did, or is lost while a body is on its way: the rest is
  * drained, then the sender hears reply. more: some of this body or chunk is still to be read. */
 void smtp_session_body_refused(struct smtp_session *s, const struct smtp_reply *reply, bool more,
@@ -180,7 +188,8 @@ void smtp_session_drained(struct smtp_session *s, struct smtp_out *out);
 /* The next hop is gone, or could not be had: reply answers whatever waits (recipients, DATA, the
  * chunk, the final answer); in a body it is body_refused with more = true. Later commands of the
  * transaction get it too. */
-void smtp_session_hop_lost(struct smtp_session *s, const struct smtp_reply *reply, struct smtp_out *out);
+void smtp_session_hop_lost(struct smtp_session *s, const struct smtp_reply *reply,
+                           struct smtp_out *out);
 
 /* The limit that the listener states: SIZE. 0: none. */
 uint64_t smtp_session_size_limit(const struct smtp_session *s);

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-static const struct smtp_local ok = {250, 0, 0, "Ok"};
+static const struct smtp_local ok = {250, 1, 0, "Ok"};
 static const struct smtp_local syntax_mail = {501, 5, 2, "Syntax: MAIL FROM:<address>"};
 static const struct smtp_local syntax_rcpt = {501, 5, 2, "Syntax: RCPT TO:<address>"};
 static const struct smtp_local bad_sender = {501, 1, 7, "Bad sender address"};
