@@ -102,6 +102,11 @@ static void listener_check_tls(const struct place *p, struct conf_listener *l,
                "it with require_tls = true: without TLS nobody would be asked");
 }
 
+static bool address_same(const union net_addr *a, const union net_addr *b)
+{
+    return net_addr_same_ip(a, b) && net_addr_port(a) == net_addr_port(b);
+}
+
 static void listeners_check(struct conf_reader *r, const config_setting_t *root)
 {
     struct conf *conf = r->conf;
@@ -110,15 +115,17 @@ static void listeners_check(struct conf_reader *r, const config_setting_t *root)
         struct conf_listener *l = &conf->listeners[i];
         struct place p = place_of(r, root, "listeners", i);
         listener_check_tls(&p, l, &conf->tls);
-        if (l->address && net_addr_parse(span_str(l->address), &l->addr) == ERR_OK &&
-            strcmp(l->address, conf->gateway.metrics ? conf->gateway.metrics : "") == 0)
+        union net_addr metrics;
+        bool has_metrics = conf->gateway.metrics &&
+                           net_addr_parse(span_str(conf->gateway.metrics), &metrics) == ERR_OK;
+        if (l->address && net_addr_parse(span_str(l->address), &l->addr) == ERR_OK && has_metrics &&
+            address_same(&l->addr, &metrics))
             refuse(&p, "address", "the address of gateway.metrics", "another one");
         for (size_t j = 0; j < i; j++) {
             const struct conf_listener *other = &conf->listeners[j];
             if (l->name && other->name && strcmp(l->name, other->name) == 0)
                 refuse(&p, "name", "a name that an earlier listener has", "another one");
-            if (l->address && other->address && net_addr_same_ip(&l->addr, &other->addr) &&
-                net_addr_port(&l->addr) == net_addr_port(&other->addr))
+            if (l->address && other->address && address_same(&l->addr, &other->addr))
                 refuse(&p, "address", "an address that an earlier listener has", "another one");
         }
     }
@@ -184,8 +191,7 @@ static void route_check_hops(const struct place *p, struct conf_route *route)
     for (size_t i = 0; i < route->hops_len; i++) {
         const struct conf_hop *hop = &route->hops[i];
         for (size_t j = 0; hop->is_addr && j < p->r->conf->listeners_len; j++) {
-            const union net_addr *own = &p->r->conf->listeners[j].addr;
-            if (net_addr_same_ip(own, &hop->addr) && net_addr_port(own) == hop->port)
+            if (address_same(&p->r->conf->listeners[j].addr, &hop->addr))
                 refuse(p, "next_hop", "the address of a listener of this gateway",
                        "another server: mail would go round in a loop");
         }
@@ -197,6 +203,24 @@ static bool hops_have_address(const struct conf_route *route)
     for (size_t i = 0; i < route->hops_len; i++) {
         if (route->hops[i].is_addr)
             return true;
+    }
+    return false;
+}
+
+/* True where the level that is written is one of those that are taken: the rules below would only
+ * judge the default in its place. */
+static bool level_taken(const struct place *p)
+{
+    bool is;
+    const config_setting_t *level = member_of(p->setting, "tls.level", &is);
+    const char *text = is ? config_setting_get_string(level) : NULL;
+
+    if (!is)
+        return true;
+    for (const struct conf_word *w = conf_row_find(CONF_GROUP_ROUTE_TLS, "level")->words;
+         text && w->word; w++) {
+        if (strcmp(w->word, text) == 0)
+            return !w->refused;
     }
     return false;
 }
@@ -277,8 +301,10 @@ static void routes_check(struct conf_reader *r, const config_setting_t *root)
         struct place p = place_of(r, root, "routes", i);
         route_check_listeners(&p, route);
         route_check_hops(&p, route);
-        route_check_tls(&p, route, &conf->tls);
-        route_check_auth(&p, route);
+        if (level_taken(&p)) {
+            route_check_tls(&p, route, &conf->tls);
+            route_check_auth(&p, route);
+        }
         if (!route->domain)
             continue;
         if (strcmp(route->domain, "*") == 0)

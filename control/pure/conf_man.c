@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+enum { MAN_COLUMNS = 78 };
+
 struct man {
     struct buf *out;
     int result; /* the first failure */
@@ -32,6 +34,31 @@ static void put_escaped(struct man *m, const char *text, size_t len, bool line_s
     }
 }
 
+/* One sentence, on lines of its own of a readable length. */
+static void put_sentence(struct man *m, const char *text, size_t len)
+{
+    size_t column = 0;
+
+    while (len > 0) {
+        size_t word = 0;
+        while (word < len && text[word] != ' ')
+            word++;
+        if (column > 0 && column + 1 + word > MAN_COLUMNS) {
+            put(m, "\n");
+            column = 0;
+        } else if (column > 0) {
+            put(m, " ");
+            column++;
+        }
+        put_escaped(m, text, word, column == 0);
+        column += word;
+        word += word < len;
+        text += word;
+        len -= word;
+    }
+    put(m, "\n");
+}
+
 /* Each sentence begins a line, as mdoc wants. */
 static void put_prose(struct man *m, const char *text)
 {
@@ -41,39 +68,27 @@ static void put_prose(struct man *m, const char *text)
             end++;
         if (*end == '.')
             end++;
-        put_escaped(m, text, (size_t)(end - text), true);
-        put(m, "\n");
+        put_sentence(m, text, (size_t)(end - text));
         text = end + (*end == ' ');
     }
 }
 
-/* An argument of a macro: quoted, with '"' doubled as roff reads it. */
-static void put_argument(struct man *m, const char *text)
-{
-    put(m, "\"");
-    for (; *text; text++) {
-        if (*text == '"')
-            put(m, "\"\"");
-        else
-            put_escaped(m, text, 1, false);
-    }
-    put(m, "\"");
-}
-
 static const char introduction[] =
-    ".Dd $Mdocdate: November 21 2026 $\n"
+    ".Dd November 21, 2026\n"
     ".Dt POSTERN.CONF 5\n"
     ".Os\n"
     ".Sh NAME\n"
     ".Nm postern.conf\n"
     ".Nd configuration of the postern mail gateway\n"
     ".Sh DESCRIPTION\n"
-    "The file says where mail is accepted, where it goes, and what TLS both legs need.\n"
+    "The file says where mail is accepted, where it goes, and what TLS both legs\n"
+    "need.\n"
     "Its syntax is that of libconfig:\n"
-    "settings are written\n"
-    ".Ql name = value;\n"
-    "and are grouped in braces, lists stand in parentheses or square brackets, strings in double\n"
-    "quotes, and comments begin with\n"
+    "a setting is written as\n"
+    ".Ql name = value\n"
+    "and ends with a semicolon, groups of settings stand in braces, lists in\n"
+    "parentheses or square brackets, strings in double quotes, and comments begin\n"
+    "with\n"
     ".Ql # .\n"
     "Another file can't be included.\n"
     ".Pp\n"
@@ -86,18 +101,16 @@ static const char introduction[] =
     ".Ql posternd -n -c FILE\n"
     "or\n"
     ".Ql posternctl config check .\n"
-    "Each error names the file, the line, the setting (counting the groups of a list from 0), "
-    "what\n"
-    "was found and what is allowed.\n"
-    "A file with an error never starts a gateway and never changes a running one, and a setting\n"
-    "that this version can't honour is an error.\n"
+    "Each error names the file, the line, the setting (counting the groups of a\n"
+    "list from 0), what was found and what is allowed.\n"
+    "A file with an error never starts a gateway and never changes a running one.\n"
+    "A setting that this version can't honour is an error, too.\n"
     ".Pp\n"
-    "A reload\n"
-    ".Pq Ql posternctl reload , No or SIGHUP\n"
-    "takes a new file over: sessions that begin later follow it, older ones finish as they began.\n"
-    "Settings marked\n"
-    ".Dq restart\n"
-    "hold from the next start on.\n";
+    "A reload, by\n"
+    ".Ql posternctl reload\n"
+    "or SIGHUP, takes a new file over: sessions that begin later follow it, older\n"
+    "ones finish as they began.\n"
+    "Settings whose change needs a restart say so below.\n";
 
 static const char files[] = ".Sh FILES\n"
                             ".Bl -tag -width Ds\n"
@@ -120,31 +133,27 @@ static void put_default(struct man *m, const struct conf_row *row)
         put(m, "Default: the value of\n.Ic ");
         put(m, row->fallback + 1);
         put(m, " .\n");
-    } else if (row->type == CONF_TYPE_UINT || row->type == CONF_TYPE_U64 ||
-               row->type == CONF_TYPE_BOOL) {
-        put(m, "Default: ");
-        put_escaped(m, row->fallback, strlen(row->fallback), false);
-        put(m, ".\n");
     } else {
-        put(m, "Default:\n.Ql ");
-        put_argument(m, row->fallback[0] ? row->fallback : "\"\"");
-        put(m, " .\n");
+        bool quoted = row->type != CONF_TYPE_UINT && row->type != CONF_TYPE_U64 &&
+                      row->type != CONF_TYPE_BOOL;
+        put(m, quoted ? "Default: \"" : "Default: ");
+        put_escaped(m, row->fallback, strlen(row->fallback), false);
+        put(m, quoted ? "\".\n" : ".\n");
     }
 }
 
 static void put_row(struct man *m, const struct conf_row *row)
 {
-    char allowed[CONF_ALLOWED_TEXT];
+    char allowed[CONF_ALLOWED_TEXT], sentence[CONF_ALLOWED_TEXT + 16];
     bool section = row->type == CONF_TYPE_SECTION || row->type == CONF_TYPE_SECTIONS;
 
     put(m, ".It Ic ");
     put(m, row->key);
     put(m, "\n");
     put_prose(m, row->prose);
-    put(m, "Allowed: ");
-    conf_row_allowed(row, allowed);
-    put_escaped(m, allowed, strlen(allowed), false);
-    put(m, ".\n");
+    put(m, ".Pp\n");
+    snprintf(sentence, sizeof(sentence), "Allowed: %s.", conf_row_allowed(row, allowed));
+    put_sentence(m, sentence, strlen(sentence));
     if (!section)
         put_default(m, row);
     if (!section && row->reload == CONF_RELOAD_RESTART)
@@ -188,7 +197,7 @@ int conf_write_man(struct buf *out)
         put_group(&m, (enum conf_group)group);
     put(&m, files);
     for (size_t i = 0; (example = conf_example(i)); i++) {
-        put(&m, i == 0 ? ".Bd -literal\n" : ".Pp\n.Bd -literal\n");
+        put(&m, ".Bd -literal\n");
         put_escaped(&m, example, strlen(example), true);
         put(&m, ".Ed\n");
     }

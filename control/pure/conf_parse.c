@@ -288,11 +288,13 @@ static void read_section(struct conf_reader *r, enum conf_group group,
                          const config_setting_t *setting, const char *path, void *base)
 {
     char key_path[CONF_PATH_TEXT], found[CONF_FOUND_TEXT], allowed[CONF_ALLOWED_TEXT];
+    bool unreadable = false;
 
     if (setting && config_setting_type(setting) != CONFIG_TYPE_GROUP) {
         conf_complain(r, setting, path, "found %s, allowed a group of settings { ... }",
                       conf_found(setting, found));
         setting = NULL;
+        unreadable = true; /* told already: its keys are not missed as well */
     }
     for (int i = 0; setting && i < config_setting_length(setting); i++) {
         const config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
@@ -311,7 +313,7 @@ static void read_section(struct conf_reader *r, enum conf_group group,
             read_value(r, row, member, key_path, base);
         else
             read_fallback(r, row, key_path, base);
-        if (!member && row->must)
+        if (!member && row->must && !unreadable)
             conf_complain(r, setting, key_path, "found nothing, it must be set: %s",
                           conf_row_allowed(row, allowed));
     }

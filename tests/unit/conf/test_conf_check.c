@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Does each rule that spans several settings hold, with a complaint that names its place? */
+#include "test_conf.h"
+
+#define PIN "spki = \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\";"
+#define HASH "\"0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef\""
+
+struct rule {
+    struct parts parts;
+    const char *path, *within;
+};
+
+#define LISTENER "name = \"in\"; address = \"127.0.0.1:25\"; "
+#define ROUTE "domain = \"example.org\"; next_hop = \"mail.example:25\"; "
+#define ROUTE_MX "domain = \"example.org\"; next_hop = \"mx\"; "
+#define AUTH "auth = { mechanism = \"plain\"; user = \"u\"; password = \"p\"; };"
+
+static const struct rule refused[] = {
+    /* listeners */
+    {{.more_listeners = ", { name = \"in\"; address = \"127.0.0.1:26\"; }"},
+     "listeners[1].name",
+     "a name that an earlier listener has"},
+    {{.more_listeners = ", { name = \"in2\"; address = \"127.0.0.1:25\"; }"},
+     "listeners[1].address",
+     "an address that an earlier listener has"},
+    {{.listener = "name = \"in\"; address = \"[::ffff:127.0.0.1]:9925\";"},
+     "listeners[0].address",
+     "gateway.metrics"},
+    {{.tls = ""}, "listeners[0].certificates", "at least one certificate"},
+    {{.listener = LISTENER "tls = \"none\"; require_tls = true;"},
+     "listeners[0].require_tls",
+     "nobody could send"},
+    {{.listener = LISTENER "tls = \"none\"; client_cert = \"ask\";"},
+     "listeners[0].client_cert",
+     "certificates need TLS"},
+    {{.listener = LISTENER "client_ca = \"ca.pem\";"}, "listeners[0].client_ca", "no effect"},
+    {{.listener = LISTENER "relay_certs = " HASH ";"}, "listeners[0].relay_certs", "no effect"},
+    {{.listener = LISTENER "client_cert = \"require\";"},
+     "listeners[0].client_cert",
+     "require_tls = true"},
+    /* routes */
+    {{.route = ROUTE "listeners = [ \"im\" ];"}, "routes[0].listeners", "perhaps \"in\""},
+    {{.route = ROUTE "listeners = \"elsewhere\";"}, "routes[0].listeners", "no listener is called"},
+    {{.more_routes = ", { " ROUTE_MX " }"}, "routes[1].domain", "never be used"},
+    {{.more_routes = ", { " ROUTE_MX " listeners = \"in\"; }"},
+     "routes[1].domain",
+     "never be used"},
+    {{.route = ROUTE "mx_port = 26;"}, "routes[0].mx_port", "no effect"},
+    {{.route = "domain = \"example.org\"; next_hop = [ \"mail.example:25\", \"mx\" ];"},
+     "routes[0].next_hop",
+     "\"mx\" alone"},
+    {{.route = "domain = \"example.org\"; next_hop = \"127.0.0.1:25\";"},
+     "routes[0].next_hop",
+     "loop"},
+    /* tls of routes */
+    {{.route_tls = "level = \"pin\";"}, "routes[0].tls.level", "at least one pin"},
+    {{.route_tls = PIN}, "routes[0].tls.spki", "no effect"},
+    {{.route_tls = "level = \"verify\"; fingerprints = " HASH ";"},
+     "routes[0].tls.fingerprints",
+     "no effect"},
+    {{.route_tls = "level = \"encrypt\"; ca = \"ca.pem\";"}, "routes[0].tls.ca", "no effect"},
+    {{.route_tls = "level = \"may\"; names = \"a.example\";"}, "routes[0].tls.names", "no effect"},
+    {{.route = "domain = \"example.org\"; next_hop = \"192.0.2.1:25\";",
+      .route_tls = "level = \"verify\";"},
+     "routes[0].tls.names",
+     "next_hop that is an address"},
+    {{.route_tls = "level = \"none\"; sni = \"a.example\";"}, "routes[0].tls.sni", "no effect"},
+    {{.route_tls = "level = \"none\"; mode = \"implicit\";"}, "routes[0].tls.mode", "no effect"},
+    {{.route_tls = "level = \"none\"; client = { cert = \"c\"; };"},
+     "routes[0].tls.client",
+     "no effect"},
+    {{.route_tls = "level = \"may\"; mode = \"implicit\";"},
+     "routes[0].tls.mode",
+     "knows no plaintext"},
+    /* Levels and dataplanes that this version can't honour are refused, never weakened. */
+    {{.route_tls = "level = \"dane\";"}, "routes[0].tls.level", "this version can't honour it"},
+    {{.route_tls = "level = \"sts\";"}, "routes[0].tls.level", "this version can't honour it"},
+    {{.route_tls = "level = \"auto\";"}, "routes[0].tls.level", "this version can't honour it"},
+    {{.route_tls = "level = \"dane\"; ca = \"ca.pem\"; "}, "routes[0].tls.level", "honour"},
+    {{.gateway = "hostname = \"gw\"; dataplane = \"ktls\";"}, "gateway.dataplane", "kernel TLS"},
+    {{.gateway = "hostname = \"gw\"; dataplane = \"dpdk\";"}, "gateway.dataplane", "DPDK"},
+    /* auth */
+    {{.route = ROUTE AUTH, .route_tls = "level = \"may\";"},
+     "routes[0].auth.mechanism",
+     "without TLS"},
+    {{.route = ROUTE AUTH, .route_tls = "level = \"none\";"},
+     "routes[0].auth.mechanism",
+     "without TLS"},
+    {{.route = ROUTE_MX AUTH}, "routes[0].auth.mechanism", "fixed next_hop"},
+    {{.route = ROUTE "auth = { mechanism = \"plain\"; password = \"p\"; };"},
+     "routes[0].auth.user",
+     "a user name"},
+    {{.route = ROUTE "auth = { mechanism = \"plain\"; user = \"u\"; };"},
+     "routes[0].auth.password_file",
+     "password_file or password"},
+    {{.route = ROUTE
+      "auth = { mechanism = \"plain\"; user = \"u\"; password = \"p\"; password_file = \"f\"; };"},
+     "routes[0].auth.password",
+     "one of them"},
+    {{.route = ROUTE "auth = { user = \"u\"; };"}, "routes[0].auth.user", "no effect"},
+    /* limits */
+    {{.limits = "hop_connect_timeout_s = 121;"}, "limits.hop_connect_timeout_s", "hop_budget_s"},
+    {{.limits = "session_timeout_s = 10; handshake_timeout_s = 11;"},
+     "limits.handshake_timeout_s",
+     "session_timeout_s"},
+    {{.limits = "max_message = 65536; max_header = 65537;"}, "limits.max_header", "max_message"},
+};
+
+static void every_rule_refuses(void **state)
+{
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        struct parsed p = parse_parts(&refused[i].parts);
+        char path[128];
+        snprintf(path, sizeof(path), " %s: found ", refused[i].path);
+        if (p.errors.count != 1 || !strstr(p.errors.text, path) ||
+            !strstr(p.errors.text, ", allowed ") || !strstr(p.errors.text, refused[i].within))
+            fail_msg("rule %zu: expected %s ... %s, got: %s", i, path, refused[i].within,
+                     p.errors.text);
+        conf_free(p.conf);
+    }
+}
+
+static const struct parts accepted[] = {
+    {.more_listeners = ", { name = \"in2\"; address = \"0.0.0.0:25\"; }"},
+    {.tls = "", .listener = LISTENER "tls = \"none\";"},
+    {.tls = "", .listener = LISTENER "certificates = ( { cert = \"c\"; } );"},
+    {.listener = LISTENER "client_cert = \"require\"; require_tls = true; relay_certs = " HASH ";"},
+    {.listener = LISTENER "client_cert = \"require\"; tls = \"implicit\";"},
+    {.more_listeners = ", { name = \"in2\"; address = \"127.0.0.1:26\"; }",
+     .route = ROUTE "listeners = \"in\";",
+     .more_routes = ", { " ROUTE_MX " listeners = [ \"in2\" ]; }, { " ROUTE_MX " }"},
+    {.route = ROUTE_MX, .route_tls = "level = \"pin\"; fingerprints = " HASH ";"},
+    {.route = ROUTE_MX, .route_tls = "level = \"verify\";"},
+    {.route = "domain = \"*\"; next_hop = \"192.0.2.1:25\";",
+     .route_tls = "level = \"verify\"; names = \"a.example\"; ca = \"ca.pem\";"},
+    {.route = ROUTE AUTH},
+    {.route = ROUTE "auth = { };"},
+    {.route_tls = "level = \"none\";"},
+    {.limits = "hop_budget_s = 5; session_timeout_s = 5; max_message = 65536;"},
+};
+
+static void nothing_else_is_refused(void **state)
+{
+    for (size_t i = 0; i < sizeof(accepted) / sizeof(accepted[0]); i++)
+        assert_accepted(parse_parts(&accepted[i]));
+}
+
+/* Complaints of rules carry the line of what they are about. */
+static void rules_tell_the_line(void **state)
+{
+    const struct parts parts = {.route_tls = "level = \"encrypt\";\n" PIN "\n"};
+
+    assert_refused(parse_parts(&parts), "dir/postern.conf:7: routes[0].tls.spki: ", "no effect");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_rule_refuses),
+        cmocka_unit_test(nothing_else_is_refused),
+        cmocka_unit_test(rules_tell_the_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

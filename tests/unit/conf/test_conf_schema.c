@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Is each row of the table obeyed: good values, too low, too high, wrong type, what it refuses? */
+#include "test_conf.h"
+
+#include "conf_priv.h"
+
+enum { VALUE_TEXT = 4096 };
+
+struct one { /* one key with one value in an otherwise good file */
+    const struct conf_row *row;
+    const char *value;
+};
+
+/* Keys that a group needs, left out where the test sets them itself. */
+static size_t put_key(char *out, size_t room, const struct one *one, enum conf_group group,
+                      const char *key, const char *value)
+{
+    bool own = one->row->group == group && strcmp(one->row->key, key) == 0;
+
+    return own ? 0 : (size_t)snprintf(out, room, "%s = %s;\n", key, value);
+}
+
+static bool row_is(const struct one *one, enum conf_group group, const char *key)
+{
+    return one->row->group == group && strcmp(one->row->key, key) == 0;
+}
+
+static size_t put_own(char *out, size_t room, const struct one *one, enum conf_group group)
+{
+    if (one->row->group != group)
+        return 0;
+    return (size_t)snprintf(out, room, "%s = %s;\n", one->row->key, one->value);
+}
+
+static const char *level_for(const struct one *one)
+{
+    if (row_is(one, CONF_GROUP_ROUTE_TLS, "ca") || row_is(one, CONF_GROUP_ROUTE_TLS, "names"))
+        return "\"verify\"";
+    if (row_is(one, CONF_GROUP_ROUTE_TLS, "spki") ||
+        row_is(one, CONF_GROUP_ROUTE_TLS, "fingerprints"))
+        return "\"pin\"";
+    return "\"encrypt\"";
+}
+
+#define PUT(group, key, value) n += put_key(out + n, room - n, one, CONF_GROUP_##group, key, value)
+#define TEXT(...) n += (size_t)snprintf(out + n, room - n, __VA_ARGS__)
+#define OWN(group) n += put_own(out + n, room - n, one, CONF_GROUP_##group)
+
+static size_t put_listener(char *out, size_t room, const struct one *one)
+{
+    size_t n = 0;
+
+    TEXT("listeners = ( {\n");
+    PUT(LISTENER, "name", "\"in\"");
+    PUT(LISTENER, "address", "\"127.0.0.1:25\"");
+    if (row_is(one, CONF_GROUP_LISTENER, "client_ca") ||
+        row_is(one, CONF_GROUP_LISTENER, "relay_certs"))
+        TEXT("client_cert = \"ask\";\n");
+    if (row_is(one, CONF_GROUP_LISTENER, "client_cert"))
+        TEXT("require_tls = true;\n");
+    OWN(LISTENER);
+    TEXT("} );\n");
+    return n;
+}
+
+static size_t put_route(char *out, size_t room, const struct one *one)
+{
+    size_t n = 0;
+    bool auth = one->row->group == CONF_GROUP_ROUTE_AUTH;
+
+    TEXT("routes = ( {\n");
+    PUT(ROUTE, "domain", "\"example.org\"");
+    PUT(ROUTE, "next_hop", auth ? "\"mail.example.org:587\"" : "\"mx\"");
+    if (!row_is(one, CONF_GROUP_ROUTE, "tls")) {
+        TEXT("tls = {\n");
+        PUT(ROUTE_TLS, "level", level_for(one));
+        if (row_is(one, CONF_GROUP_ROUTE_TLS, "level") && strcmp(one->value, "\"pin\"") == 0)
+            TEXT("spki = \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\";\n");
+        OWN(ROUTE_TLS);
+        TEXT("};\n");
+    }
+    if (auth &&
+        !(row_is(one, CONF_GROUP_ROUTE_AUTH, "mechanism") && strcmp(one->value, "\"none\"") == 0)) {
+        TEXT("auth = {\n");
+        PUT(ROUTE_AUTH, "mechanism", "\"plain\"");
+        PUT(ROUTE_AUTH, "user", "\"u\"");
+        if (!row_is(one, CONF_GROUP_ROUTE_AUTH, "password_file"))
+            PUT(ROUTE_AUTH, "password", "\"p\"");
+        OWN(ROUTE_AUTH);
+        TEXT("};\n");
+    }
+    OWN(ROUTE);
+    TEXT("} );\n");
+    return n;
+}
+
+static void render(const struct one *one, char *out, size_t room)
+{
+    size_t n = 0;
+
+    if (!row_is(one, CONF_GROUP_ROOT, "gateway")) {
+        TEXT("gateway = {\n");
+        PUT(GATEWAY, "hostname", "\"gw.example.org\"");
+        OWN(GATEWAY);
+        TEXT("};\n");
+    }
+    if (!row_is(one, CONF_GROUP_ROOT, "limits")) {
+        TEXT("limits = {\n");
+        if (row_is(one, CONF_GROUP_LIMITS, "hop_connect_timeout_s"))
+            TEXT("hop_budget_s = 300;\n");
+        OWN(LIMITS);
+        TEXT("};\n");
+    }
+    if (!row_is(one, CONF_GROUP_ROOT, "resolver")) {
+        TEXT("resolver = {\n");
+        OWN(RESOLVER);
+        TEXT("};\n");
+    }
+    if (!row_is(one, CONF_GROUP_ROOT, "tls")) {
+        TEXT("tls = {\n");
+        if (!row_is(one, CONF_GROUP_TLS, "certificates")) {
+            TEXT("certificates = ( {\n");
+            PUT(CERT, "cert", "\"c.pem\"");
+            OWN(CERT);
+            TEXT("} );\n");
+        }
+        OWN(TLS);
+        TEXT("};\n");
+    }
+    if (!row_is(one, CONF_GROUP_ROOT, "listeners"))
+        n += put_listener(out + n, room - n, one);
+    if (!row_is(one, CONF_GROUP_ROOT, "routes"))
+        n += put_route(out + n, room - n, one);
+    OWN(ROOT);
+    assert_true(n < room);
+}
+
+static struct parsed parse_one(const struct conf_row *row, const char *value)
+{
+    const struct one one = {.row = row, .value = value};
+    static char text[VALUE_TEXT + 2048];
+
+    render(&one, text, sizeof(text));
+    return parse(text);
+}
+
+static void good(const struct conf_row *row, const char *value)
+{
+    struct parsed p = parse_one(row, value);
+
+    if (p.result != ERR_OK)
+        fail_msg("%s.%s = %.200s is refused: %s", conf_group_name(row->group), row->key, value,
+                 p.errors.text);
+    conf_free(p.conf);
+}
+
+/* The complaint names the file, a line, the key's path, what was found and what is allowed. */
+static void bad(const struct conf_row *row, const char *value)
+{
+    static const char *const paths[CONF_GROUP_COUNT] = {
+        [CONF_GROUP_ROOT] = "",
+        [CONF_GROUP_GATEWAY] = "gateway.",
+        [CONF_GROUP_LIMITS] = "limits.",
+        [CONF_GROUP_RESOLVER] = "resolver.",
+        [CONF_GROUP_TLS] = "tls.",
+        [CONF_GROUP_CERT] = "tls.certificates[0].",
+        [CONF_GROUP_LISTENER] = "listeners[0].",
+        [CONF_GROUP_ROUTE] = "routes[0].",
+        [CONF_GROUP_ROUTE_TLS] = "routes[0].tls.",
+        [CONF_GROUP_ROUTE_AUTH] = "routes[0].auth.",
+    };
+    struct parsed p = parse_one(row, value);
+    char path[128];
+    unsigned line = 0;
+
+    if (p.result != ERR_CONFIG)
+        fail_msg("%s%s = %.200s is accepted", paths[row->group], row->key, value);
+    snprintf(path, sizeof(path), ": %s%s", paths[row->group], row->key);
+    const char *at = strstr(p.errors.text, path);
+    if (!at || sscanf(p.errors.text, "dir/postern.conf:%u:", &line) != 1 || line == 0 ||
+        !strstr(at, "found ") || !strstr(at, "allowed "))
+        fail_msg("%s%s = %.200s: complaint does not tell: %s", paths[row->group], row->key, value,
+                 p.errors.text);
+}
+
+static void check_number(const struct conf_row *row)
+{
+    const int64_t values[] = {row->min, row->max, row->min - 1, row->max + 1};
+    char text[32];
+
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(text, sizeof(text), "%lld", (long long)values[i]);
+        (i < 2 ? good : bad)(row, text);
+    }
+    bad(row, "\"10\"");
+    bad(row, "true");
+    bad(row, "1.5");
+    bad(row, "[ 1 ]");
+    /* libconfig 1.5 would cut it to 32 bits, and read 100. */
+    (row->max > 4294967396 ? good : bad)(row, "4294967396");
+}
+
+static void check_words(const struct conf_row *row)
+{
+    char text[64];
+
+    for (const struct conf_word *w = row->words; w->word; w++) {
+        snprintf(text, sizeof(text), "\"%s\"", w->word);
+        (w->refused ? bad : good)(row, text);
+    }
+    bad(row, "\"nonsense\"");
+    bad(row, "\"\"");
+    bad(row, "1");
+    bad(row, "true");
+}
+
+static void check_length(const struct conf_row *row)
+{
+    static char text[VALUE_TEXT];
+
+    for (int64_t len = row->min - 1; len <= row->max + 1; len += row->max - row->min + 1) {
+        for (int64_t at = len; at <= len + 1; at++) {
+            if (at < 0)
+                continue;
+            assert_true(at < VALUE_TEXT - 3);
+            memset(text, 'x', sizeof(text));
+            text[0] = text[at + 1] = '"';
+            text[at + 2] = '\0';
+            (at >= row->min && at <= row->max ? good : bad)(row, text);
+        }
+    }
+    bad(row, "1");
+    bad(row, "[ \"x\" ]");
+}
+
+#define HASH "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
+#define HASH_COLONS                                                                                \
+    "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:"   \
+    "EE:"                                                                                          \
+    "FF"
+#define LABEL_64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+static const struct {
+    const char *good[8];
+    const char *bad[16];
+} values[] = {
+    [CONF_TYPE_BOOL] = {{"true", "false"}, {"1", "\"true\"", "[ true ]"}},
+    [CONF_TYPE_HOSTNAME] = {{"\"a\"", "\"A.b-c.example\"", "\"xn--4ca.example\""},
+                            {"\"\"", "\"-x\"", "\"x-\"", "\"a..b\"", "\".a\"", "\"a.\"",
+                             "\"1.2.3.4\"", "\"a_b\"", "\"a b\"", "\"[::1]\"",
+                             "\"" LABEL_64 ".example\"", "5"}},
+    [CONF_TYPE_DOMAIN] = {{"\"*\"", "\"a.example\"", "\".a.example\""},
+                          {"\"\"", "\"*.a.example\"", "\"..a\"", "\"a@b\"", "7", "[ \"a\" ]"}},
+    [CONF_TYPE_NAME] = {{"\"a-b_c.1\""}, {"\"\"", "\"a b\"", "\"a/b\"", "1"}},
+    [CONF_TYPE_ADDRESS] = {{"\"0.0.0.0:25\"", "\"[::]:25\"", "\"127.0.0.1:65535\""},
+                           {"\"127.0.0.1\"", "\"127.0.0.1:0\"", "\"127.0.0.1:65536\"", "\"::1:25\"",
+                            "\"localhost:25\"", "\"\"", "25"}},
+    [CONF_TYPE_METRICS] = {{"\"\"", "\"127.0.0.1:9\"", "\"[::1]:9\""},
+                           {"\"localhost:9\"", "\"127.0.0.1\"", "9925"}},
+    [CONF_TYPE_SOURCE] = {{"\"192.0.2.1\"", "\"2001:db8::1\"", "[ \"192.0.2.1\", \"2001:db8::1\" ]",
+                           "( \"2001:db8::1\" )"},
+                          {"\"x\"", "\"192.0.2.1:25\"", "[ \"192.0.2.1\", \"192.0.2.2\" ]", "[ ]",
+                           "[ 1 ]", "1", "{ }",
+                           "[ \"192.0.2.1\", \"2001:db8::1\", \"192.0.2.2\" ]"}},
+    [CONF_TYPE_STRINGS] = {{"\"in\"", "[ \"in\" ]", "( )"}, {"1", "[ 1 ]", "{ }", "\"out\""}},
+    [CONF_TYPE_HOSTNAMES] = {{"\"corp.example\"", "[ ]"}, {"\"*\"", "[ \"a\", \"-\" ]", "1"}},
+    [CONF_TYPE_TLS_NAMES] = {{"\".a.example\"", "[ \"a.example\", \".b.example\" ]"},
+                             {"\"*\"", "\"*.a.example\"", "1"}},
+    [CONF_TYPE_DNS_SERVERS] = {{"\"192.0.2.1\"", "[ \"[::1]:53\", \"::1\", \"192.0.2.1:5353\" ]"},
+                               {"\"dns.example\"", "\"192.0.2.1:0\"", "53"}},
+    [CONF_TYPE_DNS_STUBS] = {{"\"corp.example=192.0.2.1:53\"", "[ \"a=[::1]:53\" ]"},
+                             {"\"corp.example\"", "\"=192.0.2.1:53\"", "\"a=192.0.2.1\"", "1"}},
+    [CONF_TYPE_PREFIXES] = {{"\"10.0.0.0/8\"", "[ \"::/0\", \"192.0.2.1\" ]", "[ ]"},
+                            {"\"10.0.0.0/33\"", "\"::/129\"", "\"x\"", "[ 1 ]", "1"}},
+    [CONF_TYPE_FINGERPRINTS] = {{"\"" HASH "\"", "[ \"" HASH_COLONS "\" ]"},
+                                {"\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"",
+                                 "\"" HASH "0\"", "\"00" HASH_COLONS "\"", "\"x\"", "1"}},
+    [CONF_TYPE_PINS] = {{"\"" HASH "\"", "\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\""},
+                        {"\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=\"", /* spare bits */
+                         "\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU\"",
+                         "\"sha256/47DEQpj8HBSa*/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"", "\"sha256/\"",
+                         "\"sha1/x\"", "1"}},
+    [CONF_TYPE_HOPS] = {{"\"mx\"", "\"mail.example:25\"", "\"[2001:db8::1]:25\"",
+                         "[ \"192.0.2.1:25\", \"a_b.example:2525\" ]"},
+                        {"\"mail.example\"", "\"mail.example:0\"", "\"mail.example:65536\"",
+                         "\"2001:db8::1:25\"", "\":25\"", "\"1.2.3.400:25\"", "[ ]", "[ 25 ]", "25",
+                         "[ \"mx\", \"mail.example:25\" ]", "\"\""}},
+    [CONF_TYPE_SECTION] = {{NULL}, {"1", "\"x\"", "( )", "[ ]", "( { } )"}},
+    [CONF_TYPE_SECTIONS] = {{NULL}, {"1", "\"x\"", "{ }", "( 1 )", "[ 1 ]"}},
+};
+
+static void check_listed(const struct conf_row *row)
+{
+    for (size_t i = 0; i < 8 && values[row->type].good[i]; i++)
+        good(row, values[row->type].good[i]);
+    for (size_t i = 0; i < 16 && values[row->type].bad[i]; i++)
+        bad(row, values[row->type].bad[i]);
+}
+
+static void every_row_is_obeyed(void **state)
+{
+    for (size_t i = 0; i < conf_rows_len; i++) {
+        const struct conf_row *row = &conf_rows[i];
+        if (row->type == CONF_TYPE_UINT || row->type == CONF_TYPE_U64)
+            check_number(row);
+        else if (row->type == CONF_TYPE_WORD)
+            check_words(row);
+        else if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_FILE)
+            check_length(row);
+        else
+            check_listed(row);
+    }
+}
+
+static void a_list_has_a_longest(void **state)
+{
+    static char text[VALUE_TEXT];
+
+    for (size_t i = 0; i < conf_rows_len; i++) {
+        const struct conf_row *row = &conf_rows[i];
+        size_t n = 1;
+        if (!conf_type_is_list(row->type) || row->max > 300)
+            continue;
+        text[0] = '(';
+        for (int64_t count = 0; count <= row->max; count++)
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\"x\"", count ? "," : "");
+        snprintf(text + n, sizeof(text) - n, ")");
+        bad(row, text);
+    }
+}
+
+static void every_must_is_missed(void **state)
+{
+    for (size_t i = 0; i < conf_rows_len; i++) {
+        const struct conf_row *row = &conf_rows[i];
+        static char text[VALUE_TEXT + 2048];
+        const struct one one = {.row = row, .value = "1"};
+        if (!row->must)
+            continue;
+        render(&one, text, sizeof(text));
+        char key[64], *at;
+        snprintf(key, sizeof(key), "%s = 1;\n", row->key);
+        assert_non_null(at = strstr(text, key));
+        memset(at, ' ', strlen(key));
+        struct parsed p = parse(text);
+        snprintf(key, sizeof(key), "%s: found nothing, it must be set", row->key);
+        if (!strstr(p.errors.text, key))
+            fail_msg("%s is not missed: %s", row->key, p.errors.text);
+    }
+}
+
+/* What conf_restart_needed relies on, and what a default has to be. */
+static void the_table_is_sound(void **state)
+{
+    for (size_t i = 0; i < conf_rows_len; i++) {
+        const struct conf_row *row = &conf_rows[i];
+        bool section = row->type == CONF_TYPE_SECTION || row->type == CONF_TYPE_SECTIONS;
+        assert_true(strlen(row->prose) > 0 && row->prose[strlen(row->prose) - 1] == '.');
+        for (size_t j = 0; j < i; j++)
+            assert_false(conf_rows[j].group == row->group &&
+                         strcmp(conf_rows[j].key, row->key) == 0);
+        if (!section && row->reload == CONF_RELOAD_RESTART) {
+            assert_true(row->type <= CONF_TYPE_METRICS);
+            assert_true(row->must || row->fallback);
+        }
+        if (row->fallback && row->fallback[0] != '=') {
+            bool bare = row->type == CONF_TYPE_UINT || row->type == CONF_TYPE_U64 ||
+                        row->type == CONF_TYPE_BOOL;
+            char text[128];
+            snprintf(text, sizeof(text), bare ? "%s" : "\"%s\"", row->fallback);
+            if (!(row->type == CONF_TYPE_WORD && strcmp(row->fallback, "none") == 0))
+                good(row, text);
+        }
+    }
+}
+
+static void distances_are_right(void **state)
+{
+    assert_int_equal(conf_distance("", ""), 0);
+    assert_int_equal(conf_distance("abc", "abc"), 0);
+    assert_int_equal(conf_distance("kitten", "sitting"), 3);
+    assert_int_equal(conf_distance("", "abc"), 3);
+    assert_string_equal(conf_row_nearest(CONF_GROUP_LISTENER, "requiretls"), "require_tls");
+    assert_null(conf_row_nearest(CONF_GROUP_LISTENER, "zzzzzzzz"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_is_obeyed),  cmocka_unit_test(a_list_has_a_longest),
+        cmocka_unit_test(every_must_is_missed), cmocka_unit_test(the_table_is_sound),
+        cmocka_unit_test(distances_are_right),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
