@@ -22,7 +22,13 @@ enum conf_dataplane { CONF_DATAPLANE_AUTO, CONF_DATAPLANE_URING };
 enum conf_listener_tls { CONF_LISTENER_STARTTLS, CONF_LISTENER_IMPLICIT, CONF_LISTENER_NONE };
 
 /* Levels that later versions add (dane, sts, auto) are refused by the parser. */
-enum conf_level { CONF_LEVEL_NONE, CONF_LEVEL_MAY, CONF_LEVEL_ENCRYPT, CONF_LEVEL_VERIFY, CONF_LEVEL_PIN };
+enum conf_level {
+    CONF_LEVEL_NONE,
+    CONF_LEVEL_MAY,
+    CONF_LEVEL_ENCRYPT,
+    CONF_LEVEL_VERIFY,
+    CONF_LEVEL_PIN
+};
 
 enum conf_hop_tls { CONF_HOP_STARTTLS, CONF_HOP_IMPLICIT };
 
@@ -55,7 +61,7 @@ struct conf_gateway {
     enum log_level log_level;
 };
 
-struct conf_limits { /* per worker unless the prose of the row says otherwise */
+struct conf_limits {                   /* per worker unless the prose of the row says otherwise */
     unsigned max_sessions;             /* 421 4.3.2 beyond it */
     unsigned max_sessions_per_address; /* across workers */
     unsigned max_handshakes;           /* in flight, per worker */
@@ -81,13 +87,13 @@ struct conf_limits { /* per worker unless the prose of the row says otherwise */
 };
 
 struct conf_resolver {
-    struct conf_strings forward;   /* addresses to ask; empty: iterate from the root */
-    const char *trust_anchor;      /* file with DS or DNSKEY records; "" for the built-in root */
-    struct conf_strings stub;      /* "zone=address:port": asked directly; for internal zones */
-    struct conf_strings insecure;  /* domains not validated */
+    struct conf_strings forward;  /* addresses to ask; empty: iterate from the root */
+    const char *trust_anchor;     /* file with DS or DNSKEY records; "" for the built-in root */
+    struct conf_strings stub;     /* "zone=address:port": asked directly; for internal zones */
+    struct conf_strings insecure; /* domains not validated */
     unsigned timeout_s;
-    unsigned port;                 /* of forward addresses without one */
-    bool reverse;                  /* look PTR records of clients up */
+    unsigned port; /* of forward addresses without one */
+    bool reverse;  /* look PTR records of clients up */
 };
 
 struct conf_tls_defaults {
@@ -121,7 +127,7 @@ struct conf_listener {
     bool chunking; /* CHUNKING offered */
 };
 
-struct conf_hop { /* one entry of a next_hop list */
+struct conf_hop {     /* one entry of a next_hop list */
     const char *host; /* name or address */
     uint16_t port;
     bool is_addr;
@@ -158,7 +164,7 @@ struct conf_route {
         const char *password;      /* conf_parse leaves it NULL where password_file is set */
         const char *password_file; /* conf_load (control/acts) reads it into password */
     } auth;                        /* only over TLS */
-    bool xclient; /* pass the client on with XCLIENT where the next hop offers it */
+    bool xclient;             /* pass the client on with XCLIENT where the next hop offers it */
     unsigned max_connections; /* to one host, across workers */
 };
 
@@ -190,8 +196,10 @@ void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line
                      const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* text: the file's content; file: its name for messages, and the directory that relative file
- * names in it start from. errors is written anew. *ret is NULL on failure (ERR_CONFIG, ERR_NOMEM). */
-int conf_parse(const char *text, const char *file, struct conf **ret, struct conf_errors *errors) ERR_CHECK;
+ * names in it start from. errors is written anew. *ret is NULL on failure (ERR_CONFIG, ERR_NOMEM).
+ */
+int conf_parse(const char *text, const char *file, struct conf **ret,
+               struct conf_errors *errors) ERR_CHECK;
 void conf_free(struct conf *conf);
 /* "none", "may", "encrypt", "verify", "pin". */
 const char *conf_level_text(enum conf_level level);
@@ -199,7 +207,8 @@ const char *conf_level_text(enum conf_level level);
 /* The key paths of settings that differ between two configurations and that only a restart
  * changes, one after the other with ", " between; empty where a reload is enough. */
 struct buf;
-int conf_restart_needed(const struct conf *before, const struct conf *after, struct buf *ret) ERR_CHECK;
+int conf_restart_needed(const struct conf *before, const struct conf *after,
+                        struct buf *ret) ERR_CHECK;
 
 /* The man page postern.conf(5), made from the table, as mdoc. */
 int conf_write_man(struct buf *out) ERR_CHECK;

@@ -8,6 +8,8 @@ static const char more_text[] = "(further errors are not shown)\n";
 
 /* Appends as much as there is room for; false where something was cut. */
 static bool append(struct conf_errors *errors, size_t room, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+static bool append(struct conf_errors *errors, size_t room, const char *format, va_list args)
 {
     int n = vsnprintf(errors->text + errors->len, room - errors->len, format, args);
 
@@ -29,6 +31,8 @@ static bool append_format(struct conf_errors *errors, size_t room, const char *f
     return whole;
 }
 
+static void add(struct conf_errors *errors, const char *file, unsigned line, const char *path,
+                const char *format, va_list args) __attribute__((format(printf, 5, 0)));
 static void add(struct conf_errors *errors, const char *file, unsigned line, const char *path,
                 const char *format, va_list args)
 {

@@ -358,8 +358,10 @@ int conf_parse(const char *text, const char *file, struct conf **ret, struct con
         return ERR_NOMEM;
     arena_init(&r.conf->arena, 0);
     result = conf_text_prepare(&r, text, &prepared);
-    if (result != ERR_OK)
+    if (result != ERR_OK) {
+        result = result == ERR_SYNTAX ? ERR_CONFIG : result;
         goto out;
+    }
     read_text(&r, prepared);
     free(prepared);
     if (r.out_of_memory)

@@ -29,8 +29,9 @@ void conf_complain(struct conf_reader *r, const config_setting_t *at, const char
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* conf_text.c: what libconfig would get wrong without a word. It finds @include (parsing reads no
- * file) and comments without an end, which are errors, and writes whole numbers beyond 32 bits the
- * way that libconfig 1.5 reads right. *ret is a new string, freed by the caller. */
+ * file), strings and comments without an end (ERR_SYNTAX), and numbers that are too long, all with
+ * a complaint, and writes whole numbers beyond 32 bits the way that libconfig 1.5 reads right. *ret
+ * is a new string, freed by the caller; ERR_NOMEM. */
 int conf_text_prepare(struct conf_reader *r, const char *text, char **ret) ERR_CHECK;
 
 /* conf_value.c: one written value into a field; ERR_SYNTAX, ERR_RANGE (length), ERR_NOMEM. out is

@@ -10,7 +10,7 @@ struct scan {
     const char *at;
     unsigned line;
     struct buf out;
-    bool failed; /* no memory */
+    int result;
 };
 
 static void copy(struct scan *s, size_t len)
@@ -18,7 +18,7 @@ static void copy(struct scan *s, size_t len)
     for (size_t i = 0; i < len; i++)
         s->line += s->at[i] == '\n';
     if (buf_append(&s->out, s->at, len) != ERR_OK)
-        s->failed = true;
+        s->result = ERR_NOMEM;
     s->at += len;
 }
 
@@ -28,13 +28,24 @@ static bool is_word(char c)
            c == '*' || c == '-';
 }
 
+/* libconfig would name the line of the file's end, and leak; of a comment it would say nothing. */
+static void complain_endless(struct scan *s, const char *what)
+{
+    conf_errors_add(s->r->errors, s->r->file, s->line, "",
+                    "found a %s without its end, allowed is one with it", what);
+    s->result = ERR_SYNTAX;
+}
+
 static void scan_string(struct scan *s)
 {
     size_t len = 1;
 
     while (s->at[len] && s->at[len] != '"')
         len += s->at[len] == '\\' && s->at[len + 1] ? 2 : 1;
-    copy(s, len + (s->at[len] == '"'));
+    if (!s->at[len])
+        complain_endless(s, "string");
+    else
+        copy(s, len + 1);
 }
 
 static void scan_comment(struct scan *s)
@@ -42,9 +53,9 @@ static void scan_comment(struct scan *s)
     const char *end = strstr(s->at + 2, "*/");
 
     if (!end)
-        conf_errors_add(s->r->errors, s->r->file, s->line, "",
-                        "found a comment without its end, allowed \"/* ... */\"");
-    copy(s, end ? (size_t)(end + 2 - s->at) : strlen(s->at));
+        complain_endless(s, "comment");
+    else
+        copy(s, (size_t)(end + 2 - s->at));
 }
 
 /* libconfig 1.5 takes a number without the suffix L as 32 bits, whatever it loses. */
@@ -67,13 +78,13 @@ static void scan_number(struct scan *s)
                         hex ? "15 hex digits" : "18 digits");
         s->at += len + strspn(s->at + len, "L");
         if (buf_append(&s->out, "0", 1) != ERR_OK)
-            s->failed = true;
+            s->result = ERR_NOMEM;
         return;
     }
     value = strtoull(s->at + start, NULL, hex ? 16 : 10);
     copy(s, len);
     if (value > INT32_MAX && after != 'L' && buf_append(&s->out, "L", 1) != ERR_OK)
-        s->failed = true;
+        s->result = ERR_NOMEM;
 }
 
 static bool is_include(const struct scan *s, const char *text)
@@ -94,7 +105,7 @@ int conf_text_prepare(struct conf_reader *r, const char *text, char **ret)
 
     *ret = NULL;
     buf_init(&s.out, 0);
-    while (*s.at && !s.failed) {
+    while (*s.at && s.result == ERR_OK) {
         if (*s.at == '"') {
             scan_string(&s);
         } else if (*s.at == '#' || (s.at[0] == '/' && s.at[1] == '/')) {
@@ -114,9 +125,11 @@ int conf_text_prepare(struct conf_reader *r, const char *text, char **ret)
             copy(&s, word ? word : 1);
         }
     }
-    if (s.failed || buf_append(&s.out, "", 1) != ERR_OK) {
+    if (s.result == ERR_OK)
+        s.result = buf_append(&s.out, "", 1) == ERR_OK ? ERR_OK : ERR_NOMEM;
+    if (s.result != ERR_OK) {
         buf_release(&s.out);
-        return ERR_NOMEM;
+        return s.result;
     }
     *ret = (char *)s.out.data; /* nothing is consumed: the text starts where the memory does */
     return ERR_OK;

@@ -159,7 +159,9 @@ static void a_comment_has_an_end(void **state)
     assert_accepted(parse_parts(&parts));
     parts.more_routes = ");\n/* the end is missing *";
     struct parsed p = parse_parts(&parts);
-    assert_non_null(strstr(p.errors.text, "found a comment without its end"));
+    assert_refused(p, "dir/postern.conf:9: ", "found a comment without its end");
+    parts.more_routes = ");\n a = \"the end \\\"is missing";
+    assert_refused(parse_parts(&parts), "dir/postern.conf:9: ", "found a string without its end");
 }
 
 /* A parser that reads no file can be fuzzed, and shows an administrator what is in force. */
