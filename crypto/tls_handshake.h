@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One handshake: an SSL object between two memory BIOs, fed one record at a time. What it knows at
+ * its end becomes keys and facts (tls_export.c), or a text for the administrator (tls_failure.c).
+ * Private to this floor; tls_service_openssl.c is its only user.
+ */
+#pragma once
+
+#include "buf.h"
+#include "tls_openssl.h"
+#include "tls_service.h"
+#include "tls_session_cache.h"
+
+enum {
+    TLS_HANDSHAKE_MAX = 128 * 1024, /* bytes that a peer may send for one handshake */
+    TLS_TICKET_RECORDS_MAX = 16,    /* records that may come as tickets after it */
+};
+
+/* What came of looking at the peer's certificate. */
+struct tls_judgement {
+    enum tls_verify verify;
+    char text[128];
+};
+
+/* TLS 1.3 traffic secrets, by side. */
+struct tls_secrets {
+    uint8_t client[TLS_SECRET_MAX], server[TLS_SECRET_MAX];
+    uint8_t client_len, server_len;
+};
+
+enum tls_step { TLS_STEP_MORE, TLS_STEP_DONE, TLS_STEP_FAILED };
+
+struct tls_handshake {
+    SSL *ssl;
+    BIO *in, *out;                       /* the SSL object's */
+    const struct tls_server_ctx *server; /* one of the two is set */
+    const struct tls_client_ctx *client;
+    struct tls_session_cache *sessions; /* client */
+    uint8_t session_key[32];
+    bool session_offered;
+    struct tls_judgement judgement;
+    struct tls_secrets secrets;
+    struct buf partial; /* of the record that is not complete */
+    size_t taken;       /* bytes that the peer sent */
+    uint32_t tickets;   /* records that came after the handshake */
+    bool done, too_big, not_tls;
+    bool in_use, released; /* the service's: being told about, and to be freed after that */
+    /* Read off our own output. */
+    bool after_ccs;
+    uint64_t explicit_nonce; /* of our Finished, TLS 1.2 GCM */
+    uint32_t data_records;   /* that the last step emitted */
+    size_t names_len;
+    char names[]; /* reference names, each with its NUL */
+};
+
+int tls_handshake_new_server(const struct tls_server_ctx *ctx,
+                             struct tls_handshake **ret) ERR_CHECK;
+int tls_handshake_new_client(const struct tls_client_request *request,
+                             struct tls_session_cache *sessions,
+                             struct tls_handshake **ret) ERR_CHECK;
+void tls_handshake_free(struct tls_handshake *h);
+
+/* A client's first flight. */
+enum tls_step tls_handshake_start(struct tls_handshake *h);
+/* Takes at most one record off bytes. */
+enum tls_step tls_handshake_feed(struct tls_handshake *h, struct span *bytes);
+/* What the last step made for the peer; valid until the next one. */
+struct span tls_handshake_output(struct tls_handshake *h);
+/* A record after the handshake; false where no more of them are of use. */
+bool tls_handshake_ticket(struct tls_handshake *h, struct span record);
+
+/* tls_export.c. ERR_TLS where OpenSSL has not what is needed; keys are wiped by the caller. */
+int tls_export_keys(const struct tls_handshake *h, struct tls_keys *ret) ERR_CHECK;
+void tls_export_facts(const struct tls_handshake *h, struct tls_facts *ret);
+/* Every context's, so that a handshake on it can be exported. */
+void tls_export_prepare(SSL_CTX *ctx);
+
+/* tls_failure.c. Reads OpenSSL's error queue, right after the step that failed. */
+void tls_failure_explain(const struct tls_handshake *h, struct tls_failure *ret);
+
+/* tls_server.c */
+struct tls_ticket;
+SSL_CTX *tls_server_ssl_ctx(const struct tls_server_ctx *ctx);
+const struct tls_ticket *tls_server_ticket(const struct tls_server_ctx *ctx);
+enum tls_profile tls_server_profile(const struct tls_server_ctx *ctx);
+/* The judgement of a client certificate that came with a resumed session. */
+void tls_server_judge_resumed(const struct tls_server_ctx *ctx, SSL *ssl,
+                              struct tls_judgement *ret);
+
+/* tls_client.c */
+SSL_CTX *tls_client_ssl_ctx(const struct tls_client_ctx *ctx);
+enum tls_profile tls_client_profile(const struct tls_client_ctx *ctx);
+/* Judges the chain of a stored session, which ssl has been given. */
+bool tls_client_judge_stored(struct tls_handshake *h);

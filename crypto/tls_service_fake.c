@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tls_service.h"
+
+#include "assertion.h"
+#include "tls_fake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct place {
+    struct leg_id leg;
+    struct tls_fake *fake; /* NULL: no handshake */
+};
+
+struct service {
+    struct tls_service public;
+    const struct tls_service_events *events;
+    void *user;
+    uint64_t seed;
+    struct place *places;
+    uint32_t max_legs, max_handshakes, handshakes;
+};
+
+static struct service *service_of(struct tls_service *s)
+{
+    return (struct service *)s;
+}
+
+static struct place *place_of(struct service *s, struct leg_id leg)
+{
+    struct place *p = leg.slot < s->max_legs ? &s->places[leg.slot] : NULL;
+
+    return p && p->fake && leg_same(p->leg, leg) ? p : NULL;
+}
+
+static void place_empty(struct service *s, struct place *p)
+{
+    if (p->fake) {
+        free(p->fake);
+        s->handshakes--;
+    }
+    *p = (struct place){0};
+}
+
+static int fake_start(struct service *s, struct leg_id leg, bool is_server, const char *sni)
+{
+    ASSERT(!leg_is_none(leg));
+    if (leg.slot >= s->max_legs)
+        return ERR_RANGE;
+    struct place *p = &s->places[leg.slot];
+    if (place_of(s, leg))
+        return ERR_STATE;
+    place_empty(s, p);
+    if (s->handshakes >= s->max_handshakes)
+        return ERR_LIMIT;
+    p->fake = malloc(sizeof(*p->fake));
+    if (!p->fake)
+        return ERR_NOMEM;
+    p->leg = leg;
+    s->handshakes++;
+    /* Each leg has a random of its own, the same in each run. */
+    tls_fake_init(p->fake, is_server, s->seed ^ ((uint64_t)leg.generation << 32 | leg.slot), sni);
+    return ERR_OK;
+}
+
+static int fake_start_server(struct tls_service *public, struct leg_id leg,
+                             const struct tls_server_ctx *ctx)
+{
+    return fake_start(service_of(public), leg, true, NULL);
+}
+
+static int fake_start_client(struct tls_service *public, struct leg_id leg,
+                             const struct tls_client_request *request)
+{
+    struct service *s = service_of(public);
+
+    int err = fake_start(s, leg, false, request->sni);
+    if (err)
+        return err;
+    const struct tls_fake *f = place_of(s, leg)->fake;
+    uint8_t out[TLS_FAKE_FLIGHT_MAX]; /* the event may release the leg */
+    size_t len = f->out_len;
+    memcpy(out, f->out, len);
+    s->events->output(s->user, leg, span_make(out, len));
+    return ERR_OK;
+}
+
+static void facts_make(const struct tls_fake *f, struct tls_facts *ret)
+{
+    *ret = (struct tls_facts){.version = TLS_VERSION_1_3,
+                              .suite = "TLS_AES_128_GCM_SHA256",
+                              .group = "X25519",
+                              .bits = 128,
+                              .verify = TLS_VERIFY_OK,
+                              .verify_text = "fake"};
+    snprintf(ret->sni, sizeof(ret->sni), "%s", f->sni);
+}
+
+static void fake_feed(struct tls_service *public, struct leg_id leg, struct span bytes)
+{
+    static const struct tls_failure failure = {
+        .kind = TLS_FAIL_PROTOCOL, .text = "the peer does not keep to the fake handshake"};
+    struct service *s = service_of(public);
+    struct place *p = place_of(s, leg);
+
+    if (!p)
+        return;
+    int err = tls_fake_feed(p->fake, &bytes);
+    struct tls_fake now = *p->fake; /* the events may release the leg */
+    if (now.out_len > 0)
+        s->events->output(s->user, leg, span_make(now.out, now.out_len));
+    p = place_of(s, leg);
+    if (p && err == ERR_OK) {
+        struct tls_facts facts;
+
+        facts_make(&now, &facts);
+        place_empty(s, p);
+        s->events->done(s->user, leg, &now.keys, &facts, bytes);
+    } else if (p && err != ERR_AGAIN) {
+        place_empty(s, p);
+        s->events->failed(s->user, leg, &failure);
+    }
+    tls_keys_wipe(&now.keys);
+}
+
+/* The fake has no tickets. */
+static void fake_ticket_record(struct tls_service *public, struct leg_id leg, struct span record)
+{
+}
+
+static void fake_release(struct tls_service *public, struct leg_id leg)
+{
+    struct service *s = service_of(public);
+    struct place *p = place_of(s, leg);
+
+    if (p)
+        place_empty(s, p);
+}
+
+static void fake_free(struct tls_service *public)
+{
+    struct service *s = public ? service_of(public) : NULL;
+
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->max_legs; i++)
+        free(s->places[i].fake);
+    free(s->places);
+    free(s);
+}
+
+static const struct tls_service_ops fake_ops = {
+    .start_server = fake_start_server,
+    .start_client = fake_start_client,
+    .feed = fake_feed,
+    .ticket_record = fake_ticket_record,
+    .release = fake_release,
+    .free = fake_free,
+};
+
+int tls_service_fake_new(const struct tls_service_conf *conf, uint64_t seed,
+                         const struct tls_service_events *events, void *user,
+                         struct tls_service **ret)
+{
+    struct service *s = calloc(1, sizeof(*s));
+    struct place *places = calloc(conf->max_legs ? conf->max_legs : 1, sizeof(*places));
+
+    *ret = NULL;
+    if (!s || !places) {
+        free(s);
+        free(places);
+        return ERR_NOMEM;
+    }
+    *s = (struct service){.public = {.ops = &fake_ops},
+                          .events = events,
+                          .user = user,
+                          .seed = seed,
+                          .places = places,
+                          .max_legs = conf->max_legs,
+                          .max_handshakes = conf->max_handshakes};
+    *ret = &s->public;
+    return ERR_OK;
+}

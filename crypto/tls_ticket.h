@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Server session tickets under keys derived from the shared seed (tls_server.h says how), so that
+ * each worker opens what another sealed and nothing is stored. Private to this floor.
+ */
+#pragma once
+
+#include "tls_openssl.h"
+#include "tls_server.h"
+
+struct tls_ticket {
+    const struct tls_ticket_seed *seed;
+    uint32_t rotate_s;
+    uint8_t context[32]; /* of the listener */
+};
+
+/* Turns tickets on. ticket is read by the callbacks as long as ctx lives. */
+int tls_ticket_enable(const struct tls_ticket *ticket, SSL_CTX *ctx) ERR_CHECK;
+void tls_ticket_disable(SSL_CTX *ctx);

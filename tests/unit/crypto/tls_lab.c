@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tls_lab.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- certificates ---- */
+
+static char lab_dir[64];
+static unsigned lab_files;
+
+int lab_setup(void **state)
+{
+    snprintf(lab_dir, sizeof(lab_dir), "/tmp/postern-crypto-XXXXXX");
+    return mkdtemp(lab_dir) ? 0 : -1;
+}
+
+int lab_teardown(void **state)
+{
+    char command[128];
+
+    snprintf(command, sizeof(command), "rm -rf '%s'", lab_dir);
+    return system(command);
+}
+
+const char *lab_file(const char *name)
+{
+    static char path[96];
+
+    snprintf(path, sizeof(path), "%s/%s", lab_dir, name);
+    return path;
+}
+
+static void extension_add(X509 *cert, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX ctx;
+
+    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    assert_non_null(extension);
+    assert_int_equal(X509_add_ext(cert, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+}
+
+static void cert_write(struct lab_cert *c, const struct lab_cert *issuer)
+{
+    snprintf(c->cert_file, sizeof(c->cert_file), "%s/%u.pem", lab_dir, lab_files);
+    snprintf(c->key_file, sizeof(c->key_file), "%s/%u.key", lab_dir, lab_files++);
+    FILE *file = fopen(c->cert_file, "w");
+    assert_int_equal(PEM_write_X509(file, c->cert), 1);
+    if (issuer)
+        assert_int_equal(PEM_write_X509(file, issuer->cert), 1);
+    fclose(file);
+    file = fopen(c->key_file, "w");
+    assert_int_equal(PEM_write_PrivateKey(file, c->key, NULL, NULL, 0, NULL, NULL), 1);
+    fclose(file);
+}
+
+void lab_cert_make(struct lab_cert *ret, const struct lab_cert_spec *spec)
+{
+    static long serial = 1;
+    X509 *cert = X509_new(), *issuer = spec->issuer ? spec->issuer->cert : cert;
+    EVP_PKEY *key = spec->rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+
+    assert_non_null(key);
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -24 * 3600);
+    X509_gmtime_adj(X509_getm_notAfter(cert),
+                    (long)(spec->days ? spec->days - 1 : 365) * 24 * 3600);
+    X509_set_pubkey(cert, key);
+    if (spec->cn)
+        X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+                                   (const uint8_t *)spec->cn, -1, -1, 0);
+    X509_set_issuer_name(cert, X509_get_subject_name(issuer));
+    extension_add(cert, issuer, NID_basic_constraints, spec->ca ? "critical,CA:TRUE" : "CA:FALSE");
+    if (spec->san)
+        extension_add(cert, issuer, NID_subject_alt_name, spec->san);
+    if (spec->usage)
+        extension_add(cert, issuer, NID_ext_key_usage, spec->usage);
+    assert_true(X509_sign(cert, spec->issuer ? spec->issuer->key : key, EVP_sha256()) > 0);
+    ret->cert = cert;
+    ret->key = key;
+    cert_write(ret, spec->issuer);
+}
+
+void lab_cert_free(struct lab_cert *cert)
+{
+    X509_free(cert->cert);
+    EVP_PKEY_free(cert->key);
+}
+
+/* ---- the service ---- */
+
+static void on_output(void *user, struct leg_id leg, struct span bytes)
+{
+    struct lab *l = user;
+
+    assert_true(leg_same(leg, l->leg));
+    assert_false(l->done || l->failed);
+    assert_int_equal(buf_append_span(&l->out, bytes), ERR_OK);
+    if (l->release_on_output)
+        l->service->ops->release(l->service, leg);
+}
+
+static void on_done(void *user, struct leg_id leg, const struct tls_keys *keys,
+                    const struct tls_facts *facts, struct span rest)
+{
+    struct lab *l = user;
+
+    assert_true(leg_same(leg, l->leg));
+    assert_false(l->done || l->failed);
+    l->done = true;
+    l->keys = *keys;
+    l->facts = *facts;
+    assert_int_equal(buf_append_span(&l->rest, rest), ERR_OK);
+}
+
+static void on_failed(void *user, struct leg_id leg, const struct tls_failure *failure)
+{
+    struct lab *l = user;
+
+    assert_true(leg_same(leg, l->leg));
+    assert_false(l->done || l->failed);
+    l->failed = true;
+    l->failure = *failure;
+}
+
+static const struct tls_service_events events = {
+    .output = on_output, .done = on_done, .failed = on_failed};
+
+void lab_open(struct lab *l)
+{
+    const struct tls_service_conf conf = {.max_legs = 8, .max_handshakes = 4, .max_sessions = 4};
+
+    *l = (struct lab){.leg = {3, 1}};
+    assert_int_equal(tls_service_openssl_new(&conf, &events, l, &l->service), ERR_OK);
+}
+
+static void lab_forget(struct lab *l)
+{
+    tls_record_free(&l->tx);
+    tls_record_free(&l->rx);
+    tls_keys_wipe(&l->keys);
+    buf_release(&l->out);
+    buf_release(&l->rest);
+    l->done = l->failed = false;
+}
+
+void lab_close(struct lab *l)
+{
+    lab_forget(l);
+    l->service->ops->free(l->service);
+}
+
+void lab_next(struct lab *l)
+{
+    l->service->ops->release(l->service, l->leg);
+    lab_forget(l);
+    l->leg.generation++;
+}
+
+void lab_server(struct lab *l, const struct tls_server_ctx *ctx)
+{
+    assert_int_equal(l->service->ops->start_server(l->service, l->leg, ctx), ERR_OK);
+}
+
+void lab_client(struct lab *l, const struct tls_client_request *request)
+{
+    assert_int_equal(l->service->ops->start_client(l->service, l->leg, request), ERR_OK);
+}
+
+struct tls_server_ctx *lab_server_ctx(const struct tls_server_conf *conf)
+{
+    struct tls_server_ctx *ctx;
+    char why[256];
+
+    if (tls_server_ctx_new(conf, &ctx, why, sizeof(why)))
+        fail_msg("%s", why);
+    return ctx;
+}
+
+struct tls_client_ctx *lab_client_ctx(const struct tls_client_conf *conf)
+{
+    struct tls_client_ctx *ctx;
+    char why[256];
+
+    if (tls_client_ctx_new(conf, &ctx, why, sizeof(why)))
+        fail_msg("%s", why);
+    return ctx;
+}
+
+/* ---- the peer ---- */
+
+SSL_CTX *lab_peer_ctx(bool is_server, int version, const struct lab_cert *cert)
+{
+    SSL_CTX *ctx = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+
+    assert_non_null(ctx);
+    SSL_CTX_set_min_proto_version(ctx, version);
+    SSL_CTX_set_max_proto_version(ctx, version);
+    SSL_CTX_set_session_id_context(ctx, (const uint8_t *)"peer", 4);
+    if (cert)
+        assert_int_equal(SSL_CTX_use_cert_and_key(ctx, cert->cert, cert->key, NULL, 1), 1);
+    return ctx;
+}
+
+SSL *lab_peer(SSL_CTX *ctx, bool is_server)
+{
+    SSL *ssl = SSL_new(ctx);
+
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    if (is_server)
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+static bool to_peer(struct lab *l, SSL *peer)
+{
+    struct span out = buf_span(&l->out);
+
+    if (out.len == 0)
+        return false;
+    assert_int_equal(BIO_write(SSL_get_rbio(peer), out.ptr, (int)out.len), out.len);
+    buf_clear(&l->out);
+    return true;
+}
+
+static bool from_peer(struct lab *l, SSL *peer, size_t fragment)
+{
+    char *data;
+    size_t len = (size_t)BIO_get_mem_data(SSL_get_wbio(peer), &data), at = 0;
+
+    if (len == 0)
+        return false;
+    while (at < len && !l->done && !l->failed) {
+        size_t n = fragment && fragment < len - at ? fragment : len - at;
+
+        l->service->ops->feed(l->service, l->leg, span_make(data + at, n));
+        at += n;
+    }
+    /* What comes after the switch is the dataplane's. */
+    assert_int_equal(buf_append(&l->rest, data + at, len - at), ERR_OK);
+    BIO_reset(SSL_get_wbio(peer));
+    return true;
+}
+
+void lab_run(struct lab *l, SSL *peer, struct lab_wire *wire)
+{
+    const char *early = wire->early;
+    bool moved = true;
+
+    wire->peer_failed = false;
+    while (moved && !wire->peer_failed) {
+        moved = to_peer(l, peer);
+        ERR_clear_error();
+        int result = SSL_do_handshake(peer);
+        if (result == 1 && early) {
+            assert_int_equal(SSL_write(peer, early, (int)strlen(early)), strlen(early));
+            early = NULL;
+        }
+        if (result != 1 && SSL_get_error(peer, result) != SSL_ERROR_WANT_READ)
+            wire->peer_failed = true;
+        moved = from_peer(l, peer, wire->fragment) || moved;
+    }
+}
+
+void lab_records(struct lab *l)
+{
+    assert_true(l->done);
+    assert_int_equal(tls_record_init(&l->tx, &l->keys, TLS_DIR_TX), ERR_OK);
+    assert_int_equal(tls_record_init(&l->rx, &l->keys, TLS_DIR_RX), ERR_OK);
+}
+
+void lab_say(struct lab *l, SSL *peer, const char *text)
+{
+    uint8_t record[512], got[256];
+    size_t len;
+
+    assert_int_equal(tls_record_seal(&l->tx, TLS_CONTENT_DATA, (const uint8_t *)text, strlen(text),
+                                     record, &len),
+                     ERR_OK);
+    to_peer(l, peer); /* tickets that the handshake made go before */
+    assert_int_equal(BIO_write(SSL_get_rbio(peer), record, (int)len), len);
+    int n = SSL_read(peer, got, sizeof(got));
+    assert_int_equal(n, strlen(text));
+    assert_memory_equal(got, text, n);
+}
+
+int lab_hear(struct lab *l, SSL *peer, const char *text)
+{
+    static uint8_t record[TLS_RECORD_MAX], sealed[TLS_RECORD_MAX];
+    struct tls_record got;
+    int records = 0;
+
+    from_peer(l, peer, 0);
+    for (;;) {
+        struct span rest = buf_span(&l->rest);
+        size_t len;
+
+        assert_int_equal(tls_record_length(&l->rx, rest.ptr, rest.len, &len), ERR_OK);
+        assert_true(len <= rest.len);
+        memcpy(record, rest.ptr, len);
+        memcpy(sealed, rest.ptr, len);
+        buf_consume(&l->rest, len);
+        records++;
+        assert_int_equal(tls_record_open(&l->rx, record, len, &got), ERR_OK);
+        if (got.type == TLS_CONTENT_DATA)
+            break;
+        assert_int_equal(got.type, TLS_CONTENT_HANDSHAKE);
+        l->service->ops->ticket_record(l->service, l->leg, span_make(sealed, len));
+    }
+    assert_int_equal(got.len, strlen(text));
+    assert_memory_equal(got.data, text, got.len);
+    return records;
+}
+
+void lab_peer_say(SSL *peer, const char *text)
+{
+    assert_int_equal(SSL_write(peer, text, (int)strlen(text)), strlen(text));
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the tests of handshakes share: certificates made at run time, the service with all that it
+ * told, a plain OpenSSL peer in memory, and the wire between them.
+ */
+#pragma once
+
+#include "test_crypto.h"
+
+#include "buf.h"
+#include "tls_openssl.h"
+#include "tls_record.h"
+#include "tls_service.h"
+
+/* ---- certificates ---- */
+
+struct lab_cert {
+    X509 *cert;
+    EVP_PKEY *key;
+    char cert_file[96], key_file[96];
+};
+
+struct lab_cert_spec {
+    const char *cn;
+    const char *san; /* "DNS:a.example, IP:192.0.2.1", or NULL */
+    bool rsa;        /* else ECDSA P-256 */
+    bool ca;
+    const char *usage;             /* extended key usage, or NULL */
+    const struct lab_cert *issuer; /* NULL: self-signed */
+    int days;                      /* of validity from yesterday on; 0: a year */
+};
+
+void lab_cert_make(struct lab_cert *ret, const struct lab_cert_spec *spec);
+void lab_cert_free(struct lab_cert *cert);
+/* Makes, and at the end removes, the directory that the files are in. */
+int lab_setup(void **state);
+int lab_teardown(void **state);
+/* A file in it; the text is valid until the next call. */
+const char *lab_file(const char *name);
+
+/* ---- the service ---- */
+
+struct lab {
+    struct tls_service *service;
+    struct leg_id leg;
+    struct buf out, rest;
+    bool done, failed;
+    bool release_on_output; /* the leg goes away in the middle of a call */
+    struct tls_keys keys;
+    struct tls_facts facts;
+    struct tls_failure failure;
+    struct tls_record_dir tx, rx; /* once made by lab_records */
+};
+
+void lab_open(struct lab *l);
+void lab_close(struct lab *l);
+/* A new leg on the same service; what the last one had is forgotten. */
+void lab_next(struct lab *l);
+void lab_server(struct lab *l, const struct tls_server_ctx *ctx);
+void lab_client(struct lab *l, const struct tls_client_request *request);
+
+/* Contexts that must come up. */
+struct tls_server_ctx *lab_server_ctx(const struct tls_server_conf *conf);
+struct tls_client_ctx *lab_client_ctx(const struct tls_client_conf *conf);
+
+/* ---- the peer ---- */
+
+/* A context as any other program would make it. version 0: any. */
+SSL_CTX *lab_peer_ctx(bool is_server, int version, const struct lab_cert *cert);
+SSL *lab_peer(SSL_CTX *ctx, bool is_server);
+
+struct lab_wire {
+    size_t fragment;   /* the service is fed at most so many bytes at once; 0: all */
+    const char *early; /* what the peer sends as soon as it can: it then comes with its Finished */
+    bool peer_failed;
+};
+/* Carries bytes until both ends are done or one has failed. */
+void lab_run(struct lab *l, SSL *peer, struct lab_wire *wire);
+/* Makes the record layers of a leg that is done. */
+void lab_records(struct lab *l);
+/* Seals text and has the peer read it. */
+void lab_say(struct lab *l, SSL *peer, const char *text);
+/* Opens what the peer wrote (rest first) until data comes, which must be text; what comes before
+ * it (tickets) goes to the service. Returns how many records that were. */
+int lab_hear(struct lab *l, SSL *peer, const char *text);
+/* The peer writes text; lab_hear follows. */
+void lab_peer_say(SSL *peer, const char *text);
