@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf_load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PASSWORD_MAX = 255, PATH_TEXT = 64, WHY_TEXT = 512 };
+
+struct loading {
+    const char *file;
+    struct conf_errors *errors;
+};
+
+/* A regular file of at most max bytes, with a NUL after them; NULL after a complaint. */
+static char *file_read(const struct loading *l, const char *path, const char *name, size_t max,
+                       struct stat *ret_stat)
+{
+    char *text = NULL;
+    size_t len = 0;
+    ssize_t n = 1;
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0 || fstat(fd, ret_stat) != 0) {
+        conf_errors_add(l->errors, l->file, 0, path, "found that %s can't be read: %s", name,
+                        strerror(errno));
+        goto out;
+    }
+    if (!S_ISREG(ret_stat->st_mode)) {
+        conf_errors_add(l->errors, l->file, 0, path, "found that %s is not a file, allowed is one",
+                        name);
+        goto out;
+    }
+    text = malloc(max + 2);
+    while (text && n > 0 && len <= max) {
+        n = read(fd, text + len, max + 1 - len);
+        if (n > 0)
+            len += (size_t)n;
+    }
+    if (!text || n < 0 || len > max) {
+        conf_errors_add(l->errors, l->file, 0, path, "found that %s can't be read: %s", name,
+                        len > max ? "it is too long" : strerror(errno));
+        free(text);
+        text = NULL;
+        goto out;
+    }
+    text[len] = '\0';
+    if (strlen(text) != len) {
+        conf_errors_add(l->errors, l->file, 0, path, "found a NUL byte in %s, allowed is text",
+                        name);
+        free(text);
+        text = NULL;
+    }
+out:
+    if (fd >= 0)
+        close(fd);
+    return text;
+}
+
+static void private_demand(const struct loading *l, const char *path, const char *name,
+                           const struct stat *st)
+{
+    if (st->st_mode & S_IRWXO)
+        conf_errors_add(l->errors, l->file, 0, path,
+                        "found a password in %s, whose mode is %04o, allowed are modes without "
+                        "rights for others (chmod o= %s)",
+                        name, (unsigned)(st->st_mode & 07777), name);
+}
+
+static int password_load(const struct loading *l, struct conf *conf, struct conf_route *route,
+                         const char *path)
+{
+    struct stat st;
+    char *text = file_read(l, path, route->auth.password_file, 4096, &st);
+    int result = ERR_OK;
+
+    if (!text)
+        return ERR_OK;
+    private_demand(l, path, route->auth.password_file, &st);
+    size_t len = strcspn(text, "\r\n");
+    if (len == 0 || len > PASSWORD_MAX) {
+        conf_errors_add(l->errors, l->file, 0, path,
+                        "found a first line of %zu bytes in %s, allowed 1 to %d", len,
+                        route->auth.password_file, PASSWORD_MAX);
+    } else {
+        route->auth.password = arena_strdup(&conf->arena, span_make(text, len));
+        result = route->auth.password ? ERR_OK : ERR_NOMEM;
+    }
+    explicit_bzero(text, strlen(text));
+    free(text);
+    return result;
+}
+
+static int passwords_load(const struct loading *l, struct conf *conf, const struct stat *conf_stat)
+{
+    bool inside = false;
+
+    for (size_t i = 0; i < conf->routes_len; i++) {
+        struct conf_route *route = &conf->routes[i];
+        char path[PATH_TEXT];
+        inside = inside || route->auth.password;
+        snprintf(path, sizeof(path), "routes[%zu].auth.password_file", i);
+        if (route->auth.password_file && password_load(l, conf, route, path) != ERR_OK)
+            return ERR_NOMEM;
+    }
+    if (inside)
+        private_demand(l, "", l->file, conf_stat);
+    return ERR_OK;
+}
+
+static struct tls_cert_files cert_files_of(const struct conf_cert *cert)
+{
+    return (struct tls_cert_files){.cert = cert->cert, .key = cert->key};
+}
+
+static int listener_check(const struct loading *l, const struct conf *conf, size_t index)
+{
+    const struct conf_listener *listener = &conf->listeners[index];
+    bool own = listener->certificates_len > 0;
+    const struct conf_cert *certs = own ? listener->certificates : conf->tls.certificates;
+    size_t len = own ? listener->certificates_len : conf->tls.certificates_len;
+    struct tls_server_ctx *ctx = NULL;
+    char path[PATH_TEXT], why[WHY_TEXT] = "";
+
+    if (listener->tls == CONF_LISTENER_NONE)
+        return ERR_OK;
+    struct tls_cert_files *files = calloc(len, sizeof(*files));
+    if (!files)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < len; i++)
+        files[i] = cert_files_of(&certs[i]);
+    const struct tls_server_conf server = {
+        .name = listener->name,
+        .profile = listener->profile,
+        .certs = files,
+        .certs_len = len,
+        .client_cert = listener->client_cert,
+        .client_ca = listener->client_ca,
+    };
+    int result = tls_server_ctx_new(&server, &ctx, why, sizeof(why));
+    free(files);
+    tls_server_ctx_free(ctx);
+    if (result == ERR_NOMEM)
+        return result;
+    snprintf(path, sizeof(path), "listeners[%zu]", index);
+    if (result != ERR_OK)
+        conf_errors_add(l->errors, l->file, 0, path, "%s", why);
+    return ERR_OK;
+}
+
+static int route_check(const struct loading *l, const struct conf *conf, size_t index)
+{
+    const struct conf_route *route = &conf->routes[index];
+    struct tls_client_ctx *ctx = NULL;
+    char path[PATH_TEXT], why[WHY_TEXT] = "";
+
+    if (!route->tls.ca && !route->tls.client.cert)
+        return ERR_OK; /* no file of its own to try */
+    const struct tls_client_conf client = {
+        .profile = route->tls.profile,
+        .check = route->tls.level == CONF_LEVEL_VERIFY ? TLS_CHECK_NAME
+                 : route->tls.level == CONF_LEVEL_PIN  ? TLS_CHECK_PIN
+                                                       : TLS_CHECK_NOTHING,
+        .ca = route->tls.ca,
+        .cert = route->tls.client.cert,
+        .key = route->tls.client.key,
+        .spki_pins = (const uint8_t(*)[32])route->tls.spki,
+        .spki_pins_len = route->tls.spki_len,
+        .cert_pins = (const uint8_t(*)[32])route->tls.fingerprints,
+        .cert_pins_len = route->tls.fingerprints_len,
+    };
+    int result = tls_client_ctx_new(&client, &ctx, why, sizeof(why));
+    tls_client_ctx_free(ctx);
+    if (result == ERR_NOMEM)
+        return result;
+    snprintf(path, sizeof(path), "routes[%zu].tls", index);
+    if (result != ERR_OK)
+        conf_errors_add(l->errors, l->file, 0, path, "%s", why);
+    return ERR_OK;
+}
+
+static int tls_files_check(const struct loading *l, const struct conf *conf)
+{
+    int result = ERR_OK;
+
+    for (size_t i = 0; i < conf->listeners_len && result == ERR_OK; i++)
+        result = listener_check(l, conf, i);
+    for (size_t i = 0; i < conf->routes_len && result == ERR_OK; i++)
+        result = route_check(l, conf, i);
+    return result;
+}
+
+static void anchor_check(const struct loading *l, const struct conf *conf)
+{
+    const char *name = conf->resolver.trust_anchor;
+
+    if (name[0] && access(name, R_OK) != 0)
+        conf_errors_add(l->errors, l->file, 0, "resolver.trust_anchor",
+                        "found that %s can't be read: %s", name, strerror(errno));
+}
+
+int conf_load(const char *file, struct conf **ret, struct conf_errors *errors)
+{
+    struct loading l = {.file = file, .errors = errors};
+    struct stat st;
+    int result;
+
+    *ret = NULL;
+    *errors = (struct conf_errors){0};
+    char *text = file_read(&l, "", file, CONF_TEXT_MAX, &st);
+    if (!text)
+        return ERR_CONFIG;
+    result = conf_parse(text, file, ret, errors);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    if (result != ERR_OK)
+        return result;
+    result = passwords_load(&l, *ret, &st);
+    if (result == ERR_OK)
+        result = tls_files_check(&l, *ret);
+    if (result == ERR_OK)
+        anchor_check(&l, *ret);
+    if (result == ERR_OK && errors->count > 0)
+        result = ERR_CONFIG;
+    if (result != ERR_OK) {
+        conf_free(*ret);
+        *ret = NULL;
+    }
+    return result;
+}

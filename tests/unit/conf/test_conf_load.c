@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Is a configuration refused whose files are missing, unreadable, too open, or of the wrong kind?
+ */
+#include "../cmocka_all.h"
+
+#include "tls_openssl.h"
+
+#include "conf_load.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char directory[] = "/tmp/test_conf_load.XXXXXX";
+
+static const char *path_of(const char *name)
+{
+    static char path[128];
+
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return path;
+}
+
+static void write_file(const char *name, const char *text, mode_t mode)
+{
+    FILE *file = fopen(path_of(name), "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path_of(name), mode), 0);
+}
+
+/* A self-signed certificate with its key in one file, and the key alone in another. */
+static void write_certificate(const char *both, const char *alone)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    X509_NAME *name = X509_get_subject_name(cert);
+
+    assert_non_null(key);
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"gw.example.org",
+                               -1, -1, 0);
+    X509_set_issuer_name(cert, name);
+    X509_set_pubkey(cert, key);
+    assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+    FILE *file = fopen(path_of(both), "w");
+    assert_non_null(file);
+    assert_int_equal(PEM_write_X509(file, cert), 1);
+    assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
+    fclose(file);
+    file = fopen(path_of(alone), "w");
+    assert_non_null(file);
+    assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
+    fclose(file);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+}
+
+static const char *const names[] = {"own.pem",  "own.key",  "other.pem",   "other.key",
+                                    "junk.pem", "password", "postern.conf"};
+
+static int set_up(void **state)
+{
+    assert_non_null(mkdtemp(directory));
+    write_certificate("own.pem", "own.key");
+    write_certificate("other.pem", "other.key");
+    write_file("junk.pem", "no certificate\n", 0600);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        unlink(path_of(names[i]));
+    return rmdir(directory);
+}
+
+struct loaded {
+    int result;
+    struct conf *conf;
+    struct conf_errors errors;
+};
+
+static struct loaded load(const char *cert, const char *tls, const char *auth, mode_t mode)
+{
+    struct loaded l;
+    char text[2048];
+
+    snprintf(text, sizeof(text),
+             "gateway: { hostname = \"gw.example.org\"; };\n"
+             "tls: { certificates = ( { %s } ); };\n"
+             "listeners = ( { name = \"in\"; address = \"127.0.0.1:25\"; } );\n"
+             "routes = ( { domain = \"a.example\"; next_hop = \"mail.example:25\";\n"
+             "  tls = { level = \"verify\"; %s }; auth = { %s }; } );\n",
+             cert, tls, auth);
+    write_file("postern.conf", text, mode);
+    l.result = conf_load(path_of("postern.conf"), &l.conf, &l.errors);
+    assert_int_equal(l.result == ERR_OK, l.conf != NULL);
+    assert_int_equal(l.result == ERR_OK, l.errors.count == 0);
+    return l;
+}
+
+#define OWN "cert = \"own.pem\"; key = \"own.key\";"
+#define AUTH "mechanism = \"plain\"; user = \"u\"; "
+
+static void assert_refused(struct loaded l, const char *where, const char *within)
+{
+    assert_int_equal(l.result, ERR_CONFIG);
+    if (l.errors.count != 1 || !strstr(l.errors.text, where) || !strstr(l.errors.text, within))
+        fail_msg("expected \"%s\" and \"%s\", got: %s", where, within, l.errors.text);
+}
+
+static void good_files_load(void **state)
+{
+    struct loaded l = load(OWN, "ca = \"other.pem\"; client = { cert = \"own.pem\"; };", "", 0644);
+
+    assert_string_equal(l.errors.text, "");
+    conf_free(l.conf);
+}
+
+static void bad_certificates_are_refused(void **state)
+{
+    assert_refused(load("cert = \"none.pem\";", "", "", 0644), "listeners[0]", "none.pem");
+    assert_refused(load("cert = \"junk.pem\";", "", "", 0644), "listeners[0]", "junk.pem");
+    assert_refused(load("cert = \"own.pem\"; key = \"other.key\";", "", "", 0644), "listeners[0]",
+                   "other.key");
+    assert_refused(load(OWN, "ca = \"none.pem\";", "", 0644), "routes[0].tls", "none.pem");
+    assert_refused(load(OWN, "ca = \"junk.pem\";", "", 0644), "routes[0].tls", "junk.pem");
+    assert_refused(load(OWN, "client = { cert = \"own.pem\"; key = \"other.key\"; };", "", 0644),
+                   "routes[0].tls", "other.key");
+}
+
+static void passwords_are_read(void **state)
+{
+    write_file("password", "secret word\r\nnext line\n", 0640);
+    struct loaded l = load(OWN, "", AUTH "password_file = \"password\";", 0644);
+    assert_string_equal(l.errors.text, "");
+    assert_string_equal(l.conf->routes[0].auth.password, "secret word");
+    conf_free(l.conf);
+    l = load(OWN, "", AUTH "password = \"inline\";", 0640);
+    assert_string_equal(l.errors.text, "");
+    assert_string_equal(l.conf->routes[0].auth.password, "inline");
+    conf_free(l.conf);
+}
+
+static void open_secrets_are_refused(void **state)
+{
+    write_file("password", "secret\n", 0644);
+    assert_refused(load(OWN, "", AUTH "password_file = \"password\";", 0644),
+                   "routes[0].auth.password_file", "chmod o=");
+    assert_refused(load(OWN, "", AUTH "password = \"inline\";", 0644), "postern.conf", "chmod o=");
+    write_file("password", "\nsecret\n", 0600);
+    assert_refused(load(OWN, "", AUTH "password_file = \"password\";", 0644),
+                   "routes[0].auth.password_file", "first line of 0 bytes");
+    assert_refused(load(OWN, "", AUTH "password_file = \"none\";", 0644),
+                   "routes[0].auth.password_file", "No such file");
+}
+
+static void odd_files_are_refused(void **state)
+{
+    struct conf_errors errors;
+    struct conf *conf;
+
+    assert_int_equal(conf_load(path_of("nowhere.conf"), &conf, &errors), ERR_CONFIG);
+    assert_non_null(strstr(errors.text, "No such file"));
+    assert_int_equal(conf_load(directory, &conf, &errors), ERR_CONFIG);
+    assert_non_null(strstr(errors.text, "is not a file"));
+    assert_int_equal(conf_load("/dev/zero", &conf, &errors), ERR_CONFIG);
+    assert_non_null(strstr(errors.text, "is not a file"));
+    write_file("postern.conf", "", 0600);
+    assert_int_equal(truncate(path_of("postern.conf"), 100), 0);
+    assert_int_equal(conf_load(path_of("postern.conf"), &conf, &errors), ERR_CONFIG);
+    assert_non_null(strstr(errors.text, "NUL byte"));
+    assert_int_equal(truncate(path_of("postern.conf"), CONF_TEXT_MAX + 1), 0);
+    assert_int_equal(conf_load(path_of("postern.conf"), &conf, &errors), ERR_CONFIG);
+    assert_non_null(strstr(errors.text, "too long"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_files_load),       cmocka_unit_test(bad_certificates_are_refused),
+        cmocka_unit_test(passwords_are_read),    cmocka_unit_test(open_secrets_are_refused),
+        cmocka_unit_test(odd_files_are_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
