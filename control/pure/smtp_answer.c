@@ -23,6 +23,8 @@ static const struct row {
     {ANY_PHASE, 0, 0, false, 451, {4, 4, 2}, false},
     {ANY_PHASE, 421, 421, false, 451, {4, 3, 2}, true},
     {TLS_PHASES, 400, 499, false, 451, {4, 7, 5}, false},
+    /* A success where it makes no sense, a greeting of 250 say, is no success of the message. */
+    {BEFORE_MAIL, 200, 399, true, 451, {4, 3, 5}, false},
     {BEFORE_MAIL, 400, 499, false, 451, {4, 3, 0}, true},
     {BEFORE_MAIL, 500, 599, true, 451, {4, 3, 5}, false},
     {ANY_PHASE, 530, 530, true, 451, {4, 3, 5}, false},

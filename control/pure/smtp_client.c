@@ -17,7 +17,7 @@ static void state_set(struct smtp_client *c, enum smtp_client_state state)
 
 static void failed(struct smtp_client *c, enum smtp_client_phase phase, const char *text)
 {
-    state_set(c, CLIENT_DEAD);
+    state_set(c, CLIENT_FAILED);
     event_send(
         c, &(struct smtp_client_event){.kind = SMTP_CLIENT_FAILED, .phase = phase, .text = text});
 }
@@ -90,7 +90,7 @@ static void without_tls(struct smtp_client *c, const char *text)
     c->no_tls = true;
     event_send(c, &(struct smtp_client_event){
                       .kind = SMTP_CLIENT_NO_TLS, .phase = SMTP_PHASE_STARTTLS, .text = text});
-    if (c->state != CLIENT_DEAD)
+    if (c->state == CLIENT_HELLO || c->state == CLIENT_STARTTLS)
         go_on(c);
 }
 
@@ -128,6 +128,7 @@ static void on_hello(struct smtp_client *c, struct span raw)
     if (!tls_wanted(c)) {
         go_on(c);
     } else if (!c->caps.starttls) {
+        c->reply = (struct smtp_reply){0};
         without_tls(c, "STARTTLS is not offered");
     } else {
         state_set(c, CLIENT_STARTTLS);
@@ -320,10 +321,11 @@ static void on_reply(struct smtp_client *c, struct span raw, bool more)
     case CLIENT_GREETING:
     case CLIENT_TLS_WAIT:
     case CLIENT_QUIT:
+    case CLIENT_FAILED:
     case CLIENT_DEAD:
         break;
     }
-    if (c->state != CLIENT_DEAD && smtp_client_unhold(c) != ERR_OK)
+    if (c->state != CLIENT_DEAD && c->state != CLIENT_FAILED && smtp_client_unhold(c) != ERR_OK)
         broken(c, "no memory for a command");
 }
 
@@ -333,7 +335,7 @@ size_t smtp_client_input(struct smtp_client *c, const uint8_t *data, size_t len)
 
     while (at < len && c->state != CLIENT_TLS_WAIT) {
         size_t used;
-        if (c->state == CLIENT_DEAD || c->state == CLIENT_QUIT)
+        if (c->state == CLIENT_DEAD || c->state == CLIENT_FAILED || c->state == CLIENT_QUIT)
             return len; /* nobody wants to know any more */
         int err = smtp_reply_parse(data + at, len - at, &c->reply, &used);
         if (err == ERR_AGAIN)

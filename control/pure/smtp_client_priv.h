@@ -16,7 +16,8 @@ enum smtp_client_state {
     CLIENT_AUTH,
     CLIENT_READY,    /* see transaction */
     CLIENT_QUIT,
-    CLIENT_DEAD,     /* the last event was FAILED, BROKEN, CLOSING, or an ANSWER with 421 */
+    CLIENT_FAILED,   /* the last event was FAILED: only QUIT is left to say */
+    CLIENT_DEAD,     /* the last event was BROKEN, CLOSING, or an ANSWER with 421 */
 };
 
 enum smtp_client_txn {

@@ -56,6 +56,8 @@ static void test_refusals_before_mail_do_not_bounce(void **state)
         expect(phases[i], "554 5.7.1 no", "451 4.3.5 no", true);
         expect(phases[i], "535 5.7.8 no", "451 4.3.5 no", true);
     }
+    expect(SMTP_PHASE_GREETING, "250 what", "451 4.3.5 what", true);
+    expect(SMTP_PHASE_AUTH, "250 what", "451 4.3.5 what", true);
     expect(SMTP_PHASE_GREETING, "450 4.7.1 later", "451 4.7.1 later", false);
     expect(SMTP_PHASE_STARTTLS, "454 no tls", "451 4.7.5 no tls", false);
 }

@@ -290,7 +290,7 @@ static void test_starttls(void **state)
             "C:STARTTLS\n!no mail\nS:220 go\nE:START_TLS\n!no mail\n!tls\nC:EHLO gw.example.org\n"
             "!no mail\nS:250-mx|250 SIZE\nE:READY\n!mail\n!rcpt 0\nC:MAIL FROM:<a@example.com>\n"
             "S:250 ok\nE:ANSWER mail 250\nC:RCPT TO:<r0@example.org>");
-    run(&t, "S:220 mx\nC:EHLO gw.example.org\nS:250-mx|250 SIZE\nE:FAILED starttls 250\n!no mail");
+    run(&t, "S:220 mx\nC:EHLO gw.example.org\nS:250-mx|250 SIZE\nE:FAILED starttls 0\n!no mail");
     run(&t, "S:220 mx\nC:EHLO gw.example.org\nS:250-mx|250 STARTTLS\nC:STARTTLS\n"
             "S:454 no\nE:FAILED starttls 454\n!no mail");
     run(&t, "S:220 mx\nC:EHLO gw.example.org\nS:250-mx|250 STARTTLS\nC:STARTTLS\n"
@@ -379,7 +379,7 @@ static void test_421_anywhere(void **state)
     struct talk t = talk(SMTP_CLIENT_TLS_NEVER);
 
     run(&t, "S:421 busy\nE:FAILED greeting 421");
-    run(&t, "S:554 go away\nE:FAILED greeting 554");
+    run(&t, "S:554 go away\nE:FAILED greeting 554\n!quit\nC:QUIT\nS:221 bye");
     run(&t, "S:220 mx\nC:EHLO gw.example.org\nS:421 busy\nE:FAILED ehlo 421");
     run(&t, HELLO "S:421 idle\nE:CLOSING\n!no mail");
     run(&t, HELLO "!mail\n!rcpt 0\nC:MAIL FROM:<a@example.com>\nC:RCPT TO:<r0@example.org>\n"
