@@ -80,7 +80,8 @@ int hop_chunk(struct hop *h, uint64_t size, bool last) ERR_CHECK;
 int hop_send(struct hop *h, struct span bytes) ERR_CHECK;
 struct leg_id hop_leg(const struct hop *h);
 /* The body of a DATA is complete: finish (".\r\n" or "\r\n.\r\n") goes out, final follows. For BDAT
- * LAST, finish is empty. */
+ * LAST, finish is empty. Also called, with an empty finish, after each chunk that is not the last:
+ * the time for its answer begins, and hop_close can say RSET (in mid-chunk it cuts). */
 int hop_finish(struct hop *h, struct span finish) ERR_CHECK;
 /* Ends the use, in any state: back to the pool after a final answer; RSET where the message has not
  * begun; cut in mid-body, so that it can't look complete. h is gone; *h becomes NULL. */
@@ -92,6 +93,7 @@ struct hop_facts {
     union net_addr addr;
     bool connected, has_tls, reused;
     bool plaintext_retry;        /* level may fell back; why says how */
+    bool alarm;                  /* a fault for the administrator: the next hop refuses the gateway */
     const char *why;             /* text of the last failure, "" if none */
     struct tls_facts tls;
     struct smtp_caps caps;

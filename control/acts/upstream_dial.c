@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upstream_priv.h"
+
+#include "assertion.h"
+
+#include <stdlib.h>
+
+static void target_next(struct hop *h);
+
+/* --- what failed --- */
+
+static const char *target_name(const struct hop *h)
+{
+    return h->fact_host[0] ? h->fact_host : h->txn->domain ? h->txn->domain : "";
+}
+
+/* What the sender hears if nothing better is found: the next hop's own words behind ours. */
+static void failure_set(struct hop *h, enum smtp_client_phase phase, const struct smtp_reply *reply,
+                        const char *why)
+{
+    struct smtp_reply translated;
+    char ip[NET_ADDR_TEXT] = "";
+
+    if (smtp_answer_translate(phase, reply, &translated)) {
+        h->alarm = true;
+        upstream_count(h->u, COUNTER_ALARMS);
+    }
+    if (reply->code == 0 && phase == SMTP_PHASE_CONNECT)
+        translated.enhanced = (struct smtp_enhanced){4, 4, 1};
+    if (h->addr < h->addrs_len && !h->targets[h->target].is_addr)
+        net_addr_ip_text(&h->addrs[h->addr], ip);
+    if (reply->code)
+        upstream_why(h->why, "%s: %u %.*s", why, reply->code, (int)reply->len, reply->text);
+    else
+        upstream_why(h->why, "%s", why);
+    upstream_reply(&h->failure, translated.code, translated.enhanced.subject,
+                   translated.enhanced.detail, "%s%s%s%s: %s", target_name(h), ip[0] ? "[" : "", ip,
+                   ip[0] ? "]" : "", h->why);
+    h->has_failure = true;
+}
+
+static void failure_make(struct hop *h, uint16_t code, uint16_t subject, uint16_t detail,
+                         const char *text)
+{
+    upstream_why(h->why, "%s", text);
+    upstream_reply(&h->failure, code, subject, detail, "%s: %s", target_name(h), text);
+    h->has_failure = true;
+}
+
+/* --- one address --- */
+
+static void address_next(struct hop *h)
+{
+    struct upstream *u = h->u;
+
+    while (h->addr < h->addrs_len) {
+        if (!upstream_host_hold(u, h->host, h->route->conf->max_connections)) {
+            if (h->is_waiting && dp_now_ms(u->conf.dp) >= h->wait_until_ms) {
+                failure_make(h, 451, 3, 2, "all connections to it are in use");
+                h->unreachable = false;
+                break;
+            }
+            h->state = HOP_WAITING;
+            upstream_wait_begin(h);
+            return;
+        }
+        upstream_wait_end(h);
+        h->state = HOP_DIALLING;
+        h->facts.addr = h->addrs[h->addr];
+        int err = upstream_leg_dial(h, &h->addrs[h->addr]);
+        if (err == ERR_OK)
+            return;
+        failure_make(h, 451, 3, 2, err_text(err));
+        h->unreachable = false;
+        h->addr++;
+    }
+    upstream_wait_end(h);
+    if (h->unreachable)
+        upstream_host_failed(u, h->host, h->why);
+    h->target++;
+    target_next(h);
+}
+
+void upstream_dial_failed(struct hop *h, enum smtp_client_phase phase,
+                          const struct smtp_reply *reply, const char *why, bool unreachable)
+{
+    bool tls = phase == SMTP_PHASE_TLS;
+
+    hop_pin(h);
+    failure_set(h, phase, reply, why);
+    h->unreachable &= unreachable;
+    if (tls && h->route->conf->tls.level == CONF_LEVEL_MAY &&
+        h->route->conf->tls.mode == CONF_HOP_STARTTLS && !h->plaintext) {
+        h->plaintext = true; /* the same address once more */
+    } else {
+        h->plaintext = false;
+        h->addr++;
+    }
+    address_next(h);
+    hop_unpin(h);
+}
+
+void upstream_dial_again(struct hop *h, bool stale, const struct smtp_reply *reply, const char *why)
+{
+    uint64_t now = dp_now_ms(h->u->conf.dp);
+
+    hop_pin(h);
+    failure_set(h, SMTP_PHASE_MAIL, reply, why);
+    if (now >= h->deadline_ms ||
+        dp_timer_start(h->u->conf.dp, &h->budget, h->deadline_ms - now) != ERR_OK) {
+        hop_give_up(h, &h->failure, false);
+    } else if (stale) {
+        h->no_pool = true;
+        target_next(h);
+    } else {
+        h->addr++;
+        h->unreachable = h->plaintext = false;
+        address_next(h);
+    }
+    hop_unpin(h);
+}
+
+/* --- one host --- */
+
+static void address_take(struct hop *h, const union net_addr *addrs, unsigned len, uint16_t port)
+{
+    h->addrs_len = len < DNS_ADDRS_MAX ? len : DNS_ADDRS_MAX;
+    for (unsigned i = 0; i < h->addrs_len; i++) {
+        h->addrs[i] = addrs[i];
+        net_addr_set_port(&h->addrs[i], port);
+    }
+    h->addr = 0;
+    h->unreachable = true;
+    h->resolved = true;
+}
+
+static void on_addresses(void *user, const struct dns_addr_answer *answer)
+{
+    struct hop *h = user;
+    bool permanent = answer->status == DNS_NXDOMAIN || answer->status == DNS_NODATA;
+
+    h->question = NULL;
+    hop_pin(h);
+    if (answer->status == DNS_OK && answer->len > 0) {
+        address_take(h, answer->addr, answer->len, h->targets[h->target].port);
+        address_next(h);
+    } else {
+        if (permanent && h->route->conf->mx && strcmp(target_name(h), h->txn->domain) == 0)
+            failure_make(h, 550, 1, 2, "the domain has neither MX nor address records");
+        else if (permanent)
+            failure_make(h, 451, 4, 4, "the host has no address");
+        else
+            failure_make(h, 451, 4, 3,
+                         answer->status == DNS_BOGUS ? "DNSSEC validation of its addresses failed"
+                                                     : "its addresses can't be looked up");
+        h->target++;
+        target_next(h);
+    }
+    hop_unpin(h);
+}
+
+/* The key and the pool's host of the target in turn. */
+static bool target_enter(struct hop *h)
+{
+    const struct upstream_target *t = &h->targets[h->target];
+    const struct conf_route *route = h->route->conf;
+
+    if (h->host)
+        upstream_host_drop(h->u, h->host);
+    h->host = upstream_host_get(h->u, t->host, t->port);
+    memcpy(h->fact_host, t->host, sizeof(h->fact_host));
+    h->addrs_len = h->addr = 0;
+    h->resolved = h->plaintext = false;
+    upstream_pool_key(h->route, t, h->txn->domain,
+                      route->helo ? route->helo : h->u->conf.conf->gateway.hostname, h->who,
+                      &h->key);
+    return h->host != NULL;
+}
+
+static bool target_pooled(struct hop *h)
+{
+    struct upstream_leg *leg = h->no_pool ? NULL : upstream_pool_take(h->u, h->host, &h->key);
+
+    if (!leg)
+        return false;
+    upstream_wait_end(h);
+    leg->hop = h;
+    h->leg = leg;
+    hop_activate(h, leg);
+    return true;
+}
+
+/* Walks the targets until something is under way; or gives up. */
+static void target_next(struct hop *h)
+{
+    struct upstream *u = h->u;
+
+    for (; h->target < h->targets_len; h->target++) {
+        const struct upstream_target *t = &h->targets[h->target];
+        h->state = HOP_WAITING;
+        if (!target_enter(h)) {
+            failure_make(h, 451, 3, 0, "out of memory");
+            continue;
+        }
+        if (target_pooled(h))
+            return;
+        if (upstream_host_dead(u, h->host)) {
+            failure_make(h, 451, 4, 1, h->host->last_error);
+            continue;
+        }
+        if (t->is_addr) {
+            address_take(h, &t->addr, 1, t->port);
+            address_next(h);
+            return;
+        }
+        if (u->conf.resolver->ops->addr(u->conf.resolver, t->host, on_addresses, h, &h->question) ==
+            ERR_OK)
+            return;
+        h->question = NULL;
+        failure_make(h, 451, 4, 3, "its addresses can't be looked up");
+    }
+    if (!h->has_failure)
+        failure_make(h, 451, 4, 1, "no host to try");
+    hop_give_up(h, &h->failure, false);
+}
+
+/* --- MX --- */
+
+static bool targets_make(struct hop *h, unsigned len)
+{
+    h->targets = calloc(len ? len : 1, sizeof(*h->targets));
+    h->targets_owned = true;
+    return h->targets != NULL;
+}
+
+static void target_add(struct hop *h, const char *host)
+{
+    struct upstream_target *t = &h->targets[h->targets_len];
+
+    if (span_to_cstr(span_str(host), t->host, sizeof(t->host)) != ERR_OK)
+        return;
+    t->port = (uint16_t)h->route->conf->mx_port;
+    h->targets_len++;
+}
+
+/* RFC 5321 section 5.1: where we are an MX ourselves, hosts that are no better than us would send
+ * the mail back. */
+static unsigned own_preference(const struct hop *h, const struct dns_mx_answer *answer)
+{
+    struct span own = span_str(h->u->conf.conf->gateway.hostname);
+
+    for (unsigned i = 0; i < answer->len; i++)
+        if (span_equal_nocase(span_str(answer->mx[i].host), own))
+            return answer->mx[i].preference;
+    return UINT16_MAX + 1u;
+}
+
+static void mx_take(struct hop *h, const struct dns_mx_answer *answer)
+{
+    unsigned below = own_preference(h, answer);
+
+    if (!targets_make(h, answer->len)) {
+        failure_make(h, 451, 3, 0, "out of memory");
+        return;
+    }
+    for (unsigned i = 0; i < answer->len && answer->mx[i].preference < below; i++)
+        if (answer->mx[i].host[0])
+            target_add(h, answer->mx[i].host);
+    if (h->targets_len == 0)
+        failure_make(h, 451, 4, 6, "its mail exchanger is this gateway: mail would loop");
+}
+
+static void on_mx(void *user, const struct dns_mx_answer *answer)
+{
+    struct hop *h = user;
+
+    h->question = NULL;
+    hop_pin(h);
+    switch (answer->status) {
+    case DNS_OK:
+        if (answer->len == 1 && answer->mx[0].host[0] == '\0')
+            failure_make(h, 556, 1, 10, "the domain takes no mail (null MX)");
+        else
+            mx_take(h, answer);
+        break;
+    case DNS_NODATA: /* RFC 5321 section 5.1: an implicit MX */
+        if (targets_make(h, 1))
+            target_add(h, h->txn->domain);
+        break;
+    case DNS_NXDOMAIN:
+        failure_make(h, 550, 1, 2, "the domain does not exist");
+        break;
+    case DNS_BOGUS:
+        failure_make(h, 451, 4, 3, "DNSSEC validation of its MX records failed");
+        break;
+    case DNS_FAILED:
+        failure_make(h, 451, 4, 3, "its MX records can't be looked up");
+        break;
+    }
+    target_next(h);
+    hop_unpin(h);
+}
+
+/* "[192.0.2.1]" and "[IPv6:2001:db8::1]": no MX is asked for (RFC 5321 section 5.1). */
+static bool literal_take(struct hop *h)
+{
+    struct span s = span_str(h->txn->domain);
+    union net_addr addr;
+
+    if (s.len < 3 || s.ptr[0] != '[' || s.ptr[s.len - 1] != ']')
+        return false;
+    s = span_make(s.ptr + 1, s.len - 2);
+    if (span_starts_nocase(s, SPAN_LIT("IPv6:")))
+        s = span_from(s, 5);
+    uint16_t port = (uint16_t)h->route->conf->mx_port;
+    if (net_addr_parse_ip(s, port, &addr) != ERR_OK) {
+        failure_make(h, 550, 1, 2, "not an address literal");
+        return true;
+    }
+    if (!targets_make(h, 1))
+        return true;
+    target_add(h, h->txn->domain);
+    if (h->targets_len == 1) {
+        h->targets[0].is_addr = true;
+        h->targets[0].addr = addr;
+    }
+    return true;
+}
+
+/* --- the whole --- */
+
+static void on_turn(void *user, struct dp_timer *timer)
+{
+    upstream_dial_turn(user);
+}
+
+static void on_budget(void *user, struct dp_timer *timer)
+{
+    struct hop *h = user;
+    struct smtp_reply reply;
+
+    hop_pin(h);
+    upstream_reply(&reply, 451, 4, 1, "%s: no answer within %u seconds%s%s", target_name(h),
+                   h->u->limits->hop_budget_s, h->has_failure ? ": " : "",
+                   h->has_failure ? h->why : "");
+    if (h->host && h->unreachable && h->resolved)
+        upstream_host_failed(h->u, h->host, "no answer in time");
+    hop_give_up(h, &reply, false);
+    hop_unpin(h);
+}
+
+int upstream_dial_begin(struct hop *h)
+{
+    struct upstream *u = h->u;
+    uint64_t budget_ms = u->limits->hop_budget_s * 1000ull;
+
+    h->state = HOP_WAITING;
+    h->turn = (struct dp_timer){.fire = on_turn, .user = h};
+    h->budget = (struct dp_timer){.fire = on_budget, .user = h};
+    h->deadline_ms = dp_now_ms(u->conf.dp) + budget_ms;
+    if (dp_timer_start(u->conf.dp, &h->budget, budget_ms) != ERR_OK)
+        return ERR_NOMEM;
+    if (!h->route->conf->mx) {
+        h->targets = h->route->targets;
+        h->targets_len = (unsigned)h->route->conf->hops_len;
+        if (target_enter(h) && target_pooled(h))
+            return ERR_OK;
+    } else if (!literal_take(h)) {
+        if (u->conf.resolver->ops->mx(u->conf.resolver, h->txn->domain, on_mx, h, &h->question) ==
+            ERR_OK)
+            return ERR_OK;
+        h->question = NULL;
+        failure_make(h, 451, 4, 3, "its MX records can't be looked up");
+    }
+    /* From a turn of its own, so that nothing is told from inside hop_open. */
+    return dp_timer_start(u->conf.dp, &h->turn, 0);
+}
+
+void upstream_dial_turn(struct hop *h)
+{
+    hop_pin(h);
+    if (h->state != HOP_WAITING || h->question) {
+        hop_deliver(h);
+    } else if (!h->is_waiting) {
+        target_next(h);
+    } else if (!target_pooled(h)) {
+        address_next(h);
+    }
+    hop_unpin(h);
+}
+
+void upstream_dial_stop(struct hop *h)
+{
+    struct upstream *u = h->u;
+
+    if (h->question)
+        u->conf.resolver->ops->cancel(u->conf.resolver, h->question);
+    h->question = NULL;
+    upstream_wait_end(h);
+    dp_timer_stop(u->conf.dp, &h->turn);
+    dp_timer_stop(u->conf.dp, &h->budget);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared by the files of upstream:
+ *
+ *   upstream.c       what there is one of: making, draining, events to their leg, offers, status
+ *   upstream_hop.c   a transaction: commands out, answers back to the sender
+ *   upstream_dial.c  from a route to an address: hosts, failover, budget, what failed
+ *   upstream_pool.c  hosts: idle legs, limits, waiting, who is dead
+ *   upstream_leg.c   one connection: from connect to close, and its SMTP machine
+ *   upstream_tls.c   what a route's level means: contexts, names, keys of pool and sessions
+ *
+ * A hop uses at most one leg, a leg serves at most one hop. Both can go while their own events are
+ * on the stack: they are pinned for that long, and freed by the last unpin.
+ */
+#pragma once
+
+#include "upstream.h"
+
+#include <sys/queue.h>
+
+enum {
+    UPSTREAM_BUCKETS = 1024,
+    UPSTREAM_HOSTS_MAX = 8192,
+    UPSTREAM_WHY = 256,
+    UPSTREAM_WAIT_MS = 30 * 1000,    /* for a free connection to a host that has its most */
+    UPSTREAM_POLL_MS = 100,          /* other workers' connections end without telling us */
+    UPSTREAM_IDLE_FULL_MS = 1000,    /* idle legs of such a host make room soon */
+    UPSTREAM_DEAD_DOUBLINGS = 5,     /* of hop_dead_s */
+    UPSTREAM_RECORDS_MAX = 1 << 23,  /* DESIGN, "The hand-off" */
+};
+
+struct upstream_key {
+    uint8_t sha256[32];
+};
+
+struct upstream_target { /* a host to try */
+    char host[DNS_NAME_MAX + 1];
+    uint16_t port;
+    bool is_addr;
+    union net_addr addr;
+};
+
+struct upstream_route {
+    const struct conf_route *conf;
+    struct tls_client_ctx *ctx; /* NULL: level none */
+    struct upstream_key policy; /* hash of all that the route says of TLS */
+    struct upstream_target *targets; /* fixed hops */
+    struct smtp_caps *caps;          /* of each, where seen */
+    bool *seen;
+};
+
+struct upstream_leg;
+TAILQ_HEAD(upstream_legs, upstream_leg);
+
+struct upstream_host {
+    TAILQ_ENTRY(upstream_host) link; /* of all, least recently used first */
+    struct upstream_host *next;      /* of its bucket */
+    uint64_t key;                    /* of shared_hold */
+    unsigned uses;                   /* hops and legs that point here */
+    unsigned open, idle_len;
+    struct upstream_legs idle; /* most recently used first */
+    uint64_t dead_until_ms;
+    unsigned failures; /* in a row */
+    char last_error[UPSTREAM_WHY];
+    uint16_t port;
+    char name[]; /* "host:port" */
+};
+
+enum upstream_leg_state {
+    LEG_CONNECTING,
+    LEG_TALKING,   /* bytes are SMTP */
+    LEG_HANDSHAKE, /* bytes are the TLS service's */
+    LEG_CLOSED,
+};
+
+struct upstream_who { /* for XCLIENT: copies */
+    struct smtp_client_speaks_for speaks_for;
+    union net_addr addr;
+    char name[DNS_NAME_MAX + 1], helo[256];
+};
+
+struct upstream_leg {
+    struct upstream *u;
+    struct leg_id id;
+    enum upstream_leg_state state;
+    unsigned pins;
+    struct upstream_host *host;
+    struct upstream_route *route;
+    struct hop *hop; /* who uses it; NULL: idle, or clearing after a hop left early */
+    struct upstream_key key;
+    union net_addr addr;
+    int fixed; /* place in route->targets, -1 with mx */
+
+    struct smtp_client *client;
+    struct smtp_client_conf conf;
+    struct upstream_who *who;
+    struct buf out;
+    struct dp_timer timer;
+
+    bool has_tls, tickets, got_data; /* tickets: the TLS service still has its session */
+    struct tls_facts facts;
+    bool plaintext_retry;
+    char why[UPSTREAM_WHY]; /* of the retry */
+    bool ready, idle, reused;
+    unsigned messages;
+    TAILQ_ENTRY(upstream_leg) link; /* of host->idle */
+};
+
+enum hop_state {
+    HOP_WAITING,   /* for a name, a free connection, or its first turn */
+    HOP_DIALLING,  /* its leg is not ready */
+    HOP_ACTIVE,    /* its leg is: a transaction runs */
+    HOP_LOST,      /* lost was or is about to be told */
+};
+
+enum hop_rcpt_state { HOP_RCPT_WAITING, HOP_RCPT_SENT, HOP_RCPT_UNSUPPORTED, HOP_RCPT_LIMIT };
+
+struct hop_rcpt {
+    unsigned index;
+    enum hop_rcpt_state state;
+};
+
+struct hop {
+    struct upstream *u;
+    const struct smtp_transaction *txn;
+    uint64_t size_added;
+    const struct hop_events *events;
+    void *user;
+    unsigned pins;
+    bool closed;
+    enum hop_state state;
+    struct upstream_route *route;
+    struct upstream_who *who; /* where the route passes the client on */
+
+    /* Where it goes. */
+    struct upstream_target *targets;
+    unsigned targets_len, target;
+    bool targets_owned;
+    struct upstream_key key; /* of the pool, for this target */
+    struct upstream_host *host;
+    union net_addr addrs[DNS_ADDRS_MAX];
+    unsigned addrs_len, addr;
+    bool no_pool;       /* a pooled leg was stale: the next is a new one */
+    bool plaintext;     /* this address once more without TLS (level may) */
+    bool unreachable;   /* no address of this host was there at all so far */
+    bool resolved;
+    struct dns_question *question;
+    struct dp_timer turn, budget;
+    uint64_t deadline_ms, wait_until_ms; /* wait: 0 where it does not wait for a connection */
+    TAILQ_ENTRY(hop) waiting;
+    bool is_waiting;
+    bool has_failure, alarm;
+    struct smtp_reply failure; /* what the sender hears if nothing better is found */
+
+    /* The transaction. */
+    struct upstream_leg *leg;
+    struct hop_rcpt *rcpts;
+    unsigned rcpts_len, rcpts_cap, rcpts_pushed, rcpts_answered;
+    bool mail_sent, mail_refused, mail_unsupported;
+    struct smtp_reply mail_reply; /* its refusal */
+    bool data_wanted, data_sent, data_refused;
+    bool body;       /* 354 was given, the body is not at its end */
+    bool chunk;      /* BDAT is out, its bytes are not all passed */
+    bool chunk_last; /* the one that is out is the last */
+    bool finished;   /* the whole message is out */
+    bool final;      /* its answer was told */
+
+    struct hop_facts facts;
+    char fact_host[DNS_NAME_MAX + 1], why[UPSTREAM_WHY];
+};
+
+TAILQ_HEAD(upstream_hosts, upstream_host);
+TAILQ_HEAD(upstream_hops, hop);
+
+struct upstream {
+    struct upstream_conf conf;
+    const struct conf_limits *limits;
+    struct upstream_route *routes; /* as in conf */
+    struct upstream_leg **legs;    /* by slot */
+    struct upstream_host *buckets[UPSTREAM_BUCKETS];
+    struct upstream_hosts hosts;
+    unsigned hosts_len, legs_len;
+    struct upstream_hops waiting; /* for a connection */
+    bool draining;
+};
+
+static inline void upstream_count(const struct upstream *u, enum counter which)
+{
+    counter_add(&u->conf.shared, which, 1);
+}
+/* One line of text for people, into room bytes of UPSTREAM_WHY. */
+void upstream_why(char out[UPSTREAM_WHY], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A refusal of our own; the text is cut to what fits a line. */
+void upstream_reply(struct smtp_reply *ret, uint16_t code, uint16_t subject, uint16_t detail,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* upstream_tls.c */
+int upstream_route_init(struct upstream_route *r, const struct conf_route *conf, char *why,
+                        size_t why_room) ERR_CHECK;
+void upstream_route_free(struct upstream_route *r);
+enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, bool plaintext);
+/* Of the pool: destination, names, policy, and whatever else makes a leg this route's own. */
+void upstream_pool_key(const struct upstream_route *r, const struct upstream_target *target,
+                       const char *domain, const char *helo, const struct upstream_who *who,
+                       struct upstream_key *ret);
+void upstream_tls_begin(struct upstream_leg *leg);
+
+/* upstream_pool.c */
+/* With one use more; NULL: no memory. */
+struct upstream_host *upstream_host_get(struct upstream *u, const char *host, uint16_t port);
+void upstream_host_drop(struct upstream *u, struct upstream_host *host);
+void upstream_host_failed(struct upstream *u, struct upstream_host *host, const char *why);
+void upstream_host_alive(struct upstream_host *host);
+bool upstream_host_dead(const struct upstream *u, const struct upstream_host *host);
+/* A connection more to host, across workers; idle legs of ours with another key make room. */
+bool upstream_host_hold(struct upstream *u, struct upstream_host *host, unsigned max);
+/* NULL: none that may be used. */
+struct upstream_leg *upstream_pool_take(struct upstream *u, struct upstream_host *host,
+                                        const struct upstream_key *key);
+/* The leg is between transactions: it waits for the next one, or retires. */
+void upstream_pool_put(struct upstream_leg *leg);
+void upstream_pool_remove(struct upstream_leg *leg);
+/* Who waits for a connection to host looks again. */
+void upstream_pool_wake(struct upstream *u, const struct upstream_host *host);
+void upstream_wait_begin(struct hop *h);
+void upstream_wait_end(struct hop *h);
+
+/* upstream_dial.c */
+/* Finds the targets; a pooled leg of a fixed hop is used at once. Tells nothing. */
+int upstream_dial_begin(struct hop *h) ERR_CHECK;
+void upstream_dial_turn(struct hop *h); /* the next step, on a timer */
+/* The leg of a dialling hop, gone by now, did not become ready. */
+void upstream_dial_failed(struct hop *h, enum smtp_client_phase phase,
+                          const struct smtp_reply *reply, const char *why, bool unreachable);
+/* The leg of an active hop is gone before its first recipient was answered. */
+void upstream_dial_again(struct hop *h, bool stale, const struct smtp_reply *reply,
+                         const char *why);
+void upstream_dial_stop(struct hop *h);
+
+/* upstream_hop.c */
+static inline void hop_pin(struct hop *h)
+{
+    h->pins++;
+}
+void hop_unpin(struct hop *h);
+/* The leg is ready: the transaction begins on it. */
+void hop_activate(struct hop *h, struct upstream_leg *leg);
+void hop_on_answer(struct hop *h, const struct smtp_client_event *event);
+/* The leg is gone. reply: what it said last (code 0: nothing). */
+void hop_on_leg_lost(struct hop *h, const struct smtp_reply *reply, const char *why);
+/* Answers of our own, in their order, once everything before them was answered. Not from inside a
+ * call of the sender's side. */
+void hop_deliver(struct hop *h);
+void hop_give_up(struct hop *h, const struct smtp_reply *reply, bool indeterminate);
+
+/* upstream_leg.c */
+struct upstream_leg *upstream_leg_find(const struct upstream *u, struct leg_id id);
+/* The caller holds a connection of host; it is the leg's now, also on failure. */
+int upstream_leg_dial(struct hop *h, const union net_addr *addr) ERR_CHECK;
+static inline void leg_pin(struct upstream_leg *leg)
+{
+    leg->pins++;
+}
+void leg_unpin(struct upstream_leg *leg);
+void leg_flush(struct upstream_leg *leg);
+/* The time for the next reply begins, or stops where none is due. */
+void leg_expect(struct upstream_leg *leg, unsigned seconds);
+void leg_expect_next(struct upstream_leg *leg);
+void leg_close(struct upstream_leg *leg, enum dp_close how);
+void leg_quit(struct upstream_leg *leg);
+/* Not ready yet, and it will not be. */
+void leg_failed(struct upstream_leg *leg, enum smtp_client_phase phase,
+                const struct smtp_reply *reply, const char *why, bool unreachable);
+/* The hop is done with it, in whatever state it is. */
+void leg_leave(struct upstream_leg *leg);
+void leg_connected(struct upstream_leg *leg, int error);
+void leg_input(struct upstream_leg *leg, const uint8_t *data, size_t len, size_t *ret_used);
+void leg_lost(struct upstream_leg *leg, const struct dp_lost_info *info);
+void leg_secured(struct upstream_leg *leg, const struct tls_facts *facts);
