@@ -59,7 +59,7 @@ def made():
         yield f"{size} bytes", header + b"\r\n" + body + b"\r\n"
     for i in range(25):
         outer = email.mime.multipart.MIMEMultipart("mixed")
-        outer["From"], outer["Subject"] = "a@client.example", f"made {i} ÄÖÜ"
+        outer["From"], outer["Subject"] = "a@client.example", f"made {i} =?utf-8?q?=C3=84?="
         inner = email.mime.multipart.MIMEMultipart("alternative")
         inner.attach(email.mime.text.MIMEText("Grüße " * i, "plain", "utf-8"))
         inner.attach(email.mime.text.MIMEText("<p>Grüße</p>" * i, "html", "iso-8859-1"))
