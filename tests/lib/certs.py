@@ -53,7 +53,7 @@ def der(pem_file):
 
 
 def fingerprint(pem_file):
-    return "sha256/" + base64.b64encode(hashlib.sha256(der(pem_file)).digest()).decode()
+    return hashlib.sha256(der(pem_file)).hexdigest()
 
 
 def spki(pem_file):

@@ -102,7 +102,8 @@ class Messages(Case):
                     continue
                 _, rest = strip_received(sink.messages[before].body)
                 self.assertEqual(len(sink.messages), before + 1, name)
-                self.assertEqual(sink.messages[before].framing, hop.upper(), name)
+                if send == hop:
+                    self.assertEqual(sink.messages[before].framing, hop.upper(), name)
                 if rest != message:
                     wrong.append(f"{name}: {len(message)} bytes became {len(rest)}, different from "
                                  f"{first_difference(rest, message)} on")

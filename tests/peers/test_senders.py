@@ -4,6 +4,7 @@
 themselves, also when the next hop refuses or defers?"""
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
@@ -28,11 +29,13 @@ class Sender:
         cls.data = Sink(port=free_port(), cert=cls.sink_cert, caps=NO_CHUNKING)
         cls.gw = Gateway([route("hop.example", cls.hop.port), route("data.example", cls.data.port)],
                          authority=cls.authority).start()
+        cls.capture = Capture()  # servers keep connections from one test to the next
         cls.mta = SERVERS[cls.server](cls.authority, relay=cls.gw.address()).__enter__()
 
     @classmethod
     def tearDownClass(cls):
         cls.mta.__exit__()
+        cls.capture.stop()
         cls.gw.stop()
         cls.hop.close()
         cls.data.close()
@@ -46,16 +49,15 @@ class Sender:
             raise AssertionError(f"{e}\n{self.mta.logs()[-2500:]}\n{self.gw.log()[-2500:]}") from e
 
     def test_message(self):
-        with Capture() as capture:
-            self.mta.submit("a@client.example", ["x@hop.example"],
-                            b"Subject: one\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n.\r\n..\r\n"
-                            + b"y" * 900 + b"\r\nend of it\r\n")
-            m = self.arrived(self.hop, b"Subject: one")
+        self.mta.submit("a@client.example", ["x@hop.example"],
+                        b"Subject: one\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n.\r\n..\r\n"
+                        + b"y" * 900 + b"\r\nend of it\r\n")
+        m = self.arrived(self.hop, b"Subject: one")
         self.assertTrue(m.body.endswith(b"\r\n.\r\n..\r\n" + b"y" * 900 + b"\r\nend of it\r\n"),
                         m.body[-1200:])
         self.assertTrue(m.body.startswith(b"Received: from "))
         self.assertIsNotNone(m.tls)
-        secured = [j for s in capture.streams(self.gw.ports["internet"])
+        secured = [j for s in self.capture.streams(self.gw.ports["internet"])
                    if (j := starttls_judge(*s))[1]]
         self.assertTrue(secured)
         self.assertEqual({j[0] for j in secured}, {0})
@@ -96,6 +98,9 @@ class Sender:
         self.hop.behave["FINAL"] = later
         try:
             self.mta.submit("a@client.example", ["x@hop.example"], b"Subject: again\r\n\r\nbody\r\n")
+            wait_for(lambda: tries, 30, "the first try")
+            time.sleep(1)
+            self.mta.retry()
             self.arrived(self.hop, b"Subject: again", 60)
         finally:
             del self.hop.behave["FINAL"]

@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""When somebody on the way strips, refuses or garbles STARTTLS, or shows another certificate, does
+any byte of mail go out on a weaker connection than the level demands? A capture answers."""
+import os
+import re
+import ssl
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+
+import tap  # noqa: E402
+from capture import Capture  # noqa: E402
+from certs import Authority, spki  # noqa: E402
+from client import Client  # noqa: E402
+from gateway import Gateway, free_port  # noqa: E402
+from setup import Case  # noqa: E402
+from sink import CUT, Sink  # noqa: E402
+
+
+def garbage(connection):
+    return b"220 2.0.0 go\r\n" + os.urandom(300)
+
+
+def garbled_handshake(connection):
+    connection.sock.sendall(b"220 2.0.0 go\r\n")
+    connection.sock.recv(4096)
+    return b"\x16\x03\x03\x00\x40" + os.urandom(64)
+
+
+def alert(connection):
+    connection.sock.sendall(b"220 2.0.0 go\r\n")
+    connection.sock.recv(4096)
+    return b"\x15\x03\x03\x00\x02\x02\x28"  # fatal, handshake_failure
+
+
+def old_context(cert):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.load_cert_chain(*cert)
+    return context
+
+
+ATTACKS = {
+    "stripped": dict(tls=None),
+    "refused 454": dict(behave={"STARTTLS": "454 4.7.0 not now"}),
+    "refused 502": dict(behave={"STARTTLS": "502 5.5.1 what"}),
+    "cut at STARTTLS": dict(behave={"STARTTLS": CUT}),
+    "garbage for 220": dict(behave={"STARTTLS": b"\x00\x01\x02\r\n"}),
+    "garbage after 220": dict(behave={"STARTTLS": garbage}),
+    "garbled handshake": dict(behave={"STARTTLS": garbled_handshake}),
+    "alert": dict(behave={"STARTTLS": alert}),
+    "TLS 1.1 only": dict(old=True),
+}
+
+
+class Downgrade(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.other = Authority(os.path.join(cls.folder, "other"))
+        attacks = dict(ATTACKS)
+        cls.sinks, routes = {}, []
+        levels = {"may": {"level": "may"}, "encrypt": {"level": "encrypt"},
+                  "verify": {"level": "verify", "ca": cls.authority.cert, "names": ["sink.example"]},
+                  "pin": {"level": "pin", "spki": [spki(cls.sink_cert[0])]}}
+        attacks["other certificate"] = dict(cert=cls.other.issue("sink.example"))
+        attacks["other name"] = dict(cert=cls.authority.issue("evil.example"))
+        attacks["no attack"] = dict()
+        for attack, how in attacks.items():
+            for level, tls in levels.items():
+                how = dict(how)
+                cert = how.pop("cert", cls.sink_cert)
+                context = old_context(cert) if how.pop("old", False) else None
+                sink = Sink(port=free_port(), cert=cert, context=context, **how)
+                domain = re.sub(r"\W", "-", f"{attack} {level}").lower() + ".example"
+                cls.sinks[attack, level] = domain, sink
+                routes.append({"domain": domain, "next_hop": f"127.0.0.1:{sink.port}", "tls": tls})
+        cls.gw = Gateway(routes, authority=cls.authority).start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.gw.stop()
+        for _, sink in cls.sinks.values():
+            sink.close()
+
+    def attempt(self, attack, level):
+        """(RCPT's answer, the sink, bytes towards it in the capture)."""
+        domain, sink = self.sinks[attack, level]
+        with Capture() as capture, Client(self.gw.address(), timeout=30) as client:
+            client.starttls()
+            client.expect(250, "MAIL FROM:<secret@client.example>")
+            code, lines = client.command(f"RCPT TO:<secret@{domain}>")
+            if code == 250:
+                code, lines = client.data(b"Subject: secret\r\n\r\nsecret\r\n")
+            client.command("QUIT")
+        wire = b"".join(there for there, _ in capture.streams(sink.port))
+        self.assertTrue(wire, "nothing was captured")
+        return lines[-1], sink, wire
+
+    def never(self, attack, level):
+        line, sink, wire = self.attempt(attack, level)
+        self.assertRegex(line, r"^451 4\.[47]\.\d ")
+        for word in (b"MAIL", b"RCPT", b"secret"):
+            self.assertNotIn(word, wire, f"{attack}, {level}")
+        self.assertEqual(sink.attempts, [])
+        return line
+
+    def test_encrypt(self):
+        for attack in ATTACKS:
+            with self.subTest(attack):
+                line = self.never(attack, "encrypt")
+                self.assertRegex(line, r"^451 4\.7\.5 ")
+
+    def test_verify(self):
+        for attack in [*ATTACKS, "other certificate", "other name"]:
+            with self.subTest(attack):
+                self.never(attack, "verify")
+
+    def test_pin(self):
+        for attack in [*ATTACKS, "other certificate", "other name"]:
+            with self.subTest(attack):
+                self.never(attack, "pin")
+
+    def test_encrypt_takes_any_certificate(self):
+        for attack in ("other certificate", "other name", "no attack"):
+            line, sink, wire = self.attempt(attack, "encrypt")
+            self.assertTrue(line.startswith("250"), line)
+            self.assertNotIn(b"secret", wire)
+
+    def test_satisfied(self):
+        for level in ("may", "encrypt", "verify", "pin"):
+            line, sink, wire = self.attempt("no attack", level)
+            self.assertTrue(line.startswith("250"), line)
+            self.assertNotIn(b"secret", wire)
+            self.assertIsNotNone(sink.messages[-1].tls)
+
+    def test_may_retries_once_in_plaintext(self):
+        """DESIGN, TLS levels: "and the log says so"."""
+        for attack in ATTACKS:
+            with self.subTest(attack):
+                line, sink, wire = self.attempt(attack, "may")
+                self.assertTrue(line.startswith("250"), line)
+                self.assertIn(b"MAIL FROM:<secret", wire)
+                self.assertIsNone(sink.messages[-1].tls)
+                self.assertLessEqual(sink.connections, 2)
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A DNS server with a few records of its own: {("mail.test", "A"): ["127.0.0.1"], ...}.
+
+MX values are (preference, name). A name without records is NXDOMAIN; FAIL as a value is SERVFAIL.
+"""
+import socket
+import struct
+import threading
+
+TYPES = {"A": 1, "NS": 2, "SOA": 6, "PTR": 12, "MX": 15, "AAAA": 28, "CNAME": 5}
+FAIL = "FAIL"
+
+
+def name_wire(name):
+    labels = [l for l in name.rstrip(".").split(".") if l]
+    return b"".join(bytes([len(l)]) + l.encode() for l in labels) + b"\0"
+
+
+def value_wire(kind, value):
+    if kind == "A":
+        return socket.inet_aton(value)
+    if kind == "AAAA":
+        return socket.inet_pton(socket.AF_INET6, value)
+    if kind == "MX":
+        return struct.pack("!H", value[0]) + name_wire(value[1])
+    return name_wire(value)
+
+
+class Dns:
+    def __init__(self, port, zone, records, host="127.0.0.1"):
+        self.zone, self.records, self.asked = zone, records, []
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind((host, port))
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def close(self):
+        self.sock.close()
+
+    def run(self):
+        while True:
+            try:
+                query, peer = self.sock.recvfrom(4096)
+                self.sock.sendto(self.answer(query), peer)
+            except OSError:
+                return
+
+    def answer(self, query):
+        labels, at = [], 12
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]].decode("latin-1").lower())
+            at += 1 + query[at]
+        kind, _ = struct.unpack("!HH", query[at + 1:at + 5])
+        question, name = query[12:at + 5], ".".join(labels)
+        kinds = {v: k for k, v in TYPES.items()}
+        self.asked.append((name, kinds.get(kind, kind)))
+        values = self.records.get((name, kinds.get(kind)), [])
+        known = any(n == name or n.endswith("." + name) for n, _ in self.records) or name == self.zone
+        code = 2 if values == FAIL else 0 if known else 3
+        answers, authority = b"", b""
+        for value in values if values != FAIL else []:
+            data = value_wire(kinds[kind], value)
+            answers += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(data)) + data
+        if not answers and code != 2:
+            soa = name_wire("ns." + self.zone) + name_wire("x." + self.zone) + struct.pack(
+                "!IIIII", 1, 60, 60, 60, 60)
+            authority = name_wire(self.zone) + struct.pack("!HHIH", 6, 1, 60, len(soa)) + soa
+        count = 0 if not answers else len(values)
+        return (query[:2] + struct.pack("!HHHHH", 0x8580 | code, 1, count, 1 if authority else 0, 0)
+                + question + answers + authority)
