@@ -35,7 +35,7 @@ class Openssl(Case):
             {"name": "compatible", "address": "127.0.0.1:0", "tls": "implicit",
              "profile": "compatible"},
             {"name": "asking", "address": "127.0.0.1:0", "tls": "implicit",
-             "client_cert": "request", "relay_certs": [fingerprint(cls.client[0])]}]
+             "client_cert": "ask", "relay_certs": [fingerprint(cls.client[0])]}]
         cls.gw = Gateway([route("hop.example", cls.hop.port),
                           route("elsewhere.example", cls.hop.port, relay=True)], listeners,
                          {"tls": {"certificates": [{"cert": c, "key": k} for c, k in pairs]}},
