@@ -45,6 +45,15 @@ void script_setup(struct script_setup *t)
     t->conf.routes_len = 3;
 }
 
+void script_setup_bind(struct script_setup *t)
+{
+    t->conf.listeners = &t->listener;
+    t->conf.listeners_len = 1;
+    t->conf.routes = t->routes;
+    t->listener.relay_clients = t->relay;
+    t->listener.xclient_clients = t->xclient;
+}
+
 static void fail_at(const struct run *r, const char *what, const char *wanted, const char *got)
 {
     fail_msg("%s (cut %zu): %s\n wanted: %s\n got:    %s\n state:  %s", r->where, r->cut, what,
@@ -347,11 +356,7 @@ static size_t run_once(const struct script_setup *setup, const char *text, const
     r.reply_at = r.replies;
     r.action_at = r.actions;
     buf_init(&r.bytes, 64 * 1024);
-    t.conf.listeners = &t.listener;
-    t.conf.listeners_len = 1;
-    t.conf.routes = t.routes;
-    t.listener.relay_clients = t.relay;
-    t.listener.xclient_clients = t.xclient;
+    script_setup_bind(&t);
     assert_int_equal(net_addr_parse(SPAN_LIT("192.0.2.1:4444"), &peer.addr), ERR_OK);
     if (strncmp(text, "FROM ", 5) == 0) {
         size_t len = strcspn(text + 5, "\n");

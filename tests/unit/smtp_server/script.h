@@ -30,6 +30,8 @@ struct script_setup {
 /* A gateway gw.example.org with routes to example.org, .sub.example.org, * (mx, for relay
  * clients: 10/8), and generous limits. The client is 192.0.2.1. */
 void script_setup(struct script_setup *setup);
+/* Makes its parts point to each other; script_run does so itself, in a copy. */
+void script_setup_bind(struct script_setup *setup);
 
 enum script_cuts { SCRIPT_ALL_CUTS, SCRIPT_WHOLE };
 
@@ -37,3 +39,15 @@ enum script_cuts { SCRIPT_ALL_CUTS, SCRIPT_WHOLE };
 #define script_run_whole(setup, text) script_run_at(setup, SCRIPT_WHOLE, text, __FILE__, __LINE__)
 void script_run_at(const struct script_setup *setup, enum script_cuts cuts, const char *text,
                    const char *file, int line);
+
+/* Beginnings that many scripts share: EHLO; a first recipient that the next hop took; DATA on its
+ * way. */
+#define HELLO "C: EHLO client.example\nS*\n"
+#define MAIL HELLO "C: MAIL FROM:<a@client.example>\nS: 250 2.1.0 Ok\n"
+#define OPEN "A: OPEN example.org example.org\nA: RCPT 0 x@example.org\n"
+#define OPENED                                                                                     \
+    MAIL "C: RCPT TO:<x@example.org>\n" OPEN "H: rcpt 250 2.1.5 Fine\nS: 250 2.1.5 Fine\n"
+#define BODY OPENED "C: DATA\nA: DATA\nH: data 354 0.0.0 go\nS: 354 ...\nA: BODY\n"
+#define QUIT "C: QUIT\nS: 221 2.0.0 Bye\nA: CLOSE quit\n"
+/* That the session goes on, and in the state READY. */
+#define READY "C: MAIL FROM:<>\nS: 250 2.1.0 Ok\n" QUIT
