@@ -60,14 +60,13 @@ out:
     return text;
 }
 
-static void private_demand(const struct loading *l, const char *path, const char *name,
-                           const struct stat *st)
+static void private_demand(const struct loading *l, const char *path, const char *name, mode_t mode)
 {
-    if (st->st_mode & S_IRWXO)
+    if (mode & S_IRWXO)
         conf_errors_add(l->errors, l->file, 0, path,
                         "found a password in %s, whose mode is %04o, allowed are modes without "
                         "rights for others (chmod o= %s)",
-                        name, (unsigned)(st->st_mode & 07777), name);
+                        name, (unsigned)(mode & 07777), name);
 }
 
 static int password_load(const struct loading *l, struct conf *conf, struct conf_route *route,
@@ -79,7 +78,7 @@ static int password_load(const struct loading *l, struct conf *conf, struct conf
 
     if (!text)
         return ERR_OK;
-    private_demand(l, path, route->auth.password_file, &st);
+    private_demand(l, path, route->auth.password_file, st.st_mode);
     size_t len = strcspn(text, "\r\n");
     if (len == 0 || len > PASSWORD_MAX) {
         conf_errors_add(l->errors, l->file, 0, path,
@@ -94,7 +93,7 @@ static int password_load(const struct loading *l, struct conf *conf, struct conf
     return result;
 }
 
-static int passwords_load(const struct loading *l, struct conf *conf, const struct stat *conf_stat)
+static int passwords_load(const struct loading *l, struct conf *conf, mode_t conf_mode)
 {
     bool inside = false;
 
@@ -107,7 +106,7 @@ static int passwords_load(const struct loading *l, struct conf *conf, const stru
             return ERR_NOMEM;
     }
     if (inside)
-        private_demand(l, "", l->file, conf_stat);
+        private_demand(l, "", l->file, conf_mode);
     return ERR_OK;
 }
 
@@ -202,23 +201,28 @@ static void anchor_check(const struct loading *l, const struct conf *conf)
                         "found that %s can't be read: %s", name, strerror(errno));
 }
 
-int conf_load(const char *file, struct conf **ret, struct conf_errors *errors)
+char *conf_load_read(const char *file, mode_t *ret_mode, struct conf_errors *errors)
 {
-    struct loading l = {.file = file, .errors = errors};
+    const struct loading l = {.file = file, .errors = errors};
     struct stat st;
-    int result;
 
-    *ret = NULL;
     *errors = (struct conf_errors){0};
     char *text = file_read(&l, "", file, CONF_TEXT_MAX, &st);
-    if (!text)
-        return ERR_CONFIG;
+    *ret_mode = text ? st.st_mode : 0;
+    return text;
+}
+
+int conf_load_text(const char *text, const char *file, mode_t mode, struct conf **ret,
+                   struct conf_errors *errors)
+{
+    const struct loading l = {.file = file, .errors = errors};
+    int result;
+
+    *errors = (struct conf_errors){0};
     result = conf_parse(text, file, ret, errors);
-    explicit_bzero(text, strlen(text));
-    free(text);
     if (result != ERR_OK)
         return result;
-    result = passwords_load(&l, *ret, &st);
+    result = passwords_load(&l, *ret, mode);
     if (result == ERR_OK)
         result = tls_files_check(&l, *ret);
     if (result == ERR_OK)
@@ -229,5 +233,20 @@ int conf_load(const char *file, struct conf **ret, struct conf_errors *errors)
         conf_free(*ret);
         *ret = NULL;
     }
+    return result;
+}
+
+int conf_load(const char *file, struct conf **ret, struct conf_errors *errors)
+{
+    mode_t mode;
+    char *text = conf_load_read(file, &mode, errors);
+    int result;
+
+    *ret = NULL;
+    if (!text)
+        return ERR_CONFIG;
+    result = conf_load_text(text, file, mode, ret, errors);
+    explicit_bzero(text, strlen(text));
+    free(text);
     return result;
 }

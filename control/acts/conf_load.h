@@ -9,5 +9,14 @@
 
 #include "conf.h"
 
+#include <sys/types.h>
+
 /* On failure *ret is NULL and errors says everything that was found (ERR_CONFIG, ERR_NOMEM). */
 int conf_load(const char *file, struct conf **ret, struct conf_errors *errors) ERR_CHECK;
+
+/* The same in two steps, so that the supervisor can keep the accepted text for workers that it
+ * starts later. NULL on failure; the caller wipes and frees it. */
+char *conf_load_read(const char *file, mode_t *ret_mode, struct conf_errors *errors);
+/* mode: the file's, because passwords in it demand that others can't read it. */
+int conf_load_text(const char *text, const char *file, mode_t mode, struct conf **ret,
+                   struct conf_errors *errors) ERR_CHECK;
