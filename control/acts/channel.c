@@ -2,6 +2,7 @@
 #include "channel.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,7 +17,8 @@ int channel_pair(int ret_fds[2])
 int channel_send(int channel, const struct channel_message *message, int fd)
 {
     char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec iov = {(void *)message, sizeof(*message)};
+    size_t len = offsetof(struct channel_message, text) + strlen(message->text) + 1;
+    struct iovec iov = {(void *)message, len};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
     if (fd >= 0) {
@@ -29,7 +31,7 @@ int channel_send(int channel, const struct channel_message *message, int fd)
         memcpy(CMSG_DATA(c), &fd, sizeof(fd));
     }
     for (;;) {
-        if (sendmsg(channel, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(*message))
+        if (sendmsg(channel, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len)
             return 0;
         if (errno == EINTR)
             continue;
@@ -79,8 +81,8 @@ int channel_receive(int channel, struct channel_message *ret, int *ret_fd)
     if (n == 0)
         return ERR_CLOSED;
     *ret_fd = descriptor_take(&msg);
-    if (n != (ssize_t)sizeof(*ret) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
-        !memchr(ret->text, '\0', sizeof(ret->text))) {
+    if ((size_t)n <= offsetof(struct channel_message, text) || ((char *)ret)[n - 1] != '\0' ||
+        (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
         if (*ret_fd >= 0)
             close(*ret_fd);
         *ret_fd = -1;

@@ -5,6 +5,7 @@
 #include "buf.h"
 
 #include <endian.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
@@ -20,16 +21,23 @@ enum { HOLD_ENTRIES = 1 << 16, HOLD_WINDOW = 32 };
 struct column {
     _Alignas(64) _Atomic uint64_t counters[COUNTER_COUNT];
     _Atomic uint64_t ends[SESSION_END_COUNT];
-    /* This column's part of each entry's count, so that a dead worker's holds can be dropped. */
-    _Atomic uint32_t held[HOLD_ENTRIES];
 };
 
+enum { PAGE = 4096 };
+
 struct shared {
-    struct tls_ticket_seed seed;
+    /* Alone in its page, so that it can be unmapped. */
+    union {
+        struct tls_ticket_seed seed;
+        uint8_t seed_page[PAGE];
+    };
     uint64_t salt[2];
     struct column retired; /* counters of columns that were cleared */
     struct column columns[SHARED_COLUMNS];
     _Atomic uint64_t holds[HOLD_ENTRIES];
+    /* A column's part of each entry's count, so that a dead worker's holds can be dropped. Apart
+     * from the counters: what nobody touches takes no memory. */
+    _Atomic uint32_t held[SHARED_COLUMNS][HOLD_ENTRIES];
 };
 
 struct counter_row {
@@ -71,6 +79,13 @@ void shared_free(struct shared *s)
         munmap(s, sizeof(*s));
 }
 
+void shared_forget_seed(struct shared *s)
+{
+    if (mmap(s->seed_page, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+        MAP_FAILED)
+        abort();
+}
+
 static struct column *column_of(const struct shared_column *c)
 {
     ASSERT(c->column < SHARED_COLUMNS);
@@ -90,6 +105,11 @@ void counter_set(const struct shared_column *c, enum counter which, uint64_t val
 void counter_session_end(const struct shared_column *c, enum session_end end)
 {
     atomic_fetch_add_explicit(&column_of(c)->ends[end], 1, memory_order_relaxed);
+}
+
+const char *counter_name(enum counter which)
+{
+    return counter_rows[which].name;
 }
 
 uint64_t counter_sum(const struct shared *s, enum counter which)
@@ -135,7 +155,7 @@ void shared_clear_column(struct shared *s, unsigned column)
     for (unsigned i = 0; i < SESSION_END_COUNT; i++)
         atomic_fetch_add(&s->retired.ends[i], atomic_exchange(&c->ends[i], 0));
     for (unsigned i = 0; i < HOLD_ENTRIES; i++) {
-        uint32_t held = atomic_exchange(&c->held[i], 0);
+        uint32_t held = atomic_exchange(&s->held[column][i], 0);
         if (held > 0)
             hold_entry_drop(s, i, held);
     }
@@ -207,7 +227,7 @@ bool shared_hold(const struct shared_column *c, enum shared_kind kind, uint64_t 
     if (hold_count(s, hash) >= max || !hold_take(s, hash, &entry))
         return false;
     /* A worker killed between the two lines leaks one hold until the next start. */
-    atomic_fetch_add(&column_of(c)->held[entry], 1);
+    atomic_fetch_add(&s->held[c->column][entry], 1);
     /* Others may have taken the last ones at the same moment: all of them step back then, and the
      * limit is never passed. */
     if (hold_count(s, hash) > max) {
@@ -220,14 +240,14 @@ bool shared_hold(const struct shared_column *c, enum shared_kind kind, uint64_t 
 void shared_drop(const struct shared_column *c, enum shared_kind kind, uint64_t key)
 {
     struct shared *s = c->shared;
-    struct column *own = column_of(c);
+    _Atomic uint32_t *own = s->held[c->column];
     uint64_t hash = hold_hash(kind, key);
 
     for (unsigned step = 0; step < HOLD_WINDOW; step++) {
         unsigned entry = hold_entry(hash, step);
-        if (atomic_load(&own->held[entry]) == 0 || !hold_is(atomic_load(&s->holds[entry]), hash))
+        if (atomic_load(&own[entry]) == 0 || !hold_is(atomic_load(&s->holds[entry]), hash))
             continue;
-        atomic_fetch_sub(&own->held[entry], 1);
+        atomic_fetch_sub(&own[entry], 1);
         hold_entry_drop(s, entry, 1);
         return;
     }

@@ -24,8 +24,8 @@ enum counter {
 };
 
 enum {
-    SHARED_COLUMNS = 128,
-    SHARED_COLUMN_SUPERVISOR = SHARED_COLUMNS - 1, /* the supervisor's own counters */
+    SHARED_COLUMNS = 513,                          /* two generations of 256 workers, and */
+    SHARED_COLUMN_SUPERVISOR = SHARED_COLUMNS - 1, /* the supervisor's own */
 };
 
 struct shared;
@@ -42,6 +42,7 @@ struct shared_column {
 void counter_add(const struct shared_column *c, enum counter which, int64_t n);
 void counter_set(const struct shared_column *c, enum counter which, uint64_t value);
 void counter_session_end(const struct shared_column *c, enum session_end end);
+const char *counter_name(enum counter which); /* as metrics call it */
 uint64_t counter_sum(const struct shared *s, enum counter which);
 uint64_t counter_session_end_sum(const struct shared *s, enum session_end end);
 void shared_clear_column(struct shared *s, unsigned column);
@@ -56,6 +57,8 @@ unsigned shared_held(const struct shared *s, enum shared_kind kind, uint64_t key
 uint64_t shared_address_key(const struct shared *s, const union net_addr *a);
 uint64_t shared_text_key(const struct shared *s, struct span text);
 
+/* In a process that needs no more than counters: the ticket seed is not in its memory any more. */
+void shared_forget_seed(struct shared *s);
 const struct tls_ticket_seed *shared_ticket_seed(const struct shared *s);
 /* Prometheus text of everything. */
 struct buf;

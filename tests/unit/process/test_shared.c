@@ -30,7 +30,7 @@ static int teardown(void **state)
 static void counters_sum_over_columns_and_survive_a_worker(void **state)
 {
     struct shared *s = *state;
-    struct shared_column a = {s, 0}, b = {s, 127};
+    struct shared_column a = {s, 0}, b = {s, SHARED_COLUMN_SUPERVISOR};
 
     counter_add(&a, COUNTER_SESSIONS, 3);
     counter_add(&b, COUNTER_SESSIONS, 4);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* posternctl's parts: asking the gateway, and printing answers for people. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Sends verb and returns the answer's "data". On failure NULL: *ret_exit is a code of sysexits, and
+ * error says why, for people (several lines where several things are wrong). */
+json_t *ctl_ask(const char *socket_path, const char *verb, int *ret_exit, char *error,
+                size_t error_room);
+
+void ctl_print_status(const json_t *data);
+void ctl_print_sessions(const json_t *data);
+void ctl_print_routes(const json_t *data);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan.h"
+
+#include "conf_load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static unsigned cores(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+
+    return count < 1 ? 1 : (unsigned)count;
+}
+
+static int user_find(const char *user, struct plan *ret, char *why, size_t why_room)
+{
+    const struct passwd *entry;
+
+    ret->uid = getuid();
+    ret->gid = getgid();
+    if (geteuid() != 0) /* nobody to change to */
+        return 0;
+    entry = getpwnam(user);
+    if (!entry || entry->pw_uid == 0) {
+        snprintf(why, why_room,
+                 "gateway.user: found \"%s\", allowed any user of this system but root%s", user,
+                 entry ? "" : "; this one is not there");
+        return ERR_CONFIG;
+    }
+    ret->uid = entry->pw_uid;
+    ret->gid = entry->pw_gid;
+    return 0;
+}
+
+int plan_make(const struct conf *conf, struct plan *ret, char *why, size_t why_room)
+{
+    const struct conf_gateway *g = &conf->gateway;
+
+    memset(ret, 0, sizeof(*ret));
+    ret->workers = g->workers ? g->workers : cores();
+    if (ret->workers > PLAN_WORKERS_MAX)
+        ret->workers = PLAN_WORKERS_MAX;
+    ret->drain_timeout_s = g->drain_timeout_s;
+    ret->log_level = (uint32_t)g->log_level;
+    if (span_to_cstr(span_str(g->control_socket), ret->control_socket,
+                     sizeof(ret->control_socket)) != 0 ||
+        span_to_cstr(span_str(g->metrics), ret->metrics, sizeof(ret->metrics)) != 0 ||
+        conf->listeners_len > PLAN_LISTENERS_MAX) {
+        snprintf(why, why_room, "gateway: a value is longer than what is allowed");
+        return ERR_CONFIG;
+    }
+    ret->listeners_len = (uint32_t)conf->listeners_len;
+    for (size_t i = 0; i < conf->listeners_len; i++) {
+        ret->listeners[i].addr = conf->listeners[i].addr;
+        if (span_to_cstr(span_str(conf->listeners[i].name), ret->listeners[i].name,
+                         sizeof(ret->listeners[i].name)) != 0)
+            ret->listeners[i].name[0] = '\0';
+    }
+    return user_find(g->user, ret, why, why_room);
+}
+
+/* The file's mode is kept as the memory file's own. */
+static int text_keep(const char *text, mode_t mode, int text_fd)
+{
+    size_t len = strlen(text);
+
+    if (write(text_fd, text, len) != (ssize_t)len || fchmod(text_fd, mode & 07777) != 0)
+        return ERR_SYSTEM;
+    if (fcntl(text_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+        return ERR_SYSTEM;
+    return 0;
+}
+
+static char *text_read(int text_fd, mode_t *ret_mode)
+{
+    struct stat st;
+    char *text;
+
+    if (fstat(text_fd, &st) != 0)
+        return NULL;
+    text = malloc((size_t)st.st_size + 1);
+    if (!text)
+        return NULL;
+    if (pread(text_fd, text, (size_t)st.st_size, 0) != st.st_size) {
+        free(text);
+        return NULL;
+    }
+    text[st.st_size] = '\0';
+    *ret_mode = st.st_mode;
+    return text;
+}
+
+int plan_conf_load(int text_fd, const char *file, struct conf **ret, struct conf_errors *errors)
+{
+    mode_t mode;
+    char *text = text_read(text_fd, &mode);
+    int err;
+
+    *ret = NULL;
+    if (!text) {
+        errors->len = (size_t)snprintf(errors->text, sizeof(errors->text),
+                                       "%s: can't be kept in memory\n", file);
+        return ERR_SYSTEM;
+    }
+    err = conf_load_text(text, file, mode, ret, errors);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    return err;
+}
+
+/* In the child. */
+static void check(const char *file, int text_fd, struct plan_verdict *v)
+{
+    struct conf_errors errors = {0};
+    struct conf *conf = NULL;
+    mode_t mode;
+    char *text = conf_load_read(file, &mode, &errors);
+
+    if (!text || conf_load_text(text, file, mode, &conf, &errors) != 0)
+        snprintf(v->errors, sizeof(v->errors), "%s", errors.text);
+    else if (text_keep(text, mode, text_fd) != 0)
+        snprintf(v->errors, sizeof(v->errors), "%s: %s", file, strerror(errno));
+    else
+        v->accepted = plan_make(conf, &v->plan, v->errors, sizeof(v->errors)) == 0;
+    conf_free(conf);
+    free(text);
+}
+
+static _Noreturn void check_child(const char *file, int text_fd, int result_fd, pid_t parent)
+{
+    struct plan_verdict v = {0};
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        _exit(1);
+    check(file, text_fd, &v);
+    _exit(send(result_fd, &v, sizeof(v), MSG_NOSIGNAL) == (ssize_t)sizeof(v) ? 0 : 1);
+}
+
+int plan_check_start(const char *file, struct plan_check *ret)
+{
+    int pair[2];
+    pid_t self = getpid();
+    /* Not dumpable anywhere: the text may name what only root may read. */
+    int text_fd = memfd_create("postern.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (text_fd < 0)
+        return ERR_SYSTEM;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        close(text_fd);
+        return ERR_SYSTEM;
+    }
+    ret->pid = fork();
+    if (ret->pid == 0)
+        check_child(file, text_fd, pair[1], self);
+    close(pair[1]);
+    ret->result_fd = pair[0];
+    ret->text_fd = text_fd;
+    if (ret->pid < 0) {
+        close(pair[0]);
+        close(text_fd);
+        return ERR_SYSTEM;
+    }
+    return 0;
+}
+
+void plan_check_finish(struct plan_check *check, struct plan_verdict *ret, int *ret_text_fd)
+{
+    ssize_t n;
+
+    *ret_text_fd = -1;
+    do {
+        n = recv(check->result_fd, ret, sizeof(*ret), 0);
+    } while (n < 0 && errno == EINTR);
+    close(check->result_fd);
+    while (waitpid(check->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (n != (ssize_t)sizeof(*ret)) {
+        memset(ret, 0, sizeof(*ret));
+        snprintf(ret->errors, sizeof(ret->errors), "the check of the configuration died\n");
+    }
+    ret->errors[sizeof(ret->errors) - 1] = '\0';
+    if (ret->accepted)
+        *ret_text_fd = check->text_fd;
+    else
+        close(check->text_fd);
+}

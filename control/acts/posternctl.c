@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* posternctl: asks a running posternd over its control socket. A verb is a row of the table. */
+#include "conf_load.h"
+#include "ctl.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+struct ctl {
+    const char *socket;
+    bool json;
+};
+
+struct verb {
+    const char *words; /* one or two */
+    const char *arguments;
+    const char *help;
+    int most; /* arguments */
+    int (*act)(const struct ctl *ctl, const struct verb *verb, char **arguments);
+    const char *asks; /* what the socket calls it */
+    void (*print)(const json_t *data);
+};
+
+static void print_json(json_t *data)
+{
+    json_dumpf(data, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(data);
+}
+
+static json_t *ask(const struct ctl *ctl, const struct verb *verb, int *ret_exit)
+{
+    char error[8192];
+    json_t *data = ctl_ask(ctl->socket, verb->asks, ret_exit, error, sizeof(error));
+
+    if (data)
+        return data;
+    if (ctl->json)
+        print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", error, "exit", *ret_exit));
+    else
+        fprintf(stderr, "posternctl: %s%s", error,
+                *error && error[strlen(error) - 1] == '\n' ? "" : "\n");
+    return NULL;
+}
+
+static int act_show(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    int code = 0;
+    json_t *data = ask(ctl, verb, &code);
+
+    if (!data)
+        return code;
+    if (ctl->json) {
+        print_json(data);
+        return 0;
+    }
+    verb->print(data);
+    json_decref(data);
+    return 0;
+}
+
+static void print_reload(const json_t *data)
+{
+    printf("reloaded %s\n", json_string_value(json_object_get(data, "config")));
+}
+
+static void print_check(const json_t *data)
+{
+    printf("%s: accepted\n", json_string_value(json_object_get(data, "config")));
+}
+
+/* A file is checked here, by the same code; without one the gateway checks the file that it runs
+ * with, with its own eyes. */
+static int act_check(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    struct conf_errors errors = {0};
+    struct conf *conf;
+
+    if (!arguments[0])
+        return act_show(ctl, verb, arguments);
+    if (conf_load(arguments[0], &conf, &errors) != 0) {
+        if (ctl->json)
+            print_json(
+                json_pack("{s:b, s:s, s:i}", "ok", 0, "error", errors.text, "exit", EX_CONFIG));
+        else
+            fputs(errors.text, stderr);
+        return EX_CONFIG;
+    }
+    conf_free(conf);
+    if (ctl->json)
+        print_json(json_pack("{s:s}", "config", arguments[0]));
+    else
+        printf("%s: accepted\n", arguments[0]);
+    return 0;
+}
+
+static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
+
+static const struct verb verbs[] = {
+    {"status", "", "state, listeners, processes and the main counters", 0, act_show, "status",
+     ctl_print_status},
+    {"sessions", "", "the sessions that are open", 0, act_show, "sessions", ctl_print_sessions},
+    {"routes", "", "the next hops in use: connections, and which are dead", 0, act_show, "routes",
+     ctl_print_routes},
+    {"reload", "", "takes the configuration and certificates anew", 0, act_show, "reload",
+     print_reload},
+    {"config check", "[FILE]", "checks FILE, or what a reload would take", 1, act_check, "check",
+     print_check},
+    {"help", "", "this text", 0, act_help, NULL, NULL},
+};
+enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
+
+static void usage(FILE *out)
+{
+    fputs("usage: posternctl [--json] [--socket PATH] VERB\n\n", out);
+    for (size_t i = 0; i < VERBS; i++) {
+        char call[64];
+        snprintf(call, sizeof(call), "%s %s", verbs[i].words, verbs[i].arguments);
+        fprintf(out, "  %-20s  %s\n", call, verbs[i].help);
+    }
+    fputs("\n"
+          "  -j, --json           prints JSON\n"
+          "  -s, --socket PATH    the gateway's control socket; " POSTERN_CONTROL_SOCKET "\n"
+          "                       unless given\n"
+          "  -h, --help           this text\n"
+          "  -V, --version        the version\n"
+          "\n"
+          "Exit codes are those of sysexits.h. See posternctl(1).\n",
+          out);
+}
+
+static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    usage(stdout);
+    return 0;
+}
+
+/* How many of the words given are the verb's own; 0: another verb. */
+static int words_match(const struct verb *verb, int count, char **words)
+{
+    char two[64];
+
+    if (strcmp(verb->words, words[0]) == 0)
+        return 1;
+    if (count < 2)
+        return 0;
+    snprintf(two, sizeof(two), "%s %s", words[0], words[1]);
+    return strcmp(verb->words, two) == 0 ? 2 : 0;
+}
+
+static int run(const struct ctl *ctl, int count, char **words)
+{
+    for (size_t i = 0; count > 0 && i < VERBS; i++) {
+        int own = words_match(&verbs[i], count, words);
+        if (own == 0)
+            continue;
+        if (count - own > verbs[i].most) {
+            fprintf(stderr, "posternctl: usage: posternctl %s %s\n", verbs[i].words,
+                    verbs[i].arguments);
+            return EX_USAGE;
+        }
+        return verbs[i].act(ctl, &verbs[i], words + own);
+    }
+    if (count > 0)
+        fprintf(stderr, "posternctl: no verb \"%s\"\n", words[0]);
+    usage(stderr);
+    return EX_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"socket", required_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    struct ctl ctl = {.socket = POSTERN_CONTROL_SOCKET};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "js:hV", options, NULL)) != -1) {
+        switch (option) {
+        case 'j':
+            ctl.json = true;
+            break;
+        case 's':
+            ctl.socket = optarg;
+            break;
+        case 'h':
+            usage(stdout);
+            return 0;
+        case 'V':
+            printf("posternctl %s\n", POSTERN_VERSION);
+            return 0;
+        default:
+            usage(stderr);
+            return EX_USAGE;
+        }
+    }
+    return run(&ctl, argc - optind, argv + optind);
+}

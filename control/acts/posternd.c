@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* posternd: the gateway's program. Options only; supervisor.c is the rest. */
+#include "conf_load.h"
+#include "supervisor.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define DEFAULT_FILE POSTERN_SYSCONFDIR "/postern/postern.conf"
+
+static void usage(FILE *out)
+{
+    fputs("usage: posternd [-c FILE] [-n]\n"
+          "\n"
+          "  -c, --config FILE  the configuration; " DEFAULT_FILE " unless given\n"
+          "  -n, --check        checks the configuration and exits\n"
+          "  -h, --help         this text\n"
+          "  -V, --version      the version\n"
+          "\n"
+          "It stays in the foreground and logs to standard error. SIGHUP takes a new\n"
+          "configuration, SIGTERM finishes open transactions and stops. See posternd(8).\n",
+          out);
+}
+
+static int check(const char *file)
+{
+    struct conf_errors errors = {0};
+    struct conf *conf;
+
+    if (conf_load(file, &conf, &errors) != 0) {
+        fputs(errors.text, stderr);
+        return EX_CONFIG;
+    }
+    printf("%s: accepted\n", file);
+    conf_free(conf);
+    return 0;
+}
+
+/* A descriptor 0 to 2 that is closed would be given to a socket, and the log be written into it. */
+static int standard_descriptors_open(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd < 0)
+        return -1;
+    return close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'n'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    const char *file = DEFAULT_FILE;
+    bool only_check = false;
+    int option;
+
+    if (standard_descriptors_open() != 0)
+        return EX_OSERR;
+    while ((option = getopt_long(argc, argv, "c:nhV", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            file = optarg;
+            break;
+        case 'n':
+            only_check = true;
+            break;
+        case 'h':
+            usage(stdout);
+            return 0;
+        case 'V':
+            printf("posternd %s\n", POSTERN_VERSION);
+            return 0;
+        default:
+            usage(stderr);
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "posternd: unexpected argument \"%s\"\n", argv[optind]);
+        usage(stderr);
+        return EX_USAGE;
+    }
+    return only_check ? check(file) : supervisor_run(file);
+}

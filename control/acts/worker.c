@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker.h"
+
+#include "channel.h"
+#include "dp.h"
+#include "gateway.h"
+#include "log.h"
+#include "resolver.h"
+#include "sandbox.h"
+#include "tls_service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+    PUBLISH_MS = 1000,
+    RELAYS_MAX = 64,      /* bodies moving at once; further ones wait: 256 KiB each */
+    SESSIONS_KEPT = 4096, /* client TLS sessions for resumption to next hops */
+    FDS_SPARE = 256,      /* descriptors for all that is no leg */
+};
+
+struct worker {
+    const struct worker_start *start;
+    struct conf *conf;
+    struct gateway *gateway;
+    struct dp *dp;
+    struct tls_service *tls;
+    struct resolver *resolver;
+    int resolver_fd;
+    bool draining, drained;
+    struct dp_timer publish;
+    char why[CHANNEL_TEXT];
+};
+
+static void say(const struct worker *w, enum channel_kind kind, uint32_t id, uint64_t number)
+{
+    struct channel_message message = {.kind = kind, .id = id, .number = number};
+
+    if (kind == CHANNEL_FAILED)
+        snprintf(message.text, sizeof(message.text), "%s", w->why);
+    /* A full channel means a supervisor that is stuck: its watchdog or ours ends that. */
+    (void)!channel_send(w->start->channel, &message, -1);
+}
+
+/* Rows go through a buffered file, so that thousands of sessions are a few writes. */
+struct rows {
+    FILE *file;
+    uint64_t count;
+};
+
+static void text_copy(char *out, size_t room, const char *text)
+{
+    snprintf(out, room, "%s", text ? text : "");
+}
+#define TEXT_COPY(row, field, text) text_copy((row).field, sizeof((row).field), text)
+
+static void session_row(void *user, const struct gateway_session_status *s)
+{
+    struct rows *rows = user;
+    struct channel_session row = {.age_ms = s->age_ms,
+                                  .idle_ms = s->idle_ms,
+                                  .body_bytes = s->body_bytes,
+                                  .messages = s->messages,
+                                  .tls = s->tls};
+    char client[NET_ADDR_TEXT];
+
+    TEXT_COPY(row, id, s->id);
+    TEXT_COPY(row, state, s->state);
+    TEXT_COPY(row, listener, s->listener);
+    TEXT_COPY(row, helo, s->helo);
+    TEXT_COPY(row, client, net_addr_text(&s->client, client));
+    TEXT_COPY(row, tls_version, s->tls_version);
+    TEXT_COPY(row, tls_suite, s->tls_suite);
+    TEXT_COPY(row, route, s->route);
+    rows->count += fwrite(&row, sizeof(row), 1, rows->file);
+}
+
+static void host_row(void *user, const struct upstream_host_status *s)
+{
+    struct rows *rows = user;
+    struct channel_host row = {.dead_for_ms = s->dead_for_ms, .open = s->open, .idle = s->idle};
+
+    TEXT_COPY(row, host, s->host);
+    TEXT_COPY(row, last_error, s->last_error);
+    rows->count += fwrite(&row, sizeof(row), 1, rows->file);
+}
+
+/* Takes fd. */
+static void rows_write(struct worker *w, const struct channel_message *request, int fd)
+{
+    struct rows rows = {.file = fdopen(fd, "w")};
+
+    if (!rows.file) {
+        close(fd);
+        return;
+    }
+    if (request->kind == CHANNEL_SESSIONS)
+        gateway_sessions(w->gateway, session_row, &rows);
+    else
+        gateway_hosts(w->gateway, host_row, &rows);
+    if (fclose(rows.file) == 0)
+        say(w, CHANNEL_ROWS, request->id, rows.count);
+}
+
+static void drained(void *user)
+{
+    struct worker *w = user;
+
+    w->drained = true;
+    say(w, CHANNEL_DRAINED, 0, 0);
+    dp_stop(w->dp);
+}
+
+static void drain(struct worker *w)
+{
+    if (w->draining)
+        return;
+    w->draining = true;
+    for (unsigned i = 0; i < w->start->plan->listeners_len; i++) {
+        if (w->start->listen_fds[i] < 0)
+            continue;
+        (void)!dp_unlisten(w->dp, i);
+        close(w->start->listen_fds[i]);
+    }
+    gateway_drain(w->gateway);
+}
+
+static void resolver_replace(struct worker *w, int fd)
+{
+    resolver_client_set_fd(w->resolver, fd);
+    close(w->resolver_fd);
+    w->resolver_fd = fd;
+}
+
+static void message_take(struct worker *w, const struct channel_message *message, int fd)
+{
+    switch ((enum channel_kind)message->kind) {
+    case CHANNEL_DRAIN:
+        drain(w);
+        break;
+    case CHANNEL_SESSIONS:
+    case CHANNEL_HOSTS:
+        if (fd >= 0)
+            rows_write(w, message, fd);
+        return;
+    case CHANNEL_RESOLVER:
+        if (fd >= 0)
+            resolver_replace(w, fd);
+        return;
+    case CHANNEL_PING:
+        say(w, CHANNEL_PONG, message->id, 0);
+        break;
+    case CHANNEL_CLIENT:
+    case CHANNEL_READY:
+    case CHANNEL_FAILED:
+    case CHANNEL_ROWS:
+    case CHANNEL_DRAINED:
+    case CHANNEL_PONG:
+        break;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void channel_ready(void *user, int channel)
+{
+    struct worker *w = user;
+    struct channel_message message;
+    int fd;
+    int err;
+
+    while ((err = channel_receive(channel, &message, &fd)) == 0)
+        message_take(w, &message, fd);
+    if (err == ERR_CLOSED) /* nobody is left who could tell us to stop */
+        dp_stop(w->dp);
+}
+
+static void publish_fired(void *user, struct dp_timer *timer)
+{
+    struct worker *w = user;
+
+    gateway_publish(w->gateway);
+    if (dp_timer_start(w->dp, timer, PUBLISH_MS) != 0)
+        log_text(LOG_LEVEL_WARNING, w->start->name, "metrics stop: %s", err_text(ERR_NOMEM));
+}
+
+static int fail(struct worker *w, int err, const char *what)
+{
+    snprintf(w->why, sizeof(w->why), "%s: %s", what, err_text(err));
+    return err;
+}
+
+/* A session takes a leg, and one more to its next hop; the pool's idle legs are among them. */
+static uint32_t legs_wanted(const struct worker *w)
+{
+    return w->conf->limits.max_sessions * 2 + 64;
+}
+
+/* Descriptors for so many legs, or as many legs as there are descriptors for. */
+static uint32_t legs_possible(const struct worker *w)
+{
+    uint32_t wanted = legs_wanted(w);
+    struct rlimit limit = {wanted + FDS_SPARE, wanted + FDS_SPARE};
+    struct rlimit now;
+
+    if (getrlimit(RLIMIT_NOFILE, &now) != 0)
+        return wanted;
+    if (now.rlim_max > limit.rlim_max)
+        limit.rlim_max = now.rlim_max;
+    if (now.rlim_cur >= limit.rlim_cur || setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return wanted;
+    now.rlim_cur = now.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_max >= limit.rlim_cur)
+        return wanted;
+    if (now.rlim_max <= FDS_SPARE * 2)
+        return FDS_SPARE;
+    log_text(
+        LOG_LEVEL_WARNING, w->start->name,
+        "limits.max_sessions = %u needs %llu descriptors and the limit is %llu: fewer sessions",
+        w->conf->limits.max_sessions, (unsigned long long)wanted + FDS_SPARE,
+        (unsigned long long)now.rlim_max);
+    return (uint32_t)now.rlim_max - FDS_SPARE;
+}
+
+/* Under memory pressure a worker goes before the supervisor, and its sessions are tried again. */
+static void oom_prefer(void)
+{
+    FILE *f = fopen("/proc/self/oom_score_adj", "we");
+
+    if (!f)
+        return;
+    fputs("200", f);
+    fclose(f);
+}
+
+static int conf_read(struct worker *w)
+{
+    struct conf_errors errors = {0};
+    int err = plan_conf_load(w->start->conf_fd, w->start->conf_file, &w->conf, &errors);
+
+    if (err) {
+        errors.text[strcspn(errors.text, "\n")] = '\0';
+        snprintf(w->why, sizeof(w->why), "%.500s", errors.text);
+    }
+    return err;
+}
+
+static int services_make(struct worker *w)
+{
+    uint32_t legs = legs_possible(w);
+    struct gateway_conf gateway = {.conf = w->conf,
+                                   .shared = w->start->shared,
+                                   .name = w->start->name,
+                                   .max_legs = legs,
+                                   .drained = drained,
+                                   .user = w};
+    struct dp_conf dp = {.max_legs = legs, .max_relays = RELAYS_MAX};
+    struct tls_service_conf tls = {.max_legs = legs,
+                                   .max_handshakes = w->conf->limits.max_handshakes,
+                                   .max_sessions = SESSIONS_KEPT};
+    int err;
+
+    if (getrandom(&gateway.id_seed, sizeof(gateway.id_seed), 0) != sizeof(gateway.id_seed))
+        return fail(w, ERR_SYSTEM, "getrandom");
+    err = gateway_new(&gateway, &w->gateway);
+    if (err)
+        return fail(w, err, "gateway");
+    /* The ring is made after the fork: a ring that two processes share is nobody's. */
+    err = dp_uring_new(&dp, &gateway_dp_events, w->gateway, &w->dp);
+    if (err)
+        return fail(w, err,
+                    "io_uring (kernel 6.1 or later is needed; sysctl kernel.io_uring_disabled)");
+    err = tls_service_openssl_new(&tls, &gateway_tls_events, w->gateway, &w->tls);
+    if (err)
+        return fail(w, err, "tls");
+    err = resolver_client_new(w->dp, w->start->resolver_fd, w->conf->resolver.timeout_s,
+                              &w->start->shared, &w->resolver);
+    if (err)
+        return fail(w, err, "resolver");
+    w->resolver_fd = w->start->resolver_fd;
+    return gateway_start(w->gateway, w->dp, w->tls, w->resolver, w->why, sizeof(w->why));
+}
+
+static int confine(struct worker *w)
+{
+    const struct plan *plan = w->start->plan;
+    int err = sandbox_drop_root(plan->uid, plan->gid, w->start->parent, w->why, sizeof(w->why));
+
+    return err ? err : sandbox_enter(SANDBOX_WORKER, w->why, sizeof(w->why));
+}
+
+static int serve_start(struct worker *w)
+{
+    int err = dp_watch_fd(w->dp, w->start->channel, channel_ready, w);
+
+    w->publish.fire = publish_fired;
+    w->publish.user = w;
+    if (!err)
+        err = dp_timer_start(w->dp, &w->publish, PUBLISH_MS);
+    for (unsigned i = 0; i < w->start->plan->listeners_len && !err; i++)
+        err = dp_listen(w->dp, w->start->listen_fds[i], i);
+    return err ? fail(w, err, "listeners") : 0;
+}
+
+static int start_all(struct worker *w)
+{
+    int err;
+
+    oom_prefer();
+    err = conf_read(w);
+    close(w->start->conf_fd);
+    if (!err)
+        err = services_make(w);
+    if (!err)
+        err = confine(w);
+    if (!err)
+        err = serve_start(w);
+    return err;
+}
+
+int worker_main(const struct worker_start *start)
+{
+    struct worker w = {.start = start, .resolver_fd = -1};
+    int err = start_all(&w);
+
+    if (err) {
+        say(&w, CHANNEL_FAILED, 0, 0);
+        return EX_CONFIG;
+    }
+    say(&w, CHANNEL_READY, 0, 0);
+    err = dp_run(w.dp);
+    if (err)
+        log_text(LOG_LEVEL_ERROR, start->name, "event loop ended: %s", err_text(err));
+    gateway_publish(w.gateway);
+    gateway_free(w.gateway);
+    resolver_client_free(w.resolver);
+    w.tls->ops->free(w.tls);
+    dp_free(w.dp);
+    conf_free(w.conf);
+    return err ? EX_SOFTWARE : 0;
+}
