@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this machine can do for encrypted mail: processor, kernel TLS, io_uring, network cards,
+ * huge pages. platform_probe asks and tries; it changes nothing, but asking for kernel TLS may make
+ * the kernel load its module. The decoding of each answer is a pure function of its bytes, so that
+ * tests feed it recorded ones. The result is a plain value; names in it are static texts of the
+ * tables (cpu_feature.def, ring_feature.def).
+ */
+#pragma once
+
+#include "errcode.h"
+#include "span.h"
+
+enum { PLATFORM_WHY_TEXT = 128, PLATFORM_NICS_MAX = 64, PLATFORM_HUGE_MAX = 8 };
+
+/* --- processor ---------------------------------------------------------------------------- */
+
+enum cpu_arch { CPU_ARCH_X86, CPU_ARCH_ARM64, CPU_ARCH_OTHER };
+
+enum cpu_reg { CPU_REG_1_ECX, CPU_REG_7_EBX, CPU_REG_7_ECX, CPU_REG_HWCAP, CPU_REG_COUNT };
+
+enum { CPU_STATE_YMM = 0x06, CPU_STATE_ZMM = 0xe6 };
+
+/* What the processor (cpuid) or the kernel (getauxval) said. */
+struct cpu_answer {
+    enum cpu_arch arch;
+    uint64_t reg[CPU_REG_COUNT];
+    uint64_t xcr0; /* 0 where the kernel saves no extended state */
+};
+
+struct platform_feature {
+    const char *name;
+    const char *text; /* what it is, or "" */
+    bool needed;
+    bool has;
+};
+
+enum { CPU_FEATURES_MAX = 16 };
+
+struct platform_cpu {
+    char model[96];
+    size_t len;
+    struct platform_feature features[CPU_FEATURES_MAX];
+};
+
+void platform_cpu_decode(const struct cpu_answer *answer, struct platform_cpu *ret);
+/* The first "model name" of /proc/cpuinfo, or "unknown". */
+void platform_cpu_model(struct span cpuinfo, char *out, size_t room);
+
+/* --- kernel TLS --------------------------------------------------------------------------- */
+
+enum { KTLS_CIPHERS_MAX = 6 };
+
+struct platform_ktls {
+    bool ulp;                    /* a socket takes the protocol "tls" */
+    char why[PLATFORM_WHY_TEXT]; /* why not */
+    size_t len;
+    struct {
+        const char *name; /* "TLS1.3 AES-128-GCM" */
+        bool tx, rx;
+    } ciphers[KTLS_CIPHERS_MAX];
+};
+
+/* --- io_uring ----------------------------------------------------------------------------- */
+
+enum { RING_FEATURES_MAX = 32, RING_OPS_MAX = 256 };
+
+struct ring_answer {
+    int error; /* errno of making a ring, 0 */
+    uint32_t features;
+    bool ops[RING_OPS_MAX]; /* supported, by opcode */
+    bool defer_taskrun, buffer_rings, multishot_receive;
+};
+
+struct platform_ring {
+    bool available;
+    bool usable; /* every needed feature is there */
+    char why[PLATFORM_WHY_TEXT];
+    size_t len;
+    struct platform_feature features[RING_FEATURES_MAX];
+};
+
+void platform_ring_decode(const struct ring_answer *answer, struct platform_ring *ret);
+
+/* --- network cards ------------------------------------------------------------------------ */
+
+enum nic_feature { NIC_TLS_TX, NIC_TLS_RX, NIC_TLS_RECORD, NIC_FEATURE_COUNT };
+
+struct platform_nic {
+    char name[32];
+    char driver[32]; /* "" where there is none */
+    bool can[NIC_FEATURE_COUNT];
+    bool on[NIC_FEATURE_COUNT];
+};
+
+/* "tls-hw-tx-offload", as the kernel and ethtool(8) call it. */
+const char *platform_nic_feature(enum nic_feature feature);
+/* The attributes of one ETHTOOL_MSG_FEATURES_GET_REPLY, after its generic header; driver is left
+ * empty. ERR_SYNTAX where it has no name or is malformed. */
+int platform_nic_decode(struct span attributes, struct platform_nic *ret) ERR_CHECK;
+
+/* --- memory ------------------------------------------------------------------------------- */
+
+struct platform_huge {
+    uint64_t size_kb, total, free;
+};
+
+/* directory: "hugepages-2048kB"; total and free: the texts of its files. ERR_SYNTAX. */
+int platform_huge_decode(struct span directory, struct span total, struct span free,
+                         struct platform_huge *ret) ERR_CHECK;
+
+/* --- the whole ---------------------------------------------------------------------------- */
+
+struct platform {
+    char kernel[160];
+    char machine[66];
+    struct platform_cpu cpu;
+    struct platform_ktls ktls;
+    struct platform_ring ring;
+    char nics_why[PLATFORM_WHY_TEXT]; /* why there are none */
+    size_t nics_len;
+    struct platform_nic nics[PLATFORM_NICS_MAX];
+    size_t huge_len;
+    struct platform_huge huge[PLATFORM_HUGE_MAX];
+};
+
+void platform_probe(struct platform *ret);
+
+/* For people, and as one JSON object; both in *ret, a new string that the caller frees. */
+int platform_text(const struct platform *p, char **ret) ERR_CHECK;
+int platform_json(const struct platform *p, char **ret) ERR_CHECK;
