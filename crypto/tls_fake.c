@@ -157,8 +157,8 @@ int tls_fake_feed(struct tls_fake *f, struct span *input)
         if (f->partial_len < TLS_RECORD_HEADER && !bytes_take(f, input, TLS_RECORD_HEADER))
             return ERR_AGAIN;
         size_t len = TLS_RECORD_HEADER + ((size_t)f->partial[3] << 8 | f->partial[4]);
-        bool good = f->partial[0] == TLS_CONTENT_HANDSHAKE && len > TLS_RECORD_HEADER &&
-                    len <= sizeof(f->partial);
+        bool good = f->partial[0] == TLS_CONTENT_HANDSHAKE && f->partial[1] == 3 &&
+                    f->partial[2] == 3 && len > TLS_RECORD_HEADER && len <= sizeof(f->partial);
         if (good && !bytes_take(f, input, len))
             return ERR_AGAIN;
         f->partial_len = 0;
