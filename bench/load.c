@@ -36,6 +36,7 @@ static const struct option_row rows[] = {
     LOAD("tls", NULL, OPTION_CHOICE, tls, WIRE_IMPLICIT, 0, "TLS from the first byte"),
     LOAD("plain", NULL, OPTION_CHOICE, tls, WIRE_PLAIN, 0, "no TLS"),
     LOAD("tls1.2", NULL, OPTION_FLAG, tls12, 0, 0, "TLS 1.2 at most"),
+    LOAD("suites", "LIST", OPTION_TEXT, suites, 0, 400, "cipher suites of 1.3 (TLS_...) or of 1.2"),
     LOAD("resume", NULL, OPTION_FLAG, resume, 0, 0, "resume the TLS session before"),
     LOAD("no-resume", NULL, OPTION_FLAG, no_resume, 0, 0, "full handshakes (the default)"),
     LOAD("sessions", "N", OPTION_U64, sessions, 1, 60000, "at a time, 1 to 60000 (1)"),
@@ -102,13 +103,15 @@ static int session_keep(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-static int tls_prepare(struct load *l)
+static int tls_prepare(struct load *l, char *error, size_t room)
 {
     if (l->options.tls == WIRE_PLAIN)
         return ERR_OK;
-    l->context = wire_client_context(l->options.tls12);
-    if (!l->context)
+    l->context = wire_client_context(l->options.tls12, l->options.suites);
+    if (!l->context) {
+        snprintf(error, room, "--suites: nothing there that OpenSSL knows");
         return ERR_TLS;
+    }
     if (l->options.resume) {
         SSL_CTX_set_session_cache_mode(l->context,
                                        SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -172,7 +175,7 @@ static int load_prepare(struct load *l, char *error, size_t room)
         TAILQ_INSERT_TAIL(&l->closed, &l->slots[i], link);
     }
     message_form_init(&l->form, run, o->size, o->from, o->rcpt, date_text(date, sizeof(date)));
-    return tls_prepare(l);
+    return tls_prepare(l, error, room);
 }
 
 /* Gives due messages to ready sessions first, then to slots that are opened for them. */

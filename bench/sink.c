@@ -27,6 +27,7 @@ static const struct option_row rows[] = {
     SINK("tls", NULL, OPTION_CHOICE, tls, WIRE_IMPLICIT, 0, "TLS from the first byte"),
     SINK("plain", NULL, OPTION_CHOICE, tls, WIRE_PLAIN, 0, "no TLS"),
     SINK("tls1.2", NULL, OPTION_FLAG, tls12, 0, 0, "TLS 1.2 at most"),
+    SINK("suites", "LIST", OPTION_TEXT, suites, 0, 400, "cipher suites of 1.3 (TLS_...) or of 1.2"),
     SINK("cert", "FILE", OPTION_TEXT, cert, 0, 4095, "certificate chain, PEM (self-made P-256)"),
     SINK("key", "FILE", OPTION_TEXT, key, 0, 4095, "its key, PEM"),
     SINK("hostname", "NAME", OPTION_TEXT, hostname, 0, 253, "in greeting (sink.bench.invalid)"),
@@ -45,11 +46,14 @@ static const struct option_row rows[] = {
     SINK("json", NULL, OPTION_FLAG, json, 0, 0, "report as JSON"),
 };
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, asked;
 
-static void interrupt_note(int signal_number)
+static void signal_note(int signal_number)
 {
-    interrupted = signal_number;
+    if (signal_number == SIGUSR1)
+        asked = 1;
+    else
+        interrupted = 1;
 }
 
 static const char *options_wrong(const struct sink_options *o)
@@ -109,10 +113,11 @@ static bool sink_prepare(struct sink *sink, char *error, size_t room)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
-    if (o->tls != WIRE_PLAIN && !(sink->context = wire_server_context(o->tls12, o->cert, o->key))) {
+    if (o->tls != WIRE_PLAIN &&
+        !(sink->context = wire_server_context(o->tls12, o->suites, o->cert, o->key))) {
         char why[160];
         wire_tls_error(why, sizeof(why));
-        snprintf(error, room, "certificate or key not usable: %s", why);
+        snprintf(error, room, "certificate, key or suites not usable: %s", why);
         return false;
     }
     if (o->ledger && !(sink->ledger = fopen(o->ledger, "we"))) {
@@ -213,6 +218,11 @@ static void sink_run(struct sink *sink)
         events_wait(sink, tick_us);
         delayed_answer(sink);
         again_serve(sink);
+        if (asked) {
+            asked = 0;
+            /* Whoever asked and is gone can't be told. */
+            (void)!sink_report(sink, true);
+        }
         if (sink->now_us >= tick_us) {
             timeouts_expire(sink);
             tick_us = sink->now_us + TICK_US;
@@ -270,14 +280,15 @@ int sink_main(int argc, char **argv)
         fprintf(stderr, "postern-bench: sink: %s\n", error);
         code = BENCH_OSERR;
     } else {
-        struct sigaction note = {.sa_handler = interrupt_note};
+        struct sigaction note = {.sa_handler = signal_note};
+        sigaction(SIGUSR1, &note, NULL);
         sigaction(SIGINT, &note, NULL);
         sigaction(SIGTERM, &note, NULL);
         signal(SIGPIPE, SIG_IGN);
         sink_run(sink);
-        code = sink_report(sink) != ERR_OK ? BENCH_IOERR
-               : sink_corrupt(sink) > 0    ? BENCH_DATAERR
-                                           : BENCH_OK;
+        code = sink_report(sink, false) != ERR_OK ? BENCH_IOERR
+               : sink_corrupt(sink) > 0           ? BENCH_DATAERR
+                                                  : BENCH_OK;
     }
     sink_free(sink);
     return code;

@@ -18,7 +18,7 @@
 enum { SINK_TLS_NAMES = 8 };
 
 struct sink_options {
-    const char *listen, *cert, *key, *ledger, *hostname;
+    const char *listen, *cert, *key, *ledger, *hostname, *suites;
     int tls; /* enum wire_tls */
     uint64_t delay_ms, code, messages, seconds, sessions, timeout_s;
     double fail_rate;
@@ -88,6 +88,7 @@ void sink_session_answer(struct sink_session *s);
 void sink_session_free(struct sink_session *s);
 
 /* sink_report.c */
-int sink_report(const struct sink *sink) ERR_CHECK;
+/* brief: JSON on one line, for a report on the way. */
+int sink_report(const struct sink *sink, bool brief) ERR_CHECK;
 /* Messages that came and are neither intact nor from somebody else. */
 uint64_t sink_corrupt(const struct sink *sink);

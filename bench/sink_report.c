@@ -71,7 +71,7 @@ static json_t *sessions_json(const struct sink *sink)
         (json_int_t)sink->injections, "timeouts", (json_int_t)sink->timeouts, "tls", tls);
 }
 
-static int report_json(const struct sink *sink)
+static int report_json(const struct sink *sink, bool brief)
 {
     json_t *report =
         json_pack("{ss ss sf sf sI so so so}", "verb", "sink", "listen", sink->address, "seconds",
@@ -81,7 +81,7 @@ static int report_json(const struct sink *sink)
 
     if (!report)
         return ERR_NOMEM;
-    int result = json_dumpf(report, stdout, JSON_INDENT(2));
+    int result = json_dumpf(report, stdout, brief ? JSON_COMPACT : JSON_INDENT(2));
     json_decref(report);
     printf("\n");
     return result == 0 ? ERR_OK : ERR_IO;
@@ -109,12 +109,12 @@ static void report_print(const struct sink *sink)
                sink->tally.runs[i].run, sink->tally.runs[i].unique);
 }
 
-int sink_report(const struct sink *sink)
+int sink_report(const struct sink *sink, bool brief)
 {
     int err = ERR_OK;
 
     if (sink->options.json)
-        err = report_json(sink);
+        err = report_json(sink, brief);
     else
         report_print(sink);
     return err == ERR_OK && fflush(stdout) == 0 ? ERR_OK : ERR_IO;

@@ -204,7 +204,18 @@ void wire_tls_error(char *out, size_t room)
         snprintf(out, room, "no reason given");
 }
 
-static SSL_CTX *context_new(const SSL_METHOD *method, bool tls12)
+static bool suites_set(SSL_CTX *context, const char *suites)
+{
+    bool tls13 = span_starts_nocase(span_str(suites), SPAN_LIT("TLS_"));
+    int version = tls13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+
+    return SSL_CTX_set_min_proto_version(context, version) == 1 &&
+           SSL_CTX_set_max_proto_version(context, version) == 1 &&
+           (tls13 ? SSL_CTX_set_ciphersuites(context, suites)
+                  : SSL_CTX_set_cipher_list(context, suites)) == 1;
+}
+
+static SSL_CTX *context_new(const SSL_METHOD *method, bool tls12, const char *suites)
 {
     SSL_CTX *context = SSL_CTX_new(method);
 
@@ -217,12 +228,15 @@ static SSL_CTX *context_new(const SSL_METHOD *method, bool tls12)
         SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_default_read_buffer_len(context, READ_AHEAD);
-    return context;
+    if (!suites || suites_set(context, suites))
+        return context;
+    SSL_CTX_free(context);
+    return NULL;
 }
 
-SSL_CTX *wire_client_context(bool tls12)
+SSL_CTX *wire_client_context(bool tls12, const char *suites)
 {
-    return context_new(TLS_client_method(), tls12);
+    return context_new(TLS_client_method(), tls12, suites);
 }
 
 static bool cert_name(X509 *cert)
@@ -257,9 +271,9 @@ static bool cert_make(SSL_CTX *context)
     return good;
 }
 
-SSL_CTX *wire_server_context(bool tls12, const char *cert, const char *key)
+SSL_CTX *wire_server_context(bool tls12, const char *suites, const char *cert, const char *key)
 {
-    SSL_CTX *context = context_new(TLS_server_method(), tls12);
+    SSL_CTX *context = context_new(TLS_server_method(), tls12, suites);
     bool good =
         context && (cert ? SSL_CTX_use_certificate_chain_file(context, cert) == 1 &&
                                SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1
