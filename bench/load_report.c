@@ -226,7 +226,7 @@ int load_report(const struct load *l)
     json_t *report = report_json(l);
     if (!report)
         return ERR_NOMEM;
-    int result = json_dumpf(report, stdout, JSON_INDENT(2));
+    int result = json_dumpf(report, stdout, JSON_REAL_PRECISION(10) | JSON_INDENT(2));
     json_decref(report);
     printf("\n");
     return result == 0 && fflush(stdout) == 0 ? ERR_OK : ERR_IO;

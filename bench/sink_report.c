@@ -81,7 +81,8 @@ static int report_json(const struct sink *sink, bool brief)
 
     if (!report)
         return ERR_NOMEM;
-    int result = json_dumpf(report, stdout, brief ? JSON_COMPACT : JSON_INDENT(2));
+    int result = json_dumpf(report, stdout,
+                            JSON_REAL_PRECISION(10) | (brief ? JSON_COMPACT : JSON_INDENT(2)));
     json_decref(report);
     printf("\n");
     return result == 0 ? ERR_OK : ERR_IO;
