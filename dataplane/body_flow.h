@@ -36,15 +36,16 @@ struct body_flow {
     bool last;          /* LENGTH in: this chunk is BDAT LAST */
     uint64_t length;    /* LENGTH in: bytes of this chunk still to come; set for each chunk */
     uint64_t max_bytes; /* bytes may not pass it; 0: no bound */
-    uint64_t bytes;     /* passed on so far, without framing */
+    uint64_t bytes;     /* passed on so far, without framing (nor dots of transparency) */
     enum body_place place;
+    bool cr_passed;     /* at BODY_AFTER_CR: that CR went out at the end of the chunk before */
     bool after_bare_lf; /* normalize: the line began after a bare LF */
 };
 
 enum body_result {
     BODY_MORE,    /* pass the piece; where used < len call again with the rest, else with new bytes */
     BODY_END,     /* pass the piece; the body, or the chunk, ended with the used bytes */
-    BODY_BARE_CR, /* refused: pass nothing more, ever */
+    BODY_BARE_CR, /* refused: pass nothing more, ever; used says where draining goes on */
     BODY_BARE_LF,
     BODY_TOO_BIG,
 };

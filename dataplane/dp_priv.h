@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the dataplane's own files share: the leg table, a leg's buffers and records, the arenas of
+ * relays. Nothing above dataplane/ includes it.
+ *
+ *   dp_core.c     table, events, the turn, calls of control
+ *   dp_output.c   from dp_send to the transport: sealing, one send a turn, closing
+ *   dp_input.c    from the transport to control: records, stash, loss
+ *   dp_records.c  what each opened record means (alerts, KeyUpdate, tickets)
+ *   dp_relay.c    a body from leg to leg, through small buffers or through an arena
+ *   dp_batch.c    an arena's batch: open, flow, seal
+ *   dp_timers.c   the heap
+ */
+#pragma once
+
+#include "buf.h"
+#include "dp_transport.h"
+#include "tls_record.h"
+
+enum {
+    DP_SLOTS_MAX = 1 << 24,
+    DP_NO_SLOT = UINT32_MAX,
+    DP_EMPTY_RECORDS_MAX = 32,  /* in a row, without a byte of data in between */
+    DP_WARNINGS_MAX = 8,        /* alerts that mean nothing, in a leg's life */
+    DP_TICKETS_MAX = 32,        /* in a leg's life */
+    DP_HANDSHAKE_MAX = 70000,   /* bytes of one post-handshake message */
+    DP_KEY_UPDATES_MAX = 16,    /* in one window */
+    DP_KEY_UPDATE_WINDOW_MS = 10000,
+    DP_CLOSE_MS = 10000,        /* a flushing close */
+    DP_CLOSE_DISCARD_MAX = 4 * 1024 * 1024, /* read and dropped while it waits for the far FIN */
+    DP_ARENA_HEADROOM = 64,     /* before the first byte: held bytes and a record's header fit */
+    DP_ARENA_ROOM = DP_BATCH + DP_ARENA_HEADROOM,
+    /* Sealing elsewhere may add bytes: a header and a tag for each record. */
+    DP_ARENA_OUT_ROOM = DP_BATCH + 64 * 1024,
+    DP_ARENA_RUNS = 64,
+    DP_ARENAS_KEPT = 8, /* free ones that stay mapped */
+};
+
+/* The memory of one batch of a relay: its bytes in, and what goes out of them. */
+struct dp_arena {
+    struct dp_arena *next;
+    uint8_t *in;
+    uint8_t *out;        /* NULL until a batch can't be sealed where it is */
+    unsigned runs_len;   /* of runs, from [1] on; [0] is for what goes before them */
+    unsigned runs_sent;
+    struct iovec runs[1 + DP_ARENA_RUNS];
+};
+
+/* A leg's records, from dp_set_keys on. */
+struct dp_tls {
+    struct tls_record_dir tx, rx;
+    uint64_t records;
+    uint64_t key_update_window_ms;
+    uint32_t handshake_left; /* of a post-handshake message, after its header */
+    uint8_t handshake_header[4];
+    uint8_t handshake_have;  /* bytes of the header */
+    uint8_t key_updates, empty_records, warnings, tickets;
+    bool want_tickets;
+    bool alert_sent; /* a fatal one: nothing more is sealed or opened */
+    bool close_notify_sent;
+};
+
+enum dp_leg_state {
+    DP_LEG_FREE,
+    DP_LEG_CONNECTING,
+    DP_LEG_OPEN,
+    DP_LEG_FLUSHING, /* dp_close: output goes out */
+    DP_LEG_FINISHED, /* FIN sent, waiting for the far one */
+    DP_LEG_CLOSING,  /* the transport closes it */
+};
+
+struct dp_relay_run;
+
+struct dp_leg {
+    uint32_t generation;
+    uint32_t next_free, next_ready, next_flush;
+    enum dp_leg_state state;
+    bool outgoing;      /* made by dp_connect: the TLS client */
+    bool in_ready, in_flush;
+    bool paused, receiving, cancelling, delivering, deliver_again;
+    bool want_writable;
+    bool input_ended;   /* FIN, close_notify, or an error: nothing more is read */
+    bool lost_due, lost_told, keys_broken;
+    bool reset;         /* how to close */
+    struct dp_lost_info lost;
+    int connect_error;  /* to be told: a connect that failed at once */
+    struct dp_tls *tls;
+    struct buf cipher;  /* received, not yet opened (also plaintext of a paused leg) */
+    struct buf stash;   /* for control, not yet used */
+    struct buf plain;   /* sent by control, not yet sealed */
+    struct buf out;     /* as it goes on the wire */
+    struct buf sending; /* at the transport, before bulk */
+    struct dp_arena *bulk; /* a relay's batch, at the transport */
+    size_t in_flight;
+    struct dp_relay_run *source, *target; /* the relay that it is part of */
+    uint64_t close_due_ms;
+    size_t discarded;
+};
+
+struct dp {
+    struct dp_transport *transport;
+    struct dp_events events;
+    void *user;
+    struct dp_leg *legs;
+    uint32_t max_legs, legs_used; /* slots below legs_used were used once */
+    uint32_t free_head, ready_head, ready_tail, flush_head, flush_tail;
+    struct dp_arena *arenas_free;
+    uint32_t arenas, arenas_kept, max_arenas;
+    struct dp_relay_run *relays; /* all that run */
+    struct dp_timer **timers;    /* a heap, from [1] on */
+    uint32_t timers_len, timers_cap;
+    struct dp_timer close_timer;
+    uint64_t now_ms, wall_us;
+    struct dp_counters counters;
+    bool stopped;
+};
+
+/* dp_core.c */
+static inline struct dp_leg *dp_slot(struct dp *dp, uint32_t slot)
+{
+    return &dp->legs[slot];
+}
+static inline uint32_t dp_slot_of(const struct dp *dp, const struct dp_leg *leg)
+{
+    return (uint32_t)(leg - dp->legs);
+}
+struct leg_id dp_leg_id(const struct dp *dp, const struct dp_leg *leg);
+/* NULL where it is gone or being closed. */
+struct dp_leg *dp_leg_find(const struct dp *dp, struct leg_id id);
+/* Its input or a pending event is looked at in this turn. */
+void dp_leg_ready(struct dp *dp, struct dp_leg *leg);
+/* Its output and its receive are looked at at the end of this turn. */
+void dp_leg_flush(struct dp *dp, struct dp_leg *leg);
+void dp_leg_close_now(struct dp *dp, struct dp_leg *leg, bool reset);
+
+/* dp_output.c */
+size_t dp_leg_pending(const struct dp_leg *leg);
+/* Appends to what control sent, without its bound; false: out of memory, the leg is lost. */
+bool dp_leg_append(struct dp *dp, struct dp_leg *leg, const void *data, size_t len);
+/* Seals all that waits, so that what comes next may take sequence numbers itself. */
+void dp_leg_seal(struct dp *dp, struct dp_leg *leg);
+/* Nothing of it is at the transport, nor waits to go there before a batch but out and plain. */
+static inline bool dp_leg_output_idle(const struct dp_leg *leg)
+{
+    return leg->in_flight == 0 && buf_len(&leg->sending) == 0 && !leg->bulk;
+}
+/* The arena's runs go out, after all that was sealed so far; it is given back once they are gone.
+ * The output must be idle. */
+void dp_leg_bulk(struct dp *dp, struct dp_leg *leg, struct dp_arena *arena);
+void dp_leg_control_record(struct dp *dp, struct dp_leg *leg, enum tls_content type,
+                           const uint8_t *data, size_t len);
+void dp_leg_fatal_alert(struct dp *dp, struct dp_leg *leg, enum tls_alert alert);
+void dp_leg_output(struct dp *dp, struct dp_leg *leg);
+
+/* dp_input.c */
+void dp_leg_input(struct dp *dp, struct dp_leg *leg);
+void dp_leg_arm(struct dp *dp, struct dp_leg *leg);
+/* The first loss counts. It is told once what came before is delivered. */
+void dp_leg_lose(struct dp *dp, struct dp_leg *leg, enum dp_lost why, uint8_t alert, int error);
+
+/* dp_records.c */
+enum dp_record_result {
+    DP_RECORD_DATA,  /* ret is plaintext */
+    DP_RECORD_OTHER, /* dealt with */
+    DP_RECORD_MORE,  /* no whole record there */
+    DP_RECORD_LOST,  /* the leg's input is over */
+};
+/* Opens the record at data in place and deals with what is not data. ret_len: its length. */
+enum dp_record_result dp_record_next(struct dp *dp, struct dp_leg *leg, uint8_t *data, size_t len,
+                                     struct tls_record *ret, size_t *ret_len);
+
+/* dp_relay.c */
+/* Bytes of the source; those not of the body any more end in its stash and cipher. */
+void dp_relay_received(struct dp *dp, struct dp_relay_run *run, uint8_t *data, ssize_t n);
+/* The target's output got shorter, or the source has something: goes on where it can. */
+void dp_relay_pump(struct dp *dp, struct dp_relay_run *run);
+bool dp_relay_arm(struct dp *dp, struct dp_relay_run *run);
+/* Ends it because a leg was lost or closed. */
+void dp_relay_end(struct dp *dp, struct dp_relay_run *run, enum dp_relay_end end);
+void dp_arena_give(struct dp *dp, struct dp_arena *arena);
+void dp_arenas_free(struct dp *dp);
+
+/* dp_timers.c */
+void dp_timers_fire(struct dp *dp);
