@@ -82,8 +82,7 @@ static enum body_result step_dot(struct body_flow *f, const uint8_t *in, struct 
     return emit(f, ret, literal_dot, 0, 1, BODY_IN_LINE);
 }
 
-static enum body_result step_dot_cr(struct body_flow *f, const uint8_t *in,
-                                    struct body_piece *ret)
+static enum body_result step_dot_cr(struct body_flow *f, const uint8_t *in, struct body_piece *ret)
 {
     if (in[0] != '\n')
         return refuse(f, ret, 0, BODY_AFTER_CR, BODY_BARE_CR);
@@ -116,8 +115,7 @@ static enum body_result step_bare_lf(struct body_flow *f, const uint8_t *in, siz
     if (!f->normalize || f->in != BODY_FRAME_DOT)
         return refuse(f, ret, at, BODY_IN_LINE, BODY_BARE_LF);
     if (at > 0) { /* the line first, the LF in the next step */
-        enum body_place place =
-            at >= 2 && in[at - 1] == '\n' ? BODY_LINE_START : BODY_IN_LINE;
+        enum body_place place = at >= 2 && in[at - 1] == '\n' ? BODY_LINE_START : BODY_IN_LINE;
         return emit(f, ret, span_make(in, at), at, framing, place);
     }
     enum body_result result = emit(f, ret, literal_crlf, 1, 0, BODY_LINE_START);

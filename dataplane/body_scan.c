@@ -97,8 +97,7 @@ static size_t sse2_find(const uint8_t *data, size_t len, bool dots)
 
 static const struct body_scan scan_sse2 = {.name = "sse2", .find = sse2_find, .usable = always};
 
-__attribute__((target("avx2"))) static inline uint64_t avx2_equal(__m256i low, __m256i high,
-                                                                  char c)
+__attribute__((target("avx2"))) static inline uint64_t avx2_equal(__m256i low, __m256i high, char c)
 {
     __m256i all = _mm256_set1_epi8(c);
     uint32_t first = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, all));

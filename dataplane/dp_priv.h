@@ -20,15 +20,15 @@
 enum {
     DP_SLOTS_MAX = 1 << 24,
     DP_NO_SLOT = UINT32_MAX,
-    DP_EMPTY_RECORDS_MAX = 32,  /* in a row, without a byte of data in between */
-    DP_WARNINGS_MAX = 8,        /* alerts that mean nothing, in a leg's life */
-    DP_TICKETS_MAX = 32,        /* in a leg's life */
-    DP_HANDSHAKE_MAX = 70000,   /* bytes of one post-handshake message */
-    DP_KEY_UPDATES_MAX = 16,    /* in one window */
+    DP_EMPTY_RECORDS_MAX = 32, /* in a row, without a byte of data in between */
+    DP_WARNINGS_MAX = 8,       /* alerts that mean nothing, in a leg's life */
+    DP_TICKETS_MAX = 32,       /* in a leg's life */
+    DP_HANDSHAKE_MAX = 70000,  /* bytes of one post-handshake message */
+    DP_KEY_UPDATES_MAX = 16,   /* in one window */
     DP_KEY_UPDATE_WINDOW_MS = 10000,
-    DP_CLOSE_MS = 10000,        /* a flushing close */
+    DP_CLOSE_MS = 10000,                    /* a flushing close */
     DP_CLOSE_DISCARD_MAX = 4 * 1024 * 1024, /* read and dropped while it waits for the far FIN */
-    DP_ARENA_HEADROOM = 64,     /* before the first byte: held bytes and a record's header fit */
+    DP_ARENA_HEADROOM = 64, /* before the first byte: held bytes and a record's header fit */
     DP_ARENA_ROOM = DP_BATCH + DP_ARENA_HEADROOM,
     /* Sealing elsewhere may add bytes: a header and a tag for each record. */
     DP_ARENA_OUT_ROOM = DP_BATCH + 64 * 1024,
@@ -39,9 +39,10 @@ enum {
 /* The memory of one batch of a relay: its bytes in, and what goes out of them. */
 struct dp_arena {
     struct dp_arena *next;
+    unsigned refs; /* the relay, the target's output, a receive whose relay is over */
     uint8_t *in;
-    uint8_t *out;        /* NULL until a batch can't be sealed where it is */
-    unsigned runs_len;   /* of runs, from [1] on; [0] is for what goes before them */
+    uint8_t *out;      /* NULL until a batch can't be sealed where it is */
+    unsigned runs_len; /* of runs, from [1] on; [0] is for what goes before them */
     unsigned runs_sent;
     struct iovec runs[1 + DP_ARENA_RUNS];
 };
@@ -53,10 +54,11 @@ struct dp_tls {
     uint64_t key_update_window_ms;
     uint32_t handshake_left; /* of a post-handshake message, after its header */
     uint8_t handshake_header[4];
-    uint8_t handshake_have;  /* bytes of the header */
+    uint8_t handshake_have; /* bytes of the header */
     uint8_t key_updates, empty_records, warnings, tickets;
     bool want_tickets;
-    bool alert_sent; /* a fatal one: nothing more is sealed or opened */
+    bool rx_dead;    /* a record was refused, or was the last */
+    bool alert_sent; /* a fatal one: nothing more is sealed */
     bool close_notify_sent;
 };
 
@@ -72,28 +74,33 @@ enum dp_leg_state {
 struct dp_relay_run;
 
 struct dp_leg {
+    struct dp *dp;
     uint32_t generation;
     uint32_t next_free, next_ready, next_flush;
     enum dp_leg_state state;
-    bool outgoing;      /* made by dp_connect: the TLS client */
+    bool outgoing; /* made by dp_connect: the TLS client */
     bool in_ready, in_flush;
-    bool paused, receiving, cancelling, delivering, deliver_again;
-    bool want_writable;
-    bool input_ended;   /* FIN, close_notify, or an error: nothing more is read */
-    bool lost_due, lost_told, keys_broken;
-    bool reset;         /* how to close */
+    bool paused, want_writable;
+    bool receiving, cancelling; /* a receive is at the transport; it was asked back */
+    bool delivering;            /* control is looking at bytes */
+    bool input_due;             /* stash and cipher are to be looked at again */
+    bool input_ended;           /* FIN, close_notify, or an error: nothing more is read */
+    bool output_dead;           /* the far end takes nothing any more */
+    bool lost_due, lost_told;
+    bool close_begun, reset;
     struct dp_lost_info lost;
-    int connect_error;  /* to be told: a connect that failed at once */
+    int connect_error; /* of a connect that failed at once, to be told */
     struct dp_tls *tls;
-    struct buf cipher;  /* received, not yet opened (also plaintext of a paused leg) */
+    struct buf cipher;  /* received and not yet opened; of a plaintext leg, received while paused */
     struct buf stash;   /* for control, not yet used */
     struct buf plain;   /* sent by control, not yet sealed */
     struct buf out;     /* as it goes on the wire */
     struct buf sending; /* at the transport, before bulk */
-    struct dp_arena *bulk; /* a relay's batch, at the transport */
+    struct dp_arena *bulk;   /* a relay's batch, at the transport */
+    struct dp_arena *orphan; /* the receive under way writes here, its relay is over */
     size_t in_flight;
     struct dp_relay_run *source, *target; /* the relay that it is part of */
-    uint64_t close_due_ms;
+    struct dp_timer close_timer;
     size_t discarded;
 };
 
@@ -109,7 +116,6 @@ struct dp {
     struct dp_relay_run *relays; /* all that run */
     struct dp_timer **timers;    /* a heap, from [1] on */
     uint32_t timers_len, timers_cap;
-    struct dp_timer close_timer;
     uint64_t now_ms, wall_us;
     struct dp_counters counters;
     bool stopped;
@@ -170,15 +176,52 @@ enum dp_record_result dp_record_next(struct dp *dp, struct dp_leg *leg, uint8_t 
                                      struct tls_record *ret, size_t *ret_len);
 
 /* dp_relay.c */
+struct dp_relay_run {
+    struct dp_relay_run *next, *previous;
+    struct dp *dp;
+    struct dp_relay relay;
+    dp_relay_done *done;
+    void *user;
+    struct dp_leg *from, *to; /* to: NULL where the body is dropped */
+    struct body_flow flow;
+    uint64_t moved_ms; /* when a byte last came or went */
+    struct dp_timer tick;
+    bool begun;
+    /* With an arena: */
+    struct dp_arena *arena;  /* NULL: through the legs' small buffers */
+    size_t in_start, in_end; /* received and not yet opened */
+    uint8_t *opened;         /* plaintext of a record that a full batch stopped in */
+    size_t opened_len;
+    bool fresh;                /* there is something that no batch has looked at */
+    bool slow;                 /* the source trickles: no arena for it */
+    struct span tail;          /* the body's last bytes: they join what control sends next */
+    size_t out_used, out_fill; /* sealing elsewhere: records so far, plaintext of the next */
+    uint8_t carry[16];         /* judged and passed on, goes in front of the next record */
+    size_t carry_len;
+};
+
 /* Bytes of the source; those not of the body any more end in its stash and cipher. */
-void dp_relay_received(struct dp *dp, struct dp_relay_run *run, uint8_t *data, ssize_t n);
+void dp_relay_received(struct dp_relay_run *run, uint8_t *data, ssize_t n);
 /* The target's output got shorter, or the source has something: goes on where it can. */
-void dp_relay_pump(struct dp *dp, struct dp_relay_run *run);
-bool dp_relay_arm(struct dp *dp, struct dp_relay_run *run);
-/* Ends it because a leg was lost or closed. */
-void dp_relay_end(struct dp *dp, struct dp_relay_run *run, enum dp_relay_end end);
-void dp_arena_give(struct dp *dp, struct dp_arena *arena);
+void dp_relay_pump(struct dp_relay_run *run);
+void dp_relay_moved(struct dp_relay_run *run);
+/* Asks the transport for the source's next bytes; false: ask again. */
+bool dp_relay_arm(struct dp_relay_run *run);
+void dp_relay_end(struct dp_relay_run *run, enum dp_relay_end end);
+/* Keeps plaintext that is not the body's any more for control. */
+void dp_relay_keep(struct dp_relay_run *run, const uint8_t *data, size_t len);
+void dp_arena_unref(struct dp *dp, struct dp_arena *arena);
 void dp_arenas_free(struct dp *dp);
+
+/* dp_batch.c */
+enum dp_batch_end {
+    DP_BATCH_MORE, /* all whole records are dealt with */
+    DP_BATCH_FULL, /* no room for more output: send, then go on */
+    DP_BATCH_LOST, /* the source's input is over */
+    DP_BATCH_BODY, /* the body ended, or was refused: ret_result */
+};
+/* Runs what has been received through the flow into the arena's runs, sealed. */
+enum dp_batch_end dp_batch_step(struct dp_relay_run *run, enum body_result *ret_result);
 
 /* dp_timers.c */
 void dp_timers_fire(struct dp *dp);

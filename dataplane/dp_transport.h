@@ -36,7 +36,8 @@ struct dp_transport_ops {
     bool (*receive_into)(struct dp_transport *t, uint32_t slot, void *room, size_t len);
     /* dp_leg_received follows, with -ECANCELED where no bytes had come. */
     bool (*receive_cancel)(struct dp_transport *t, uint32_t slot);
-    /* The bytes stay until dp_leg_sent, the array until the end of this turn's hand-over. */
+    /* The bytes stay until dp_leg_sent, an array of more than one until the end of
+     * this turn's hand-over. */
     bool (*send)(struct dp_transport *t, uint32_t slot, const struct iovec *pieces, unsigned count);
     /* FIN. Nothing is under way to the far end. */
     void (*shutdown)(struct dp_transport *t, uint32_t slot);
@@ -50,6 +51,7 @@ struct dp_transport_ops {
 struct dp_transport {
     const struct dp_transport_ops *ops;
     struct dp *dp;
+    uint64_t submits; /* system calls of turn */
 };
 
 /* The core over a transport, which it owns from here on, also where this fails (ERR_NOMEM). */
