@@ -189,7 +189,7 @@ bool dp_busy(const struct dp *dp)
     return dp->ready_head != DP_NO_SLOT || dp->flush_head != DP_NO_SLOT;
 }
 
-static void clock_read(struct dp *dp)
+void dp_clock(struct dp *dp)
 {
     uint64_t now_ms;
 
@@ -214,7 +214,6 @@ static int64_t wait_bound(const struct dp *dp, int64_t wait_ms)
 
 int dp_turn(struct dp *dp, int64_t wait_ms)
 {
-    clock_read(dp);
     turn_ready(dp);
     dp_timers_fire(dp);
     turn_flush(dp);
@@ -270,7 +269,7 @@ int dp_new(const struct dp_conf *conf, const struct dp_events *events, void *use
     dp->max_legs = conf->max_legs;
     dp->max_arenas = conf->max_relays;
     dp->free_head = dp->ready_head = dp->flush_head = DP_NO_SLOT;
-    clock_read(dp);
+    dp_clock(dp);
     *ret = dp;
     return ERR_OK;
 }

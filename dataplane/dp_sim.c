@@ -452,6 +452,7 @@ static int sim_turn(struct dp_transport *t, int64_t wait_ms)
     } else {
         sim->now_ms = until_ms;
     }
+    dp_clock(t->dp);
     /* What these events cause belongs to later turns. */
     uint64_t order = sim->order;
     while (sim->events_len > 0 && sim->events[0].at_ms <= sim->now_ms &&
@@ -687,6 +688,7 @@ bool dp_sim_run(struct dp *dp, uint64_t until_ms)
         if (!dp_busy(dp) && due_ms > until_ms) {
             if (until_ms > sim->now_ms)
                 sim->now_ms = until_ms;
+            dp_clock(dp);
             return true;
         }
         uint64_t left = until_ms > sim->now_ms ? until_ms - sim->now_ms : 0;

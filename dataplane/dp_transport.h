@@ -61,6 +61,8 @@ struct dp_transport *dp_transport_of(struct dp *dp);
 /* One turn of the loop: events, timers, output, the transport. wait_ms bounds the wait; below 0: as
  * long as nothing is due. */
 int dp_turn(struct dp *dp, int64_t wait_ms) ERR_CHECK;
+/* Reads the clock: a transport calls it in turn, after the wait and before it dispatches. */
+void dp_clock(struct dp *dp);
 /* True where the core itself has something to do before the transport's next event. */
 bool dp_busy(const struct dp *dp);
 /* False where no timer runs. */

@@ -554,6 +554,7 @@ static int uring_turn(struct dp_transport *t, int64_t wait_ms)
             io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, wait_ms < 0 ? NULL : &limit, NULL);
     if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY && result != -EAGAIN)
         return ERR_SYSTEM;
+    dp_clock(t->dp);
     reap_all(u);
     return ERR_OK;
 }
