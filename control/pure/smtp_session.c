@@ -266,6 +266,13 @@ bool smtp_session_wants_input(const struct smtp_session *s)
     return takes_commands(s) && !(s->blocked && smtp_outstanding(s));
 }
 
+bool smtp_session_owes_answer(const struct smtp_session *s)
+{
+    const unsigned states = STATE_BIT(DATA_WAIT) | STATE_BIT(CHUNK_WAIT) | STATE_BIT(FINAL);
+
+    return smtp_outstanding(s) || (states & (1u << s->state)) != 0;
+}
+
 /* May this line be taken while recipients are unanswered? Only where its answer can queue up. */
 static bool may_go_ahead(const struct smtp_session *s, const struct smtp_row *row, struct span rest)
 {

@@ -161,6 +161,9 @@ size_t smtp_session_input(struct smtp_session *s, const uint8_t *data, size_t le
                           struct smtp_out *out);
 /* True where it would take command bytes now: otherwise the driver keeps them. */
 bool smtp_session_wants_input(const struct smtp_session *s);
+/* True where the client is owed an answer that the next hop has still to give: its
+ * silence is then no idleness, even where it may go on with RCPT. */
+bool smtp_session_owes_answer(const struct smtp_session *s);
 
 /* After SMTP_DO_STARTTLS; before smtp_session_greet where TLS is implicit. */
 void smtp_session_tls_done(struct smtp_session *s, const struct tls_facts *facts,

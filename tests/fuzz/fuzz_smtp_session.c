@@ -22,6 +22,7 @@ struct world {
     bool hop, tls_wanted, closed, finals;
     unsigned owed; /* recipients that the next hop has not answered */
     bool data_owed, body, chunk, chunk_owed, final_owed, drain, last;
+    bool early;        /* the chunk on its way was answered already */
     unsigned accepted; /* recipients that the next hop took */
     unsigned taken;    /* messages that it took */
 };
@@ -81,6 +82,7 @@ static void act(struct world *w, const struct smtp_action *a)
     case SMTP_DO_CHUNK:
         ASSERT(w->hop && w->owed == 0 && w->accepted > 0 && !w->chunk && !w->chunk_owed);
         w->chunk = true;
+        w->early = false;
         w->last = a->last;
         break;
     case SMTP_DO_BODY:
@@ -116,6 +118,8 @@ static void settle(struct world *w)
         act(w, &w->out.actions[i]);
     ASSERT(w->s.peer.messages == w->taken);
     ASSERT(w->closed == (w->s.state == SMTP_STATE_CLOSED));
+    bool owes = w->owed > 0 || w->data_owed || w->chunk_owed || w->final_owed;
+    ASSERT(w->closed || smtp_session_owes_answer(&w->s) == owes);
 }
 
 /* The machine takes what it wants of the client's bytes. */
@@ -203,7 +207,9 @@ static void body_event(struct world *w, uint8_t how)
         return;
     } else if (how & 1) {
         w->final_owed = w->body || w->last;
-        w->chunk_owed = !w->final_owed;
+        w->chunk_owed = !w->final_owed && !w->early;
+        w->final_owed = w->final_owed && !(w->chunk && w->early);
+        w->taken += w->early && w->chunk && w->last;
         w->body = w->chunk = false;
         smtp_session_body_done(&w->s, &w->out);
     } else {
@@ -212,13 +218,30 @@ static void body_event(struct world *w, uint8_t how)
     }
 }
 
+/* A next hop may answer a chunk before its end was reported to the machine. */
+static void chunk_answered_early(struct world *w)
+{
+    struct smtp_reply reply;
+
+    if (!w->chunk || w->early)
+        return;
+    reply_next(w, &reply);
+    bool ok = smtp_reply_class(&reply) == 2;
+    w->early = ok;
+    w->chunk = ok; /* otherwise the drain comes next */
+    if (w->last)
+        smtp_session_final_answer(&w->s, &reply, &w->out);
+    else
+        smtp_session_chunk_answer(&w->s, &reply, &w->out);
+}
+
 static void rare_event(struct world *w, uint8_t which)
 {
     static const struct tls_facts facts = {.version = TLS_VERSION_1_3};
     struct smtp_reply reply;
 
     smtp_reply_make(&reply, 451, 4, 2, "gone");
-    switch (which % 6) {
+    switch (which % 7) {
     case 0:
         if (w->hop) {
             w->body = w->chunk = false; /* the drain comes next */
@@ -245,6 +268,9 @@ static void rare_event(struct world *w, uint8_t which)
             smtp_session_rcpt_answer(&w->s, &reply, &w->out);
             smtp_session_data_answer(&w->s, &reply, &w->out);
         }
+        break;
+    case 6:
+        chunk_answered_early(w);
         break;
     case 5:
         if (!w->body && !w->chunk && !w->drain && !w->final_owed && !w->chunk_owed)
