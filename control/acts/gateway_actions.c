@@ -24,14 +24,12 @@ static enum message_result result_of(unsigned class)
     return class == 5 ? MESSAGE_REFUSED : MESSAGE_DEFERRED;
 }
 
-static void count_message(const struct client *c, enum message_result result, bool plaintext)
+static void count_message(const struct client *c, enum message_result result)
 {
     switch (result) {
     case MESSAGE_RELAYED:
         client_count(c, COUNTER_MESSAGES_RELAYED);
         counter_add(&c->gateway->conf.shared, COUNTER_BODY_BYTES, (int64_t)c->body.flow.bytes);
-        if (plaintext)
-            client_count(c, COUNTER_HOP_PLAINTEXT);
         break;
     case MESSAGE_REFUSED:
         client_count(c, COUNTER_MESSAGES_REFUSED);
@@ -60,13 +58,12 @@ void client_message_end(struct client *c, enum message_result otherwise)
         result = otherwise;
     if (c->hop)
         hop_facts(c->hop, &facts);
-    count_message(c, result, c->hop && !facts.has_tls);
+    count_message(c, result);
     gateway_log_message(c, result, &facts);
     hop_close(&c->hop);
     c->body.finished = false;
     c->result = MESSAGE_NONE;
     c->said.code = 0;
-    c->alarm = false;
 }
 
 /* --- the next hop's events --- */

@@ -158,11 +158,9 @@ static bool body_passed(struct client *c)
     c->mode = CLIENT_COMMAND;
     if (!message_ends && c->body.as_data)
         return chunk_answer_here(c);
-    if (message_ends) {
-        if (hop_finish(c->hop, body_flow_finish(f)) != ERR_OK)
-            return lost_in_body(c);
-        c->body.finished = true;
-    }
+    if (hop_finish(c->hop, message_ends ? body_flow_finish(f) : span_make(NULL, 0)) != ERR_OK)
+        return lost_in_body(c);
+    c->body.finished = message_ends;
     client_out_init(c, &out);
     smtp_session_body_done(&c->smtp, &out);
     return client_apply(c, &out);

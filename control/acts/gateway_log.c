@@ -66,6 +66,8 @@ static void log_hop(struct log_line *l, const struct hop_facts *facts)
             log_peer(l, "verify", span_str(facts->tls.verify_text));
         log_u64(l, "reused", facts->reused);
     }
+    if (facts->alarm)
+        log_str(l, "alarm", "the next hop refuses this gateway");
     if (facts->plaintext_retry)
         log_str(l, "fallback", "plaintext");
     if (facts->why[0] != '\0')
@@ -79,8 +81,9 @@ void gateway_log_message(const struct client *c, enum message_result result,
     uint64_t now = dp_wall_us(c->gateway->dp);
     struct log_line l;
 
-    log_begin(&l, result == MESSAGE_INDETERMINATE ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-              txn->id[0] ? txn->id : c->smtp.peer.id, "message");
+    bool warn = result == MESSAGE_INDETERMINATE || facts->alarm;
+    log_begin(&l, warn ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, txn->id[0] ? txn->id : c->smtp.peer.id,
+              "message");
     log_str(&l, "result", message_result_text(result));
     log_peer(&l, "from", txn->mail.address);
     if (txn->recipients_len > 0)

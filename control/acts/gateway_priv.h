@@ -56,7 +56,6 @@ struct client {
     struct hop *hop;
     struct client_body body;
     enum message_result result;
-    bool alarm;
     struct {
         uint16_t code;
         char text[160];
