@@ -21,9 +21,3 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #undef ERR_STATE
-
-/* OpenSSL 3.3 renamed these for 64-bit times, 3.4 deprecates the old names. */
-#if OPENSSL_VERSION_NUMBER < 0x30300000L
-#define SSL_SESSION_get_time_ex SSL_SESSION_get_time
-#define SSL_SESSION_set_time_ex SSL_SESSION_set_time
-#endif
