@@ -6,50 +6,30 @@
 
 #include <stdlib.h>
 
-static void values_arrive(void **state)
+static const char all_values[] =
+    "gateway: { hostname = \"GW.Example.org\"; workers = 3; control_socket = \"run/c.sock\";\n"
+    "  state_dir = \"/state\"; log_level = \"debug\"; };\n"
+    "limits: { max_message = 5000000000; max_hops = 0x80; };\n"
+    "resolver: { forward = \"192.0.2.53\"; reverse = false; };\n"
+    "tls: { profile = \"nist-800-52r2\"; certificates = ( { cert = \"a.pem\"; } ); };\n"
+    "listeners = ( { name = \"in\"; address = \"[::1]:2525\"; client_cert = \"ask\";\n"
+    "    relay_clients = [ \"10.0.0.0/8\", \"::1\" ]; profile = \"modern\";\n"
+    "    relay_certs = \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\";\n"
+    "    bare_newline = \"normalize\"; chunking = false; } );\n"
+    "routes = ( { domain = \"Example.ORG\"; listeners = [ \"in\" ]; helo = \"out.example\";\n"
+    "    next_hop = [ \"A.example:26\", \"[2001:db8::1]:27\", \"192.0.2.9:28\" ];\n"
+    "    source = [ \"2001:db8::2\", \"192.0.2.2\" ]; max_connections = 7; xclient = true;\n"
+    "    tls = { level = \"pin\"; mode = \"implicit\"; client = { cert = \"c\"; key = \"k\"; "
+    "};\n"
+    "      spki = \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"; };\n"
+    "    auth = { mechanism = \"login\"; user = \"u\"; password_file = \"p\"; }; },\n"
+    "  { domain = \"*\"; next_hop = \"mx\"; mx_port = 2525; tls = { level = \"may\"; }; } "
+    ");\n";
+
+static void listener_arrives(const struct conf_listener *l)
 {
-    struct parsed p = parse(
-        "gateway: { hostname = \"GW.Example.org\"; workers = 3; control_socket = \"run/c.sock\";\n"
-        "  state_dir = \"/state\"; log_level = \"debug\"; };\n"
-        "limits: { max_message = 5000000000; max_hops = 0x80; };\n"
-        "resolver: { forward = \"192.0.2.53\"; reverse = false; };\n"
-        "tls: { profile = \"nist-800-52r2\"; certificates = ( { cert = \"a.pem\"; } ); };\n"
-        "listeners = ( { name = \"in\"; address = \"[::1]:2525\"; client_cert = \"ask\";\n"
-        "    relay_clients = [ \"10.0.0.0/8\", \"::1\" ]; profile = \"modern\";\n"
-        "    relay_certs = \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\";\n"
-        "    bare_newline = \"normalize\"; chunking = false; } );\n"
-        "routes = ( { domain = \"Example.ORG\"; listeners = [ \"in\" ]; helo = \"out.example\";\n"
-        "    next_hop = [ \"A.example:26\", \"[2001:db8::1]:27\", \"192.0.2.9:28\" ];\n"
-        "    source = [ \"2001:db8::2\", \"192.0.2.2\" ]; max_connections = 7; xclient = true;\n"
-        "    tls = { level = \"pin\"; mode = \"implicit\"; client = { cert = \"c\"; key = \"k\"; "
-        "};\n"
-        "      spki = \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"; };\n"
-        "    auth = { mechanism = \"login\"; user = \"u\"; password_file = \"p\"; }; },\n"
-        "  { domain = \"*\"; next_hop = \"mx\"; mx_port = 2525; tls = { level = \"may\"; }; } "
-        ");\n");
-    const struct conf *c = p.conf;
-    /* printf '' | sha256sum */
-    static const uint8_t empty_sha256[] = {0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14,
-                                           0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
-                                           0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c,
-                                           0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55};
     union net_addr addr;
 
-    assert_string_equal(p.errors.text, "");
-    assert_string_equal(c->gateway.hostname, "gw.example.org");
-    assert_int_equal(c->gateway.workers, 3);
-    assert_string_equal(c->gateway.control_socket, "dir/run/c.sock");
-    assert_string_equal(c->gateway.state_dir, "/state");
-    assert_int_equal(c->gateway.log_level, LOG_LEVEL_DEBUG);
-    assert_true(c->limits.max_message == 5000000000);
-    assert_int_equal(c->limits.max_hops, 128);
-    assert_int_equal(c->resolver.forward.len, 1);
-    assert_string_equal(c->resolver.forward.items[0], "192.0.2.53");
-    assert_false(c->resolver.reverse);
-    assert_string_equal(c->tls.certificates[0].cert, "dir/a.pem");
-    assert_string_equal(c->tls.certificates[0].key, "dir/a.pem");
-
-    const struct conf_listener *l = &c->listeners[0];
     assert_int_equal(net_addr_port(&l->addr), 2525);
     assert_true(net_addr_is_v6(&l->addr));
     assert_int_equal(l->profile, TLS_PROFILE_MODERN);
@@ -62,8 +42,16 @@ static void values_arrive(void **state)
     assert_int_equal(l->bare_newline, CONF_BARE_NEWLINE_NORMALIZE);
     assert_false(l->chunking);
     assert_false(l->require_tls);
+}
 
-    const struct conf_route *r = &c->routes[0];
+static void route_arrives(const struct conf_route *r)
+{
+    /* printf '' | sha256sum */
+    static const uint8_t empty_sha256[] = {0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14,
+                                           0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+                                           0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c,
+                                           0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55};
+
     assert_string_equal(r->domain, "example.org");
     assert_string_equal(r->helo, "out.example");
     assert_false(r->mx);
@@ -89,7 +77,28 @@ static void values_arrive(void **state)
     assert_string_equal(r->auth.password_file, "dir/p");
     assert_null(r->auth.password);
     assert_string_equal(r->listeners.items[0], "in");
+}
 
+static void values_arrive(void **state)
+{
+    struct parsed p = parse(all_values);
+    const struct conf *c = p.conf;
+
+    assert_string_equal(p.errors.text, "");
+    assert_string_equal(c->gateway.hostname, "gw.example.org");
+    assert_int_equal(c->gateway.workers, 3);
+    assert_string_equal(c->gateway.control_socket, "dir/run/c.sock");
+    assert_string_equal(c->gateway.state_dir, "/state");
+    assert_int_equal(c->gateway.log_level, LOG_LEVEL_DEBUG);
+    assert_true(c->limits.max_message == 5000000000);
+    assert_int_equal(c->limits.max_hops, 128);
+    assert_int_equal(c->resolver.forward.len, 1);
+    assert_string_equal(c->resolver.forward.items[0], "192.0.2.53");
+    assert_false(c->resolver.reverse);
+    assert_string_equal(c->tls.certificates[0].cert, "dir/a.pem");
+    assert_string_equal(c->tls.certificates[0].key, "dir/a.pem");
+    listener_arrives(&c->listeners[0]);
+    route_arrives(&c->routes[0]);
     assert_true(c->routes[1].mx && c->routes[1].relay);
     assert_int_equal(c->routes[1].mx_port, 2525);
     assert_int_equal(c->routes[1].hops_len, 0);
@@ -211,7 +220,7 @@ static void errors_have_a_bound(void **state)
 
     assert_non_null(text);
     for (int i = 0; i < KEYS; i++)
-        at += sprintf(at, "unknown_%d = 1;\n", i);
+        at += snprintf(at, 32, "unknown_%d = 1;\n", i);
     struct parsed p = parse(text);
     assert_int_equal(p.errors.count, KEYS + 3); /* and three that must be set */
     assert_true(p.errors.len < sizeof(p.errors.text));
