@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "load.h"
 
-#include "assertion.h"
 #include "bench.h"
 #include "option.h"
 
@@ -23,12 +22,7 @@ enum {
     FILES_SPARE = 32
 };
 
-#define ROW(type, name_, arg_, kind_, field, min_, max_, help_)                                    \
-    {                                                                                              \
-        .name = name_, .arg = arg_, .kind = kind_, .place = offsetof(struct type, field),          \
-        .min = min_, .max = max_, .help = help_                                                    \
-    }
-#define LOAD(...) ROW(load_options, __VA_ARGS__)
+#define LOAD(...) OPTION_ROW(load_options, __VA_ARGS__)
 
 static const struct option_row rows[] = {
     LOAD("target", "HOST:PORT", OPTION_TEXT, target, 0, 300, "where to send to"),

@@ -11,12 +11,13 @@
 #include "message.h"
 #include "plan.h"
 #include "reply.h"
+#include "report.h"
 #include "wire.h"
 
 #include <stdio.h>
 #include <sys/queue.h>
 
-enum { LOAD_TLS_NAMES = 8, LOAD_CODES = 600 };
+enum { LOAD_CODES = 600 };
 
 struct load_options {
     const char *target;
@@ -54,8 +55,6 @@ enum load_failure {
     LOAD_FAILURE_COUNT
 };
 
-const char *load_failure_word(enum load_failure failure);
-
 struct load_session {
     TAILQ_ENTRY(load_session) link; /* while LOAD_CLOSED or LOAD_READY */
     struct load *load;
@@ -82,11 +81,6 @@ struct load_session {
 
 TAILQ_HEAD(load_list, load_session);
 
-struct load_tls_count {
-    char name[64];
-    uint64_t count;
-};
-
 struct load {
     struct load_options options;
     struct sockaddr_storage to;
@@ -110,7 +104,7 @@ struct load {
     uint64_t accepted, rejected, failed, bytes;
     uint64_t codes[LOAD_CODES];
     char *code_texts[LOAD_CODES]; /* the first text of each code from 400 on */
-    struct load_tls_count tls_names[LOAD_TLS_NAMES];
+    struct report_tls tls_names;
     char tls_error[160]; /* the first one */
     struct histogram latency, setup, handshake;
 };

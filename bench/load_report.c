@@ -2,8 +2,6 @@
 #include "load.h"
 
 #include <inttypes.h>
-#include <jansson.h>
-#include <sys/resource.h>
 
 enum { BAR = 30 };
 
@@ -26,11 +24,6 @@ static const char *const tls_words[] = {[WIRE_UNSET] = "",
                                         [WIRE_PLAIN] = "plain",
                                         [WIRE_STARTTLS] = "starttls",
                                         [WIRE_IMPLICIT] = "tls"};
-
-const char *load_failure_word(enum load_failure failure)
-{
-    return failures[failure].word;
-}
 
 static double part_done(const struct load *l)
 {
@@ -64,15 +57,6 @@ static double run_seconds(const struct load *l)
     return (double)(l->ended_us - l->began_us) / 1e6;
 }
 
-static double cpu_seconds(void)
-{
-    struct rusage used;
-
-    getrusage(RUSAGE_SELF, &used);
-    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
 static const char *end_word(const struct load *l)
 {
     if (l->interrupted)
@@ -96,7 +80,6 @@ static json_t *histogram_json(const struct histogram *h)
 static json_t *sessions_json(const struct load *l)
 {
     json_t *why = json_object();
-    json_t *tls = json_object();
     json_int_t failed = 0;
 
     for (size_t i = 0; i < LOAD_FAILURE_COUNT; i++) {
@@ -104,12 +87,10 @@ static json_t *sessions_json(const struct load *l)
         if (l->failures[i] > 0)
             json_object_set_new(why, failures[i].word, json_integer((json_int_t)l->failures[i]));
     }
-    for (size_t i = 0; i < LOAD_TLS_NAMES && l->tls_names[i].count > 0; i++)
-        json_object_set_new(tls, l->tls_names[i].name,
-                            json_integer((json_int_t)l->tls_names[i].count));
     return json_pack("{sI sI sI sI sI so so}", "opened", (json_int_t)l->sessions_opened, "resumed",
                      (json_int_t)l->sessions_resumed, "held", (json_int_t)l->held_most, "lost",
-                     (json_int_t)l->held_lost, "failed", failed, "failures", why, "tls", tls);
+                     (json_int_t)l->held_lost, "failed", failed, "failures", why, "tls",
+                     report_tls_json(&l->tls_names));
 }
 
 static json_t *replies_json(const struct load *l)
@@ -155,7 +136,7 @@ static json_t *report_json(const struct load *l)
     return json_pack(
         "{ss ss ss ss ss sf sf sf sI so so so so so so so ss}", "verb", "load", "target",
         l->options.target, "tls", tls_words[l->options.tls], "run", run, "end", end_word(l),
-        "seconds", seconds, "cpu_seconds", cpu_seconds(), "messages_per_second",
+        "seconds", seconds, "cpu_seconds", report_cpu_seconds(), "messages_per_second",
         seconds > 0 ? (double)l->accepted / seconds : 0, "bytes", (json_int_t)l->bytes, "messages",
         messages, "sessions", sessions_json(l), "replies", replies_json(l), "texts", texts_json(l),
         "latency_ms", histogram_json(&l->latency), "setup_ms", histogram_json(&l->setup),
@@ -189,14 +170,13 @@ static void report_print(const struct load *l)
            l->accepted, l->rejected, l->failed, plan_missed(&l->plan, l->ended_us), l->form.run);
     printf("rate       %.1f messages/s, %.2f MB/s, %.2f s; %.2f s of CPU here\n",
            seconds > 0 ? (double)l->accepted / seconds : 0,
-           seconds > 0 ? (double)l->bytes / 1e6 / seconds : 0, seconds, cpu_seconds());
+           seconds > 0 ? (double)l->bytes / 1e6 / seconds : 0, seconds, report_cpu_seconds());
     printf("sessions   %" PRIu64 " opened, %" PRIu64 " resumed", l->sessions_opened,
            l->sessions_resumed);
     if (l->options.idle)
         printf(", %" PRIu64 " held, %" PRIu64 " of them lost", l->held_most, l->held_lost);
     printf("\n");
-    for (size_t i = 0; i < LOAD_TLS_NAMES && l->tls_names[i].count > 0; i++)
-        printf("tls        %" PRIu64 " %s\n", l->tls_names[i].count, l->tls_names[i].name);
+    report_tls_print(&l->tls_names);
     for (size_t i = 0; i < LOAD_FAILURE_COUNT; i++) {
         if (l->failures[i] > 0)
             printf("failed     %" PRIu64 " %s: %s\n", l->failures[i], failures[i].word,
@@ -219,15 +199,11 @@ static void report_print(const struct load *l)
 
 int load_report(const struct load *l)
 {
-    if (!l->options.json) {
+    int err = ERR_OK;
+
+    if (l->options.json)
+        err = report_write(report_json(l), false);
+    else
         report_print(l);
-        return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
-    }
-    json_t *report = report_json(l);
-    if (!report)
-        return ERR_NOMEM;
-    int result = json_dumpf(report, stdout, JSON_REAL_PRECISION(10) | JSON_INDENT(2));
-    json_decref(report);
-    printf("\n");
-    return result == 0 && fflush(stdout) == 0 ? ERR_OK : ERR_IO;
+    return err == ERR_OK && fflush(stdout) != 0 ? ERR_IO : err;
 }

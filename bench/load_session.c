@@ -336,22 +336,6 @@ static void ehlo_send(struct load_session *s)
     state_enter(s, LOAD_EHLO);
 }
 
-static void tls_count(struct load *l, const SSL *ssl)
-{
-    char name[64];
-
-    snprintf(name, sizeof(name), "%s %s", SSL_get_version(ssl), SSL_get_cipher_name(ssl));
-    for (size_t i = 0; i < LOAD_TLS_NAMES; i++) {
-        struct load_tls_count *row = &l->tls_names[i];
-        if (row->count == 0)
-            memcpy(row->name, name, sizeof(name));
-        if (strcmp(row->name, name) == 0) {
-            row->count++;
-            return;
-        }
-    }
-}
-
 static void handshake_step(struct load_session *s)
 {
     struct load *l = s->load;
@@ -366,7 +350,7 @@ static void handshake_step(struct load_session *s)
     histogram_record(&l->handshake, wire_now_us() - s->handshake_us);
     if (SSL_session_reused(s->wire.ssl))
         l->sessions_resumed++;
-    tls_count(l, s->wire.ssl);
+    report_tls_count(&l->tls_names, s->wire.ssl);
     if (l->options.tls == WIRE_IMPLICIT)
         state_enter(s, LOAD_GREETING);
     else

@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* Widths are fixed, so that a stamp that was cut or grew is not taken for one. */
 static const char stamp_name[] = "X-Postern-Bench: ";
@@ -17,8 +16,6 @@ enum {
     STAMP_LEN = sizeof(stamp_name) - 1 + 16 + 1 + 10 + 1 + 12,
     TRAILER_LEN = sizeof(trailer_name) - 1 + 16 + 2
 };
-
-#define NUMBER_MAX UINT64_C(9999999999)
 
 void message_form_init(struct message_form *f, uint64_t run, uint64_t size, const char *from,
                        const char *to, const char *date)

@@ -28,6 +28,11 @@ struct option_row {
     const char *help;
 };
 
+/* A row whose place is the field of struct type. */
+#define OPTION_ROW(type, name_, arg_, kind_, field, min_, max_, help_)                             \
+    {.name = (name_), .arg = (arg_), .kind = (kind_), .place = offsetof(struct type, field),       \
+     .min = (min_), .max = (max_), .help = (help_)}
+
 /* Fills the struct at ret from argv[1] on; on ERR_SYNTAX or ERR_RANGE error says what is wrong
  * and what is allowed. ERR_CLOSED: --help was asked for. */
 int options_read(const struct option_row *rows, size_t count, int argc, char **argv, void *ret,

@@ -15,11 +15,7 @@
 
 enum { EVENTS = 256, ACCEPT_TURN = 64, TICK_US = 500 * 1000 };
 
-#define SINK(name_, arg_, kind_, field, min_, max_, help_)                                         \
-    {                                                                                              \
-        .name = name_, .arg = arg_, .kind = kind_, .place = offsetof(struct sink_options, field),  \
-        .min = min_, .max = max_, .help = help_                                                    \
-    }
+#define SINK(...) OPTION_ROW(sink_options, __VA_ARGS__)
 
 static const struct option_row rows[] = {
     SINK("listen", "HOST:PORT", OPTION_TEXT, listen, 0, 300, "where to listen; port 0: any"),

@@ -9,13 +9,12 @@
 #include "buf.h"
 #include "dot_reader.h"
 #include "message.h"
+#include "report.h"
 #include "tally.h"
 #include "wire.h"
 
 #include <stdio.h>
 #include <sys/queue.h>
-
-enum { SINK_TLS_NAMES = 8 };
 
 struct sink_options {
     const char *listen, *cert, *key, *ledger, *hostname, *suites;
@@ -57,11 +56,6 @@ struct sink_session {
 
 TAILQ_HEAD(sink_list, sink_session);
 
-struct sink_tls_count {
-    char name[64];
-    uint64_t count;
-};
-
 struct sink {
     struct sink_options options;
     SSL_CTX *context;
@@ -77,7 +71,7 @@ struct sink {
     uint64_t accepted, turned_away, tls, resumed, tls_failed, injections, timeouts;
     uint64_t received, duplicates, beyond, failed, aborted, plain, bytes, bare_lf, trace_lines;
     uint64_t verdicts[MESSAGE_VERDICT_COUNT];
-    struct sink_tls_count tls_names[SINK_TLS_NAMES];
+    struct report_tls tls_names;
 };
 
 /* sink_session.c. Each may end the session, which frees it. */

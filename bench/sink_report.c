@@ -2,8 +2,6 @@
 #include "sink.h"
 
 #include <inttypes.h>
-#include <jansson.h>
-#include <sys/resource.h>
 
 uint64_t sink_corrupt(const struct sink *sink)
 {
@@ -14,15 +12,6 @@ uint64_t sink_corrupt(const struct sink *sink)
             corrupt += sink->verdicts[i];
     }
     return corrupt;
-}
-
-static double cpu_seconds(void)
-{
-    struct rusage used;
-
-    getrusage(RUSAGE_SELF, &used);
-    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
 static json_t *runs_json(const struct sink *sink)
@@ -59,33 +48,20 @@ static json_t *messages_json(const struct sink *sink)
 
 static json_t *sessions_json(const struct sink *sink)
 {
-    json_t *tls = json_object();
-
-    for (size_t i = 0; i < SINK_TLS_NAMES && sink->tls_names[i].count > 0; i++)
-        json_object_set_new(tls, sink->tls_names[i].name,
-                            json_integer((json_int_t)sink->tls_names[i].count));
-    return json_pack(
-        "{sI sI sI sI sI sI sI so}", "accepted", (json_int_t)sink->accepted, "turned_away",
-        (json_int_t)sink->turned_away, "handshakes", (json_int_t)sink->tls, "resumed",
-        (json_int_t)sink->resumed, "handshakes_failed", (json_int_t)sink->tls_failed, "injections",
-        (json_int_t)sink->injections, "timeouts", (json_int_t)sink->timeouts, "tls", tls);
+    return json_pack("{sI sI sI sI sI sI sI so}", "accepted", (json_int_t)sink->accepted,
+                     "turned_away", (json_int_t)sink->turned_away, "handshakes",
+                     (json_int_t)sink->tls, "resumed", (json_int_t)sink->resumed,
+                     "handshakes_failed", (json_int_t)sink->tls_failed, "injections",
+                     (json_int_t)sink->injections, "timeouts", (json_int_t)sink->timeouts, "tls",
+                     report_tls_json(&sink->tls_names));
 }
 
-static int report_json(const struct sink *sink, bool brief)
+static json_t *report_json(const struct sink *sink)
 {
-    json_t *report =
-        json_pack("{ss ss sf sf sI so so so}", "verb", "sink", "listen", sink->address, "seconds",
-                  (double)(sink->now_us - sink->began_us) / 1e6, "cpu_seconds", cpu_seconds(),
-                  "bytes", (json_int_t)sink->bytes, "messages", messages_json(sink), "sessions",
-                  sessions_json(sink), "runs", runs_json(sink));
-
-    if (!report)
-        return ERR_NOMEM;
-    int result = json_dumpf(report, stdout,
-                            JSON_REAL_PRECISION(10) | (brief ? JSON_COMPACT : JSON_INDENT(2)));
-    json_decref(report);
-    printf("\n");
-    return result == 0 ? ERR_OK : ERR_IO;
+    return json_pack("{ss ss sf sf sI so so so}", "verb", "sink", "listen", sink->address,
+                     "seconds", (double)(sink->now_us - sink->began_us) / 1e6, "cpu_seconds",
+                     report_cpu_seconds(), "bytes", (json_int_t)sink->bytes, "messages",
+                     messages_json(sink), "sessions", sessions_json(sink), "runs", runs_json(sink));
 }
 
 static void report_print(const struct sink *sink)
@@ -97,14 +73,13 @@ static void report_print(const struct sink *sink)
     printf("sessions   %" PRIu64 " accepted, %" PRIu64 " handshakes, %" PRIu64 " resumed, %" PRIu64
            " failed\n",
            sink->accepted, sink->tls, sink->resumed, sink->tls_failed);
-    printf("bytes      %" PRIu64 "; %.2f s of CPU here\n", sink->bytes, cpu_seconds());
+    printf("bytes      %" PRIu64 "; %.2f s of CPU here\n", sink->bytes, report_cpu_seconds());
     for (unsigned i = 0; i < MESSAGE_VERDICT_COUNT; i++) {
         if (sink->verdicts[i] > 0)
             printf("%-10s %" PRIu64 ": %s\n", message_verdict_word(i), sink->verdicts[i],
                    message_verdict_text(i));
     }
-    for (size_t i = 0; i < SINK_TLS_NAMES && sink->tls_names[i].count > 0; i++)
-        printf("tls        %" PRIu64 " %s\n", sink->tls_names[i].count, sink->tls_names[i].name);
+    report_tls_print(&sink->tls_names);
     for (size_t i = 0; i < sink->tally.count; i++)
         printf("run        %016" PRIx64 ": %" PRIu64 " different messages\n",
                sink->tally.runs[i].run, sink->tally.runs[i].unique);
@@ -115,8 +90,8 @@ int sink_report(const struct sink *sink, bool brief)
     int err = ERR_OK;
 
     if (sink->options.json)
-        err = report_json(sink, brief);
+        err = report_write(report_json(sink), brief);
     else
         report_print(sink);
-    return err == ERR_OK && fflush(stdout) == 0 ? ERR_OK : ERR_IO;
+    return err == ERR_OK && fflush(stdout) != 0 ? ERR_IO : err;
 }

@@ -436,25 +436,6 @@ static int input_read(struct sink_session *s)
     return err == ERR_AGAIN ? ERR_OK : err;
 }
 
-static void tls_count(struct sink *sink, const SSL *ssl)
-{
-    char name[64];
-
-    sink->tls++;
-    if (SSL_session_reused(ssl))
-        sink->resumed++;
-    snprintf(name, sizeof(name), "%s %s", SSL_get_version(ssl), SSL_get_cipher_name(ssl));
-    for (size_t i = 0; i < SINK_TLS_NAMES; i++) {
-        struct sink_tls_count *row = &sink->tls_names[i];
-        if (row->count == 0)
-            memcpy(row->name, name, sizeof(name));
-        if (strcmp(row->name, name) == 0) {
-            row->count++;
-            return;
-        }
-    }
-}
-
 static void greet(struct sink_session *s)
 {
     reply(s, "220 %s ESMTP postern-bench sink", s->sink->options.hostname);
@@ -477,7 +458,10 @@ static int handshake_step(struct sink_session *s)
         sink->tls_failed++;
         return err;
     }
-    tls_count(sink, s->wire.ssl);
+    sink->tls++;
+    if (SSL_session_reused(s->wire.ssl))
+        sink->resumed++;
+    report_tls_count(&sink->tls_names, s->wire.ssl);
     transaction_reset(s);
     s->greeted = false;
     s->state = SINK_COMMAND;

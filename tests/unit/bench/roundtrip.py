@@ -5,11 +5,15 @@
 usage: bench_test.py POSTERN-BENCH
 """
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
@@ -137,6 +141,70 @@ class Roundtrip(unittest.TestCase):
             taken.bind(("127.0.0.1", 0))
             sent = load("127.0.0.1:%d" % taken.getsockname()[1], "--plain", "--messages", "3", code=69)
         self.assertEqual(sent["sessions"]["failures"], {"connect": 3})
+
+    def run_against(self, answers, *options):
+        """A server that answers each line with the next of answers, then closes; "" says nothing."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+
+            def serve():
+                connection, _ = listener.accept()
+                # The load generator may be the first to close.
+                with contextlib.suppress(OSError), connection, connection.makefile("rb") as lines:
+                    for answer in answers:
+                        connection.sendall(answer)
+                        lines.readline()
+                    if not answers[-1]:
+                        time.sleep(2)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            sent = load("127.0.0.1:%d" % listener.getsockname()[1], "--messages", "1", *options,
+                        *(() if "--starttls" in options else ("--plain",)), code=69)
+            thread.join()
+        self.assertEqual(sent["messages"]["failed"], 1)
+        return sent["sessions"]["failures"]
+
+    def test_servers_that_fail(self):
+        polite = [b"220 x\r\n", b"250-x\r\n250 PIPELINING\r\n"]
+        accepts = b"250 ok\r\n250 ok\r\n354 go\r\n"
+        for answers, failure in (
+                (polite, "closed"),
+                (polite + [accepts], "closed"),
+                ([b"554 no\r\n"], "refused"),
+                ([b"220 x\r\n", b"502 no\r\n"], "ehlo"),
+                (polite + [b"421 later\r\n"], "refused"),
+                (polite + [accepts + b"250 too early\r\n"], "protocol"),
+                ([b"SSH-2.0-x\r\n"], "protocol"),
+                ([b"220 x\r\n250 before it was asked\r\n" + b"2" * 40000], "protocol"),
+                ([b"220 x\r\n", b""], "timeout")):
+            with self.subTest(answers=answers):
+                self.assertEqual(self.run_against(answers, "--timeout", "1"), {failure: 1})
+
+    def test_starttls_is_never_skipped(self):
+        for answers, failure in (
+                ([b"220 x\r\n", b"250 x\r\n"], "starttls"),
+                ([b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n", b"454 no\r\n"], "starttls"),
+                ([b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n", b"220 go\r\n250 injected\r\n"],
+                 "injection"),
+                ([b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n", b"220 go\r\n", b"no TLS\r\n"],
+                 "handshake")):
+            with self.subTest(answers=answers):
+                self.assertEqual(self.run_against(answers, "--starttls"), {failure: 1})
+
+    def test_ledgers_name_each_message(self):
+        with tempfile.TemporaryDirectory() as folder:
+            sent_path, got_path = os.path.join(folder, "sent"), os.path.join(folder, "got")
+            with Sink("--plain", "--fail-rate", "0.3", "--ledger", got_path) as sink:
+                load(sink.address, "--plain", "--messages", "50", "--ledger", sent_path, code=75)
+                sink.report()
+            with open(sent_path, encoding="ascii") as sent, open(got_path, encoding="ascii") as got:
+                accepted = [line.split() for line in sent]
+                received = [line.split() for line in got]
+        self.assertGreater(len(accepted), 10)
+        self.assertEqual(sorted(accepted), sorted(r[:2] for r in received))
+        self.assertEqual({r[2] for r in received}, {"intact"})
 
     def test_damage_is_seen(self):
         with Sink("--plain") as sink:
