@@ -373,7 +373,7 @@ void smtp_session_greet(struct smtp_session *s, struct smtp_out *out)
 void smtp_session_refuse(struct smtp_session *s, enum session_end end, struct smtp_out *out)
 {
     static const struct smtp_local overload = {421, 3, 2, "The gateway is busy, try again later"};
-    static const struct smtp_local address = {421, 7, 0, "Too many connections from your address"};
+    static const struct smtp_local address = {421, 3, 2, "Too many connections from your address"};
     static const struct smtp_local early = {554, 5, 1, "You spoke before the greeting"};
     static const struct smtp_local other = {421, 3, 0, "Closing"};
     const struct smtp_local *local = end == SESSION_END_OVERLOAD        ? &overload

@@ -99,8 +99,8 @@ struct smtp_peer { /* the connection's lifetime */
     const struct smtp_offers *offers;
     bool tls_done; /* facts are valid */
     struct tls_facts tls;
-    unsigned errors;
-    unsigned commands;     /* since the last message; recipients and chunks passed on not counted */
+    unsigned errors;       /* 5yz of ours since the last message */
+    unsigned commands;     /* since the last message; recipients taken and chunks not counted */
     unsigned transactions; /* MAIL commands taken: MAILMAX */
     unsigned messages;     /* that the next hop took */
 };

@@ -190,7 +190,7 @@ static void message_answered(struct smtp_session *s, const struct smtp_reply *re
     smtp_say(s, reply, out);
     if (smtp_reply_class(reply) == 2) {
         s->peer.messages++;
-        s->peer.commands = 0;
+        s->peer.commands = s->peer.errors = 0;
     }
     smtp_transaction_over(s, SMTP_DO_END, out);
 }

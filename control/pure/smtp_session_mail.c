@@ -236,7 +236,7 @@ static void rcpt_send(struct smtp_session *s, const struct smtp_rcpt *rcpt, stru
         smtp_act(out, &(struct smtp_action){.kind = SMTP_DO_OPEN});
     s->hop_open = true;
     smtp_act(out, &(struct smtp_action){.kind = SMTP_DO_RCPT, .index = s->txn.recipients_len - 1});
-    s->peer.commands--; /* bounded by max_recipients; what a message needs is not counted */
+    s->peer.commands--; /* what a message needs is not counted, only what is refused */
 }
 
 void smtp_do_rcpt(struct smtp_session *s, struct span rest, struct smtp_out *out)
@@ -278,6 +278,7 @@ static void recipient_answer(struct smtp_session *s, const struct smtp_reply *re
     r->answered = true;
     r->accepted = smtp_reply_class(reply) == 2;
     s->txn.accepted += r->accepted;
+    s->peer.commands += !r->accepted; /* guessing addresses is bounded */
     s->queue_done++;
     smtp_say(s, reply, out);
     queue_flush(s, out);

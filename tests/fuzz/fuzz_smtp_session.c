@@ -22,9 +22,10 @@ struct world {
     bool hop, tls_wanted, closed, finals;
     unsigned owed; /* recipients that the next hop has not answered */
     bool data_owed, body, chunk, chunk_owed, final_owed, drain, last;
-    bool early;        /* the chunk on its way was answered already */
-    unsigned accepted; /* recipients that the next hop took */
-    unsigned taken;    /* messages that it took */
+    bool early;                 /* the chunk on its way was answered already */
+    unsigned accepted;          /* recipients that the next hop took */
+    unsigned taken;             /* messages that it took */
+    unsigned commands, answers; /* lines used; whole replies but 354 and the greeting */
 };
 
 static uint8_t byte_next(struct world *w)
@@ -47,6 +48,7 @@ static void check_replies(struct world *w)
         ASSERT(i - start >= 5 && i - start <= 520 && said.ptr[i - 1] == '\r');
         ASSERT(said.ptr[start] >= '2' && said.ptr[start] <= '5');
         ASSERT(said.ptr[start + 3] == ' ' || said.ptr[start + 3] == '-');
+        w->answers += said.ptr[start + 3] == ' ' && said.ptr[start] != '3';
         start = i + 1;
     }
     ASSERT(start == said.len);
@@ -120,6 +122,9 @@ static void settle(struct world *w)
     ASSERT(w->closed == (w->s.state == SMTP_STATE_CLOSED));
     bool owes = w->owed > 0 || w->data_owed || w->chunk_owed || w->final_owed;
     ASSERT(w->closed || smtp_session_owes_answer(&w->s) == owes);
+    /* One answer each, and all said where nothing is on its way (the greeting is one more). */
+    if (!w->closed && !owes && !w->body && !w->chunk && !w->drain)
+        ASSERT(w->answers == w->commands + 1);
 }
 
 /* The machine takes what it wants of the client's bytes. */
@@ -131,6 +136,8 @@ static void feed(struct world *w)
         ASSERT(!w->body && !w->chunk && !w->drain && !w->tls_wanted && !w->closed);
         used = smtp_session_input(&w->s, w->client, w->client_len, &w->out);
         ASSERT(used <= w->client_len);
+        for (size_t i = 1; i < used; i++)
+            w->commands += w->client[i - 1] == '\r' && w->client[i] == '\n';
         memmove(w->client, w->client + used, w->client_len - used);
         w->client_len -= used;
         settle(w);

@@ -202,6 +202,12 @@ static void test_limit_errors(void **state)
     setup.conf.limits.max_errors = 3;
     run(HELLO "C: NOSUCH\nC: NOSUCH\nC: MAIL\nC: QUIT\nS: 500 5.5.1 ...\nS: 500 5.5.1 ...\n"
               "S: 501 5.5.2 ...\nS: 421 4.7.0 Too many errors\nA: CLOSE too_many_errors\n");
+    /* A message that was taken begins the count anew. */
+    run(HELLO "C: NOSUCH\nC: NOSUCH\nS: 500 5.5.1 ...\nS: 500 5.5.1 ...\n"
+              "C: MAIL FROM:<a@client.example>\nS: 250 2.1.0 Ok\nC: RCPT TO:<x@example.org>\n" OPEN
+              "H: rcpt 250 2.1.5 k\nS: 250 2.1.5 k\nC: BDAT 0 LAST\nA: CHUNK 0 LAST\n"
+              "H: final 250 2.0.0 k\nS: 250 2.0.0 k\nA: END\nC: NOSUCH\nC: NOSUCH\n"
+              "S: 500 5.5.1 ...\nS: 500 5.5.1 ...\n" QUIT);
     /* They wait behind what is owed. */
     run(MAIL
         "C: RCPT TO:<x@example.org>\nC: RCPT TO:<\nC: RCPT TO:<>\nC: RCPT <>\nC: NOOP\n" OPEN
@@ -222,6 +228,16 @@ static void test_limit_commands(void **state)
         "C: BDAT 1\nc: x\nA: CHUNK 1\nH: chunk 250 2.0.0 k\nS: 250 2.0.0 k\n"
         "C: BDAT 1 LAST\nc: x\nA: CHUNK 1 LAST\nH: final 250 2.0.0 k\nS: 250 2.0.0 k\nA: END\n"
         "C: NOOP\nS: 250 2.0.0 Ok\nC: NOOP\nS: 250 2.0.0 Ok\nC: NOOP\nS: 250 2.0.0 Ok\n" QUIT);
+}
+
+/* Recipients that the next hop refuses are counted: addresses can't be guessed without end. */
+static void test_limit_guesses(void **state)
+{
+    setup.conf.limits.max_commands = 3;
+    run(MAIL
+        "C: RCPT TO:<x@example.org>\n" OPEN "H: rcpt 550 5.1.1 No\nS: 550 5.1.1 No\n"
+        "C: RCPT TO:<y@example.org>\nA: RCPT 1 y@example.org\nH: rcpt 550 5.1.1 No\n"
+        "S: 550 5.1.1 No\nS: 421 4.7.0 Too many commands\nA: ABORT\nA: CLOSE too_many_commands\n");
 }
 
 static void test_timeouts(void **state)
@@ -253,7 +269,7 @@ static void test_refuse(void **state)
         enum session_end end;
         const char *reply;
     } rows[] = {{SESSION_END_OVERLOAD, "421 4.3.2 "},
-                {SESSION_END_ADDRESS_LIMIT, "421 4.7.0 "},
+                {SESSION_END_ADDRESS_LIMIT, "421 4.3.2 "},
                 {SESSION_END_SHUTDOWN, "421 4.3.2 "},
                 {SESSION_END_EARLY_TALKER, "554 5.5.1 "},
                 {SESSION_END_BAD_PROXY, "421 4.3.0 "}};
@@ -318,6 +334,7 @@ int main(void)
         cmocka_unit_test_setup(test_http, fresh),
         cmocka_unit_test_setup(test_limit_errors, fresh),
         cmocka_unit_test_setup(test_limit_commands, fresh),
+        cmocka_unit_test_setup(test_limit_guesses, fresh),
         cmocka_unit_test_setup(test_timeouts, fresh),
         cmocka_unit_test_setup(test_shutdown, fresh),
         cmocka_unit_test_setup(test_refuse, fresh),
