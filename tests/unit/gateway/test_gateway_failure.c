@@ -399,7 +399,7 @@ static void overload(void **state)
 
     (void)state;
     c = client_dial(w);
-    client_hear(c, "421 4.7.0");
+    client_hear(c, "421 4.3.2");
     client_hear_closed(c);
     c = client_dial_from(w, "192.0.2.201");
     client_hear(c, "220");
