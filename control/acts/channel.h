@@ -13,7 +13,8 @@
 
 enum channel_kind {
     /* To a child. */
-    CHANNEL_DRAIN,    /* worker: take no new sessions, finish the open ones, say DRAINED */
+    CHANNEL_LISTEN,   /* worker: accept from here on */
+    CHANNEL_DRAIN,    /* worker: take no new sessions, say UNLISTENED, finish the open ones */
     CHANNEL_SESSIONS, /* worker, fd: write rows of struct channel_session there, say ROWS */
     CHANNEL_HOSTS,    /* worker, fd: the same with struct channel_host */
     CHANNEL_RESOLVER, /* worker, fd: the socket to a new resolver process */
@@ -21,9 +22,9 @@ enum channel_kind {
     CHANNEL_PING,     /* worker: say PONG; one that does not is stuck */
     /* From a child. */
     CHANNEL_READY,
-    CHANNEL_FAILED, /* it can't start; text says why */
-    CHANNEL_ROWS,   /* id: the request's; number: rows that were written */
-    CHANNEL_DRAINED,
+    CHANNEL_FAILED,     /* it can't start; text says why */
+    CHANNEL_ROWS,       /* id: the request's; number: rows that were written */
+    CHANNEL_UNLISTENED, /* nothing is accepted any more: another process may */
     CHANNEL_PONG,
 };
 

@@ -298,6 +298,22 @@ static void resolver_lines_renew(struct generation *g)
     }
 }
 
+static void member_listen(struct member *m)
+{
+    const struct channel_message message = {.kind = CHANNEL_LISTEN};
+
+    if (m->state == MEMBER_READY && channel_send(m->channel, &message, -1) != 0)
+        member_kill(m, SIGKILL);
+}
+
+void generation_listen(struct generation *g)
+{
+    g->timer = sd_event_source_disable_unref(g->timer);
+    g->state = GENERATION_SERVING;
+    for (unsigned i = 0; i < g->plan.workers; i++)
+        member_listen(&g->workers[i]);
+}
+
 void generation_member_ready(struct member *m)
 {
     struct generation *g = m->generation;
@@ -307,10 +323,14 @@ void generation_member_ready(struct member *m)
         if (!all_ready(g))
             return;
         g->timer = sd_event_source_disable_unref(g->timer);
-        g->state = GENERATION_SERVING;
+        g->state = GENERATION_HANDOVER;
         supervisor_generation_ready(g);
         return;
     case GENERATION_SERVING:
+        if (m->kind == MEMBER_WORKER)
+            member_listen(m);
+        /* fall through */
+    case GENERATION_HANDOVER:
     case GENERATION_DRAINING:
         if (m->kind == MEMBER_RESOLVER)
             resolver_lines_renew(g);

@@ -159,7 +159,7 @@ static bool restarts(const struct member *m)
         return true;
     if (g->state == GENERATION_STARTING)
         return false;
-    return m->kind == MEMBER_RESOLVER || g->state == GENERATION_SERVING;
+    return m->kind == MEMBER_RESOLVER || g->state != GENERATION_DRAINING;
 }
 
 static int member_exited(sd_event_source *source, const siginfo_t *info, void *user)
@@ -187,6 +187,7 @@ static int member_exited(sd_event_source *source, const siginfo_t *info, void *u
         admin_member_gone(s->admin, info->si_pid);
     if (m->generation)
         generation_member_died(m);
+    supervisor_handover(s);
     return 0;
 }
 
@@ -213,7 +214,11 @@ static void message_take(struct member *m, const struct channel_message *message
     case CHANNEL_PONG:
         m->pings = 0;
         return;
-    case CHANNEL_DRAINED: /* its exit follows */
+    case CHANNEL_UNLISTENED:
+        m->unlistened = true;
+        supervisor_handover(m->supervisor);
+        return;
+    case CHANNEL_LISTEN:
     case CHANNEL_DRAIN:
     case CHANNEL_SESSIONS:
     case CHANNEL_HOSTS:

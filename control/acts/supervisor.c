@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 enum {
+    HANDOVER_TIMEOUT_US = 1000 * 1000,
     PING_US = 10 * 1000 * 1000,
     PINGS_MAX = 3,       /* unanswered: the worker is stuck */
     GENERATIONS_MAX = 8, /* old ones that still drain beyond it are cut, oldest first */
@@ -32,7 +33,7 @@ const char *supervisor_state_text(const struct supervisor *s)
     if (s->stopping)
         return "stopping";
     if (s->starting || s->check_source)
-        return s->serving ? "reloading" : "starting";
+        return s->serving || s->handover_from_old ? "reloading" : "starting";
     return "serving";
 }
 
@@ -93,27 +94,71 @@ static void log_restart_settings(const struct supervisor *s, const struct plan *
         log_text(LOG_LEVEL_WARNING, SUPERVISOR_NAME, "gateway.metrics needs a restart");
 }
 
-void supervisor_generation_ready(struct generation *g)
+static void take_over(struct generation *g)
 {
     struct supervisor *s = g->supervisor;
-    struct generation *old = s->serving;
+    bool first = !s->handover_from_old;
 
     s->starting = NULL;
     s->serving = g;
+    s->handover_from_old = false;
     log_set_level((enum log_level)g->plan.log_level);
-    if (old)
-        generation_drain(old);
+    generation_listen(g);
     listener_set_prune(s->listeners, &g->plan);
     log_text(LOG_LEVEL_INFO, SUPERVISOR_NAME, "%s workers=%u listeners=%u generation=%u",
-             old ? "reloaded" : "serving", g->plan.workers, g->plan.listeners_len, g->number);
+             first ? "serving" : "reloaded", g->plan.workers, g->plan.listeners_len, g->number);
     notify_serving(s);
-    if (!old) {
+    supervisor_workers_count(s);
+    if (first) {
         metrics_start(s);
         return;
     }
     count(s, COUNTER_RELOADS, 1);
     log_restart_settings(s, &g->plan);
     reload_end(s, NULL);
+}
+
+static bool old_workers_listen(const struct supervisor *s)
+{
+    const struct generation *g;
+
+    TAILQ_FOREACH (g, &s->generations, all) {
+        if (g->state != GENERATION_DRAINING)
+            continue;
+        for (unsigned i = 0; i < g->plan.workers; i++)
+            if (g->workers[i].pid > 0 && !g->workers[i].unlistened)
+                return true;
+    }
+    return false;
+}
+
+void supervisor_handover(struct supervisor *s)
+{
+    struct generation *g = s->starting;
+
+    if (g && g->state == GENERATION_HANDOVER && !old_workers_listen(s))
+        take_over(g);
+}
+
+/* An old worker that is stuck must not keep the new ones from serving. */
+static int handover_timeout(sd_event_source *source, uint64_t usec, void *user)
+{
+    take_over(user);
+    return 0;
+}
+
+void supervisor_generation_ready(struct generation *g)
+{
+    struct supervisor *s = g->supervisor;
+
+    s->handover_from_old = s->serving != NULL;
+    if (s->serving)
+        generation_drain(s->serving);
+    if (sd_event_add_time_relative(s->event, &g->timer, CLOCK_MONOTONIC, HANDOVER_TIMEOUT_US, 0,
+                                   handover_timeout, g) < 0)
+        take_over(g);
+    else
+        supervisor_handover(s);
 }
 
 void supervisor_generation_failed(struct generation *g, const char *why)

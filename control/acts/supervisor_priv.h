@@ -42,12 +42,18 @@ struct member {
     unsigned deaths;   /* since it last lived long enough */
     unsigned restarts; /* for people */
     unsigned pings;    /* not answered */
+    bool unlistened;   /* it drains, and accepts nothing any more */
     uint64_t started_us;
     char why[CHANNEL_TEXT]; /* what it said when it could not start */
     sd_event_source *exit_source, *channel_source, *restart_timer;
 };
 
-enum generation_state { GENERATION_STARTING, GENERATION_SERVING, GENERATION_DRAINING };
+enum generation_state {
+    GENERATION_STARTING,
+    GENERATION_HANDOVER, /* all of it is ready; the old one's workers still let go of the sockets */
+    GENERATION_SERVING,
+    GENERATION_DRAINING,
+};
 
 struct generation {
     TAILQ_ENTRY(generation) all;
@@ -58,7 +64,7 @@ struct generation {
     int conf_fd;
     struct member resolver;
     struct member *workers; /* plan.workers of them */
-    sd_event_source *timer; /* the bound on starting, then on draining */
+    sd_event_source *timer; /* the bound on starting, on the handover, on draining */
 };
 
 struct admin;
@@ -72,7 +78,8 @@ struct supervisor {
     TAILQ_HEAD(, generation) generations;
     struct generation *serving, *starting;
     unsigned generations_made;
-    struct plan first; /* of the start: what needs a restart stays as it says */
+    bool handover_from_old; /* the generation that starts replaces one */
+    struct plan first;      /* of the start: what needs a restart stays as it says */
     struct plan_check check;
     sd_event_source *check_source, *ping_timer;
     bool check_only;   /* the check under way is posternctl's "config check" */
@@ -91,6 +98,8 @@ int generation_start(struct supervisor *s, const struct plan *plan, int conf_fd,
                      size_t why_room) ERR_CHECK;
 /* Its workers finish what they have, bounded by the plan's drain timeout. */
 void generation_drain(struct generation *g);
+/* Its workers begin to accept. */
+void generation_listen(struct generation *g);
 /* Kills every process of it. */
 void generation_kill(struct generation *g);
 /* Frees it where it drains and nothing of it is left. */
@@ -118,6 +127,8 @@ void generation_member_restart(struct member *m);
 
 /* supervisor.c: what the others report to it. */
 void supervisor_generation_ready(struct generation *g);
+/* A worker has let go of its sockets, or is gone: perhaps the new generation can listen now. */
+void supervisor_handover(struct supervisor *s);
 void supervisor_generation_failed(struct generation *g, const char *why);
 void supervisor_generation_gone(struct supervisor *s);
 /* Begins a reload; ERR_STATE where one is under way, or the gateway stops. */

@@ -19,6 +19,7 @@
 enum {
     PUBLISH_MS = 1000,
     RELAYS_MAX = 64,      /* bodies moving at once; further ones wait: 256 KiB each */
+    UNLISTEN_MS = 10,     /* for the loop to take its accepts back */
     SESSIONS_KEPT = 4096, /* client TLS sessions for resumption to next hops */
     FDS_SPARE = 256,      /* descriptors for all that is no leg */
 };
@@ -31,8 +32,8 @@ struct worker {
     struct tls_service *tls;
     struct resolver *resolver;
     int resolver_fd;
-    bool draining, drained;
-    struct dp_timer publish;
+    bool listening, draining, failed;
+    struct dp_timer publish, unlistened;
     char why[CHANNEL_TEXT];
 };
 
@@ -110,23 +111,49 @@ static void drained(void *user)
 {
     struct worker *w = user;
 
-    w->drained = true;
-    say(w, CHANNEL_DRAINED, 0, 0);
     dp_stop(w->dp);
 }
 
+static void unlisten_done(void *user, struct dp_timer *timer)
+{
+    struct worker *w = user;
+
+    say(w, CHANNEL_UNLISTENED, 0, 0);
+    gateway_drain(w->gateway);
+}
+
+/* Two rings that accept from one socket steal each other's wake-ups, and a connection then waits
+ * for the next one to come. Therefore the next generation's worker listens only once this one has
+ * taken its accepts back, which is some turns of the loop later: connections wait in the socket. */
 static void drain(struct worker *w)
 {
     if (w->draining)
         return;
     w->draining = true;
-    for (unsigned i = 0; i < w->start->plan->listeners_len; i++) {
-        if (w->start->listen_fds[i] < 0)
-            continue;
+    for (unsigned i = 0; i < w->start->plan->listeners_len && w->listening; i++) {
         (void)!dp_unlisten(w->dp, i);
         close(w->start->listen_fds[i]);
     }
-    gateway_drain(w->gateway);
+    w->unlistened.fire = unlisten_done;
+    w->unlistened.user = w;
+    if (dp_timer_start(w->dp, &w->unlistened, UNLISTEN_MS) != 0)
+        unlisten_done(w, &w->unlistened);
+}
+
+static void listen_all(struct worker *w)
+{
+    if (w->listening || w->draining)
+        return;
+    w->listening = true;
+    for (unsigned i = 0; i < w->start->plan->listeners_len; i++) {
+        int err = dp_listen(w->dp, w->start->listen_fds[i], i);
+        if (!err)
+            continue;
+        log_text(LOG_LEVEL_ERROR, w->start->name, "listener %s: %s",
+                 w->start->plan->listeners[i].name, err_text(err));
+        w->failed = true;
+        dp_stop(w->dp);
+    }
 }
 
 static void resolver_replace(struct worker *w, int fd)
@@ -139,6 +166,9 @@ static void resolver_replace(struct worker *w, int fd)
 static void message_take(struct worker *w, const struct channel_message *message, int fd)
 {
     switch ((enum channel_kind)message->kind) {
+    case CHANNEL_LISTEN:
+        listen_all(w);
+        break;
     case CHANNEL_DRAIN:
         drain(w);
         break;
@@ -158,7 +188,7 @@ static void message_take(struct worker *w, const struct channel_message *message
     case CHANNEL_READY:
     case CHANNEL_FAILED:
     case CHANNEL_ROWS:
-    case CHANNEL_DRAINED:
+    case CHANNEL_UNLISTENED:
     case CHANNEL_PONG:
         break;
     }
@@ -301,9 +331,7 @@ static int serve_start(struct worker *w)
     w->publish.user = w;
     if (!err)
         err = dp_timer_start(w->dp, &w->publish, PUBLISH_MS);
-    for (unsigned i = 0; i < w->start->plan->listeners_len && !err; i++)
-        err = dp_listen(w->dp, w->start->listen_fds[i], i);
-    return err ? fail(w, err, "listeners") : 0;
+    return err ? fail(w, err, "event loop") : 0;
 }
 
 static int start_all(struct worker *w)
@@ -341,5 +369,5 @@ int worker_main(const struct worker_start *start)
     w.tls->ops->free(w.tls);
     dp_free(w.dp);
     conf_free(w.conf);
-    return err ? EX_SOFTWARE : 0;
+    return err || w.failed ? EX_SOFTWARE : 0;
 }
