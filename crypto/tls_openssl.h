@@ -21,3 +21,12 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #undef ERR_STATE
+
+/* Seconds since 1970. OpenSSL 3.4 deprecates the calls whose time is a long. */
+#if OPENSSL_VERSION_NUMBER >= 0x30400000L
+#define tls_session_time(session) ((int64_t)SSL_SESSION_get_time_ex(session))
+#define tls_session_set_time(session, seconds) SSL_SESSION_set_time_ex(session, (time_t)(seconds))
+#else
+#define tls_session_time(session) ((int64_t)SSL_SESSION_get_time(session))
+#define tls_session_set_time(session, seconds) SSL_SESSION_set_time(session, (long)(seconds))
+#endif

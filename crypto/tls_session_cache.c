@@ -114,8 +114,7 @@ SSL_SESSION *tls_session_cache_get(struct tls_session_cache *c, const uint8_t ke
     if (!e)
         return NULL;
     if (SSL_SESSION_is_resumable(e->session) != 1 ||
-        (int64_t)SSL_SESSION_get_time(e->session) + SSL_SESSION_get_timeout(e->session) <=
-            (int64_t)time(NULL)) {
+        tls_session_time(e->session) + SSL_SESSION_get_timeout(e->session) <= (int64_t)time(NULL)) {
         entry_empty(c, e);
         return NULL;
     }

@@ -28,7 +28,7 @@ int sandbox_drop_root(uid_t uid, gid_t gid, pid_t parent, char *why, size_t why_
     if (geteuid() == 0) {
         /* First, because dropping the bounding set needs a capability itself. Where that is not to
          * be had (a container), the set matters little: with no_new_privs nothing draws on it. */
-        (void)capng_apply(CAPNG_SELECT_BOUNDS);
+        (void)!capng_apply(CAPNG_SELECT_BOUNDS);
         if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0)
             return fail(why, why_room, "setgroups, setresgid", errno);
         if (setresuid(uid, uid, uid) != 0)

@@ -15,7 +15,7 @@ static SSL_SESSION *session_make(const char *id)
     SSL_SESSION_set_protocol_version(s, TLS1_2_VERSION);
     SSL_SESSION_set1_id(s, (const uint8_t *)id, (unsigned)strlen(id));
     SSL_SESSION_set1_master_key(s, master, sizeof(master));
-    SSL_SESSION_set_time(s, (long)time(NULL));
+    tls_session_set_time(s, time(NULL));
     SSL_SESSION_set_timeout(s, 300);
     return s;
 }
@@ -85,7 +85,7 @@ static void the_expired_are_not_offered(void **state)
     SSL_SESSION *s = session_make("old");
 
     assert_int_equal(tls_session_cache_new(3, &c), ERR_OK);
-    SSL_SESSION_set_time(s, (long)time(NULL) - 400);
+    tls_session_set_time(s, time(NULL) - 400);
     tls_session_cache_put(c, (uint8_t[32]){0, 0, 0, 0, 1}, s);
     SSL_SESSION_free(s);
     assert_null(get(c, 1));
