@@ -82,6 +82,11 @@ static void scan_number(struct scan *s)
         return;
     }
     value = strtoull(s->at + start, NULL, hex ? 16 : 10);
+    if (!hex && zeros > 0) { /* libconfig 1.7 would read octal */
+        size_t skipped = zeros == digits ? zeros - 1 : zeros;
+        s->at += skipped;
+        len -= skipped;
+    }
     copy(s, len);
     if (value > INT32_MAX && after != 'L' && buf_append(&s->out, "L", 1) != ERR_OK)
         s->result = ERR_NOMEM;
