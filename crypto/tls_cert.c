@@ -15,15 +15,23 @@ const char *tls_openssl_reason(void)
 
 void tls_text_escape(const void *bytes, size_t len, char *out, size_t room)
 {
+    static const char digits[] = "0123456789abcdef";
     const uint8_t *from = bytes;
     size_t used = 0;
 
     for (size_t i = 0; i < len; i++) {
         bool plain = from[i] >= 0x20 && from[i] < 0x7f && from[i] != '\\' && from[i] != '"';
 
-        if (used + (plain ? 2 : 5) > room)
+        if (used + (plain ? 1 : 4) >= room)
             break;
-        used += (size_t)snprintf(out + used, room - used, plain ? "%c" : "\\x%02x", from[i]);
+        if (plain) {
+            out[used++] = (char)from[i];
+        } else {
+            out[used++] = '\\';
+            out[used++] = 'x';
+            out[used++] = digits[from[i] >> 4];
+            out[used++] = digits[from[i] & 15];
+        }
     }
     out[used] = '\0';
 }

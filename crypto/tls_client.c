@@ -222,6 +222,9 @@ static int ca_apply(const struct tls_client_conf *conf, SSL_CTX *ctx, char *why,
     if (conf->check != TLS_CHECK_NAME)
         return ERR_OK;
     if (conf->ca) {
+        /* What the administrator put there is trusted as it stands, also an intermediate CA or a
+         * server's own certificate. */
+        X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
         if (SSL_CTX_load_verify_file(ctx, conf->ca) == 1)
             return ERR_OK;
         snprintf(why, why_room, "ca file %s has no usable PEM certificates: %s", conf->ca,

@@ -200,6 +200,10 @@ static int ssl_ctx_new(const struct tls_server_ctx *server, const struct tls_ser
         tls_ticket_disable(ctx);
     if (!err && SSL_CTX_set_session_ticket_cb(ctx, NULL, ticket_opened, NULL) != 1)
         err = ERR_TLS;
+    /* Also without tickets: OpenSSL wants one wherever client certificates are asked for. */
+    if (!err && SSL_CTX_set_session_id_context(ctx, server->ticket.context,
+                                               sizeof(server->ticket.context)) != 1)
+        err = ERR_TLS;
     SSL_CTX_set_max_cert_list(ctx, TLS_HANDSHAKE_MAX);
     SSL_CTX_set_tlsext_servername_callback(ctx, sni_callback);
     SSL_CTX_set_alpn_select_cb(ctx, alpn_callback, NULL);

@@ -46,11 +46,13 @@ struct tls_service_events {
 struct tls_service;
 
 struct tls_service_ops {
-    /* Begins a handshake. ERR_LIMIT where too many are in flight. */
+    /* Begins a handshake. ERR_LIMIT where too many are in flight; ERR_STATE where the leg has one
+     * already. The context must outlive it. */
     int (*start_server)(struct tls_service *s, struct leg_id leg, const struct tls_server_ctx *ctx);
     int (*start_client)(struct tls_service *s, struct leg_id leg,
                         const struct tls_client_request *request);
-    /* Ciphertext from the peer; all of it is taken. */
+    /* Ciphertext from the peer; all of it is taken. Never from inside an event of the same leg;
+     * release is fine there. */
     void (*feed)(struct tls_service *s, struct leg_id leg, struct span bytes);
     /* A client leg on TLS 1.3 after done: one record, as it came, that arrived before the first
      * application data, so that tickets reach OpenSSL's session cache. */

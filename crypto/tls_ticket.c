@@ -86,7 +86,6 @@ int tls_ticket_enable(const struct tls_ticket *ticket, SSL_CTX *ctx)
     SSL_CTX_set_timeout(ctx, ticket->rotate_s < WEEK_S ? ticket->rotate_s : WEEK_S);
     /* One is enough: mail servers keep one session for each destination. */
     if (SSL_CTX_set_num_tickets(ctx, 1) != 1 ||
-        SSL_CTX_set_session_id_context(ctx, ticket->context, sizeof(ticket->context)) != 1 ||
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_callback) != 1)
         return ERR_TLS;
     return ERR_OK;

@@ -130,6 +130,58 @@ static void an_unknown_ca_is_named(void **state)
     tls_client_ctx_free(ctx);
 }
 
+static void what_stands_in_the_ca_file_is_trusted(void **state)
+{
+    const char *name = "mx.example";
+    const struct lab_cert *anchors[] = {&ca, &mx}; /* the CA, or the very certificate */
+    struct lab l;
+
+    lab_open(&l);
+    for (size_t i = 0; i < 2; i++) {
+        FILE *file = fopen(lab_file("anchor.pem"), "w");
+
+        assert_int_equal(PEM_write_X509(file, anchors[i]->cert), 1);
+        fclose(file);
+        struct tls_client_ctx *ctx = lab_client_ctx(
+            &(struct tls_client_conf){.check = TLS_CHECK_NAME, .ca = lab_file("anchor.pem")});
+        struct tls_client_request request = {
+            .ctx = ctx, .names = &name, .names_len = 1, .session_key = {(uint8_t)i}};
+        SSL_CTX *peer_ctx = lab_peer_ctx(true, 0, &mx);
+        for (int visits = 0; visits < 2; visits++) {
+            visit(&l, &request, peer_ctx);
+            assert_true(l.done);
+            assert_int_equal(l.facts.resumed, visits);
+            lab_next(&l);
+        }
+        SSL_CTX_free(peer_ctx);
+        tls_client_ctx_free(ctx);
+    }
+    lab_close(&l);
+}
+
+static void the_systems_cas_do_not_know_a_stranger(void **state)
+{
+    const char *name = "mx.example";
+    struct tls_client_ctx *ctx;
+    char why[256];
+
+    if (tls_client_ctx_new(&(struct tls_client_conf){.check = TLS_CHECK_NAME}, &ctx, why,
+                           sizeof(why))) {
+        assert_non_null(strstr(why, "install the package ca-certificates"));
+        return;
+    }
+    struct tls_client_request request = {.ctx = ctx, .names = &name, .names_len = 1};
+    SSL_CTX *peer_ctx = lab_peer_ctx(true, 0, &mx);
+    struct lab l;
+    lab_open(&l);
+    visit(&l, &request, peer_ctx);
+    assert_int_equal(l.failure.kind, TLS_FAIL_VERIFY);
+    assert_non_null(strstr(l.failure.text, "the system's CAs"));
+    SSL_CTX_free(peer_ctx);
+    lab_close(&l);
+    tls_client_ctx_free(ctx);
+}
+
 static void a_level_without_check_takes_any_certificate(void **state)
 {
     const struct lab_cert *certs[] = {&old, &alone, &no_names};
@@ -347,6 +399,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_checked_as_the_level_asks),
         cmocka_unit_test(an_unknown_ca_is_named),
+        cmocka_unit_test(what_stands_in_the_ca_file_is_trusted),
+        cmocka_unit_test(the_systems_cas_do_not_know_a_stranger),
         cmocka_unit_test(a_level_without_check_takes_any_certificate),
         cmocka_unit_test(pins_are_of_the_leaf),
         cmocka_unit_test(a_stored_chain_is_judged_again),

@@ -173,6 +173,42 @@ static void a_foreign_alpn_is_declined(void **state)
     tls_server_ctx_free(ctx);
 }
 
+static void what_the_client_lacks_is_said(void **state)
+{
+    const struct tls_server_conf conf = conf_make();
+    struct tls_server_ctx *ctx = lab_server_ctx(&conf);
+    struct lab l;
+    struct lab_wire wire = {0};
+    static const struct {
+        int version;
+        const char *suite, *groups, *text;
+    } rows[] = {
+        {TLS1_1_VERSION, "ALL:@SECLEVEL=0", "P-256", "no TLS version in common"},
+        {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA256", "P-256", "no cipher suite in common"},
+        {TLS1_3_VERSION, "DEFAULT", "X448", "no key exchange group in common"},
+    };
+
+    lab_open(&l);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        SSL_CTX *peer_ctx = lab_peer_ctx(false, rows[i].version, NULL);
+
+        SSL_CTX_set_cipher_list(peer_ctx, rows[i].suite);
+        SSL_CTX_set1_groups_list(peer_ctx, rows[i].groups);
+        SSL *peer = lab_peer(peer_ctx, false);
+        lab_server(&l, ctx);
+        lab_run(&l, peer, &wire);
+        assert_true(l.failed && wire.peer_failed);
+        assert_int_equal(l.failure.kind, TLS_FAIL_PROTOCOL);
+        if (!strstr(l.failure.text, rows[i].text))
+            fail_msg("\"%s\" lacks \"%s\"", l.failure.text, rows[i].text);
+        lab_next(&l);
+        SSL_free(peer);
+        SSL_CTX_free(peer_ctx);
+    }
+    lab_close(&l);
+    tls_server_ctx_free(ctx);
+}
+
 static void client_certificates_are_judged_as_the_listener_says(void **state)
 {
     static const struct {
@@ -345,6 +381,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_certificate_follows_sni_and_key_type),
         cmocka_unit_test(a_foreign_alpn_is_declined),
+        cmocka_unit_test(what_the_client_lacks_is_said),
         cmocka_unit_test(client_certificates_are_judged_as_the_listener_says),
         cmocka_unit_test(tickets_are_good_in_each_worker_and_at_their_listener_only),
         cmocka_unit_test(ticket_keys_rotate),
