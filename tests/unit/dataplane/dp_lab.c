@@ -260,8 +260,7 @@ void lab_run(struct lab *lab, uint64_t ms)
     (void)dp_sim_run(lab->dp, dp_now_ms(lab->dp) + ms);
 }
 
-static void relay_done(void *user, const struct dp_relay *relay,
-                       const struct dp_relay_result *result)
+void lab_relay_done(void *user, const struct dp_relay *relay, const struct dp_relay_result *result)
 {
     struct lab *lab = user;
 
@@ -280,7 +279,7 @@ int lab_relay(struct lab *lab, const struct body_flow *flow, uint32_t idle_timeo
     const struct dp_relay relay = {
         .from = lab->a.id, .to = lab->b.id, .flow = *flow, .idle_timeout_ms = idle_timeout_ms};
 
-    return dp_relay(lab->dp, &relay, relay_done, lab);
+    return dp_relay(lab->dp, &relay, lab_relay_done, lab);
 }
 
 void lab_body(uint8_t *out, size_t len, unsigned seed)

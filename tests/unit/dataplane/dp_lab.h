@@ -68,5 +68,7 @@ void lab_keys(const struct lab_tls *tls, uint8_t seed, struct tls_keys *ret_gate
 void lab_send(struct lab_end *end, const void *data, size_t len, size_t record);
 void lab_send_record(struct lab_end *end, enum tls_content type, const void *data, size_t len);
 int lab_relay(struct lab *lab, const struct body_flow *flow, uint32_t idle_timeout_ms);
+/* What lab_relay gives to dp_relay; user is the lab. */
+void lab_relay_done(void *user, const struct dp_relay *relay, const struct dp_relay_result *result);
 /* A mail body of len bytes, of CRLF lines, ending in CRLF; no line begins with a dot. */
 void lab_body(uint8_t *out, size_t len, unsigned seed);
