@@ -202,7 +202,7 @@ static int64_t wait_bound(const struct dp *dp, int64_t wait_ms)
 {
     uint64_t due_ms;
 
-    if (dp_busy(dp))
+    if (dp_busy(dp) || dp->stopped)
         return 0;
     if (!dp_timer_next(dp, &due_ms))
         return wait_ms;
@@ -237,6 +237,7 @@ int dp_run(struct dp *dp)
     dp->stopped = false;
     while (!dp->stopped && err == ERR_OK)
         err = dp_turn(dp, -1);
+    dp->stopped = false;
     uint64_t until_ms = dp->now_ms + 2000;
     while (err == ERR_OK && some_flushing(dp) && dp->now_ms < until_ms)
         err = dp_turn(dp, 100);
