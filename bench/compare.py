@@ -226,18 +226,19 @@ def main():
         plan = json.load(f)
     bench = Bench(args.build, args.quick, plan)
     results = {"machine": machine(), "rounds": plan["rounds"][bench.size], "relays": {},
-               "loads": {}, "idle": None}
+               "loads": {}, "idle": None, "sink": None}
     try:
         run(bench, args, results)
-        sink = bench.sink.report()
+        results["sink"] = bench.sink.report()
+        messages = results["sink"]["messages"]
+        if messages["corrupt"] or messages["plain"]:
+            bench.problems.append(f"the sink received {messages['corrupt']} corrupt messages and "
+                                  f"{messages['plain']} in plaintext")
+    except Failure as e:
+        bench.problems.append(str(e))
     finally:
         bench.sink.end()
-    messages = sink["messages"]
-    if messages["corrupt"] or messages["plain"]:
-        bench.problems.append(f"the sink received {messages['corrupt']} corrupt messages and "
-                              f"{messages['plain']} in plaintext")
     good = judge(plan, results)
-    results["sink"] = sink
     results["problems"] = bench.problems
     with open(os.path.join(args.build, "bench.json"), "w", encoding="utf-8") as f:
         json.dump(results, f, indent=2)

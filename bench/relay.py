@@ -172,7 +172,10 @@ class Sink:
         self.process.send_signal(signal.SIGUSR1)
         if not select.select([self.process.stdout], [], [], 30)[0]:
             raise Failure("the sink does not answer")
-        return json.loads(self.process.stdout.readline())
+        try:
+            return json.loads(self.process.stdout.readline())
+        except ValueError as e:
+            raise Failure("the sink has ended: somebody else must have ended it") from e
 
     def received(self, run):
         return next((r["unique"] for r in self.report()["runs"] if r["run"] == run), 0)
