@@ -150,10 +150,31 @@ static uint64_t idle_limit_ms(const struct client *c)
     return l->command_timeout_s * 1000ull;
 }
 
+void client_enter(struct client *c, enum client_mode mode)
+{
+    struct dp *dp = c->gateway->dp;
+
+    c->mode = mode;
+    c->active_ms = dp_now_ms(dp);
+    uint64_t due_ms = c->active_ms + idle_limit_ms(c);
+    /* A timer that fires early looks at active_ms; one that would be late is set anew. */
+    if (c->idle_timer.heap_place != 0 && c->idle_timer.due_ms > due_ms &&
+        dp_timer_start(dp, &c->idle_timer, due_ms - c->active_ms) != ERR_OK)
+        c->idle_timer.due_ms = 0; /* no memory: the session's own timer is still there */
+}
+
 static void idle_watch(struct client *c, uint64_t after_ms)
 {
     if (dp_timer_start(c->gateway->dp, &c->idle_timer, after_ms) != ERR_OK)
         client_close(c, SESSION_END_INTERNAL, DP_CLOSE_CUT);
+}
+
+/* Only what gets somewhere counts: a whole command, bytes of a body. A handshake or a PROXY header
+ * has its time from its beginning, however its bytes trickle in. */
+static void note_activity(struct client *c, size_t used)
+{
+    if (used > 0 && (c->mode == CLIENT_COMMAND || c->mode == CLIENT_BODY))
+        c->active_ms = dp_now_ms(c->gateway->dp);
 }
 
 /* Activity only notes the time: the timer looks at it when it fires, so that a busy session costs
@@ -163,7 +184,8 @@ static void idle_fired(void *user, struct dp_timer *timer)
     struct client *c = user;
     uint64_t now = dp_now_ms(c->gateway->dp), limit = idle_limit_ms(c);
     bool ours = c->mode == CLIENT_RELAY || c->mode == CLIENT_BODY_WAIT ||
-                (c->mode == CLIENT_COMMAND && !smtp_session_wants_input(&c->smtp));
+                (c->mode == CLIENT_COMMAND &&
+                 (!smtp_session_wants_input(&c->smtp) || smtp_session_owes_answer(&c->smtp)));
 
     (void)timer;
     if (ours)
@@ -276,7 +298,7 @@ static bool client_welcome(struct client *c)
         return false;
     if (listener_of(c)->tls == CONF_LISTENER_IMPLICIT)
         return client_act(c, &(struct smtp_action){.kind = SMTP_DO_STARTTLS});
-    c->mode = CLIENT_COMMAND;
+    client_enter(c, CLIENT_COMMAND);
     client_out_init(c, &out);
     smtp_session_greet(&c->smtp, &out);
     return client_apply(c, &out);
@@ -373,7 +395,6 @@ static size_t on_client_received(struct client *c, const uint8_t *data, size_t l
     size_t total = 0;
     bool alive = true;
 
-    c->active_ms = dp_now_ms(c->gateway->dp);
     while (alive && total < len) {
         enum client_mode mode = c->mode;
         size_t used = 0;
@@ -399,6 +420,8 @@ static size_t on_client_received(struct client *c, const uint8_t *data, size_t l
             return total;
         }
         total += used;
+        if (alive)
+            note_activity(c, used);
         if (alive && used == 0 && !again && c->mode == mode)
             break;
     }
@@ -509,7 +532,7 @@ static void on_tls_done(void *user, struct leg_id leg, const struct tls_keys *ke
     }
     ASSERT(c->mode == CLIENT_TLS);
     g->handshakes--;
-    c->mode = CLIENT_COMMAND;
+    client_enter(c, CLIENT_COMMAND);
     client_count(c, COUNTER_TLS_IN);
     if (facts->resumed)
         client_count(c, COUNTER_TLS_IN_RESUMED);

@@ -183,7 +183,7 @@ static bool act_starttls(struct client *c)
         return false;
     }
     g->handshakes++;
-    c->mode = CLIENT_TLS;
+    client_enter(c, CLIENT_TLS);
     return true;
 }
 

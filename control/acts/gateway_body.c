@@ -66,7 +66,7 @@ bool body_begin_data(struct client *c)
     header_begin(c);
     if (!c->hop || !received_out(c))
         return lost_in_body(c);
-    c->mode = CLIENT_BODY;
+    client_enter(c, CLIENT_BODY);
     return true;
 }
 
@@ -75,7 +75,7 @@ static bool chunk_pass_empty(struct client *c);
 /* The chunk's bytes may flow: BDAT or 354 is behind us. */
 static bool chunk_flow(struct client *c)
 {
-    c->mode = CLIENT_BODY;
+    client_enter(c, CLIENT_BODY);
     if (c->body.flow.length == 0)
         return chunk_pass_empty(c);
     client_resume(c);
@@ -89,7 +89,7 @@ static bool first_chunk(struct client *c)
     int err;
 
     if (c->body.as_data) {
-        c->mode = CLIENT_BODY_WAIT;
+        client_enter(c, CLIENT_BODY_WAIT);
         return hop_data(c->hop) == ERR_OK ? true : lost_in_body(c);
     }
     err = make_received(c, &line);
@@ -155,7 +155,7 @@ static bool body_passed(struct client *c)
     bool message_ends = f->in == BODY_FRAME_DOT || c->body.last;
     struct smtp_out out;
 
-    c->mode = CLIENT_COMMAND;
+    client_enter(c, CLIENT_COMMAND);
     if (!message_ends && c->body.as_data)
         return chunk_answer_here(c);
     if (hop_finish(c->hop, message_ends ? body_flow_finish(f) : span_make(NULL, 0)) != ERR_OK)
@@ -185,7 +185,7 @@ void body_leave(struct client *c)
 
     if (!relaying && c->mode != CLIENT_BODY && c->mode != CLIENT_BODY_WAIT)
         return;
-    c->mode = CLIENT_COMMAND; /* so that the stop's own call of done goes no further */
+    client_enter(c, CLIENT_COMMAND); /* so that the stop's own call of done goes no further */
     if (relaying)
         (void)!dp_relay_stop(c->gateway->dp, c->leg);
 }
@@ -243,7 +243,7 @@ static void drain_done(void *user, const struct dp_relay *relay,
     c->body.flow = result->flow;
     if (c->mode != CLIENT_RELAY)
         return;
-    c->mode = CLIENT_COMMAND;
+    client_enter(c, CLIENT_COMMAND);
     if (result->end == DP_RELAY_FROM_LOST)
         return;
     client_out_init(c, &out);
@@ -270,7 +270,7 @@ bool body_begin_drain(struct client *c, bool chunk, uint64_t size)
         client_close(c, SESSION_END_BODY_REFUSED, DP_CLOSE_CUT);
         return false;
     }
-    c->mode = CLIENT_RELAY;
+    client_enter(c, CLIENT_RELAY);
     return true;
 }
 
@@ -288,7 +288,7 @@ static void relay_done(void *user, const struct dp_relay *relay,
     c->body.flow = result->flow;
     if (c->mode != CLIENT_RELAY)
         return;
-    c->mode = CLIENT_COMMAND;
+    client_enter(c, CLIENT_COMMAND);
     switch (result->end) {
     case DP_RELAY_DONE:
         body_passed(c);
@@ -329,7 +329,7 @@ static bool relay_begin(struct client *c, struct leg_id to)
 
     if (dp_relay(g->dp, &relay, relay_done, g) != ERR_OK)
         return lost_in_body(c);
-    c->mode = CLIENT_RELAY;
+    client_enter(c, CLIENT_RELAY);
     return true;
 }
 

@@ -86,6 +86,8 @@ struct gateway {
 
 /* gateway.c */
 struct client *client_find(const struct gateway *g, struct leg_id leg);
+/* Who gets the client's bytes from here on; its time starts anew. */
+void client_enter(struct client *c, enum client_mode mode);
 void client_count(const struct client *c, enum counter which);
 /* Sends the machine's replies, carries its actions out, and lets kept input flow again. The client
  * may be gone afterwards: false then. */
