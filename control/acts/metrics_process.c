@@ -22,6 +22,7 @@
 enum {
     CONNECTIONS_MAX = 16,
     IDLE_S = 10,
+    WAIT_MS = 1000, /* the library accepts again after a crowd only when it is called again */
     MEMORY_MAX = 16 * 1024, /* of one connection, headers included */
     TEXT_MAX = 1 << 20,
 };
@@ -93,9 +94,9 @@ static int serve(struct MHD_Daemon *daemon, int channel)
     for (;;) {
         struct pollfd fds[2] = {{info->epoll_fd, POLLIN, 0}, {channel, POLLIN, 0}};
         unsigned long long timeout_ms;
-        int wait = -1;
-        if (MHD_get_timeout(daemon, &timeout_ms) == MHD_YES)
-            wait = timeout_ms > 60000 ? 60000 : (int)timeout_ms;
+        int wait = WAIT_MS;
+        if (MHD_get_timeout(daemon, &timeout_ms) == MHD_YES && timeout_ms < WAIT_MS)
+            wait = (int)timeout_ms;
         if (poll(fds, 2, wait) < 0 && errno != EINTR)
             return EX_OSERR;
         if (fds[1].revents)
