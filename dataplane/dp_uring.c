@@ -393,12 +393,14 @@ static void reap_accept(struct uring *u, unsigned i, uint32_t generation,
                         const struct io_uring_cqe *cqe)
 {
     struct uring_listener *listener = &u->listeners[i];
-    bool current = listener->fd >= 0 && listener->generation == generation;
+    /* Taken just before dp_unlisten: the client must not lose it. */
+    bool ours = listener->generation == generation;
+    bool current = ours && listener->fd >= 0;
 
     if (current && !(cqe->flags & IORING_CQE_F_MORE))
         listener->armed = false;
     if (cqe->res >= 0) {
-        if (current)
+        if (ours)
             accepted(u, listener->number, cqe->res);
         else
             close(cqe->res);
