@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client over a real loop; the test plays the resolver process at the socket's other end. */
+#include "channel.h"
+#include "dp.h"
+#include "resolver_wire.h"
+#include "shared.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    struct dp *dp;
+    struct shared *shared;
+    struct resolver *resolver;
+    int pair[2];
+    struct dp_timer deadline;
+    unsigned answers;
+    enum dns_status status;
+    unsigned len;
+    void (*serve)(struct fixture *f, int fd, const struct resolver_wire_question *q);
+};
+
+static void answer_send(int fd, uint64_t id, enum resolver_kind kind, enum dns_status status)
+{
+    struct resolver_wire_answer a = {.id = id, .kind = kind};
+
+    if (kind == RESOLVER_ADDR)
+        a.addr = (struct dns_addr_answer){
+            .status = status, .len = 1, .addr[0].v4 = {.sin_family = AF_INET}};
+    else
+        a.mx.status = status;
+    assert_true(send(fd, &a, resolver_wire_len(&a), 0) > 0);
+}
+
+static void process_ready(void *user, int fd)
+{
+    struct fixture *f = user;
+    struct resolver_wire_question q;
+
+    while (recv(fd, &q, sizeof(q), MSG_DONTWAIT) == (ssize_t)sizeof(q))
+        f->serve(f, fd, &q);
+}
+
+static void too_late(void *user, struct dp_timer *timer)
+{
+    struct fixture *f = user;
+
+    dp_stop(f->dp);
+}
+
+static void run(struct fixture *f, uint64_t for_ms)
+{
+    assert_int_equal(dp_timer_start(f->dp, &f->deadline, for_ms), 0);
+    assert_int_equal(dp_run(f->dp), 0);
+}
+
+static int setup(void **state)
+{
+    static const struct dp_events events;
+    const struct dp_conf conf = {.max_legs = 4, .max_relays = 1};
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    if (!f || dp_uring_new(&conf, &events, f, &f->dp) != 0 || shared_new(&f->shared) != 0 ||
+        channel_pair(f->pair) != 0)
+        return -1;
+    struct shared_column column = {f->shared, 0};
+    f->deadline.fire = too_late;
+    f->deadline.user = f;
+    *state = f;
+    if (dp_watch_fd(f->dp, f->pair[1], process_ready, f) != 0)
+        return -1;
+    return resolver_client_new(f->dp, f->pair[0], 1, &column, &f->resolver);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    resolver_client_free(f->resolver);
+    dp_timer_stop(f->dp, &f->deadline);
+    dp_free(f->dp);
+    shared_free(f->shared);
+    close(f->pair[0]);
+    close(f->pair[1]);
+    free(f);
+    return 0;
+}
+
+static void addr_done(void *user, const struct dns_addr_answer *answer)
+{
+    struct fixture *f = user;
+
+    f->answers++;
+    f->status = answer->status;
+    f->len = answer->len;
+    dp_stop(f->dp);
+}
+
+static struct dns_question *ask(struct fixture *f, const char *host)
+{
+    struct dns_question *q = NULL;
+
+    assert_int_equal(f->resolver->ops->addr(f->resolver, host, addr_done, f, &q), 0);
+    return q;
+}
+
+static void serve_well(struct fixture *f, int fd, const struct resolver_wire_question *q)
+{
+    assert_string_equal(q->name, "mx.example.org");
+    assert_int_equal(q->kind, RESOLVER_ADDR);
+    answer_send(fd, q->id, RESOLVER_ADDR, DNS_OK);
+}
+
+static void an_answer_comes_once(void **state)
+{
+    struct fixture *f = *state;
+
+    f->serve = serve_well;
+    ask(f, "mx.example.org");
+    assert_int_equal(f->answers, 0);
+    run(f, 5000);
+    assert_int_equal(f->answers, 1);
+    assert_int_equal(f->status, DNS_OK);
+    assert_int_equal(f->len, 1);
+    run(f, 50);
+    assert_int_equal(f->answers, 1);
+    assert_int_equal(counter_sum(f->shared, COUNTER_RESOLVER_QUERIES), 1);
+    assert_int_equal(counter_sum(f->shared, COUNTER_RESOLVER_FAILED), 0);
+}
+
+static void serve_badly(struct fixture *f, int fd, const struct resolver_wire_question *q)
+{
+    struct resolver_wire_answer long_one = {.id = q->id, .kind = RESOLVER_ADDR, .addr.len = 33};
+
+    answer_send(fd, q->id + 100, RESOLVER_ADDR, DNS_OK); /* another question's */
+    answer_send(fd, q->id, RESOLVER_MX, DNS_OK);         /* another kind's */
+    assert_int_equal(send(fd, &long_one, sizeof(long_one), 0), sizeof(long_one));
+    assert_int_equal(send(fd, q, 5, 0), 5);
+    answer_send(fd, q->id, RESOLVER_ADDR, (enum dns_status)77);
+    answer_send(fd, q->id, RESOLVER_ADDR, DNS_NXDOMAIN);
+    answer_send(fd, q->id, RESOLVER_ADDR, DNS_OK); /* twice */
+}
+
+static void what_does_not_fit_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+
+    f->serve = serve_badly;
+    ask(f, "mx.example.org");
+    run(f, 5000);
+    assert_int_equal(f->status, DNS_NXDOMAIN);
+    run(f, 50);
+    assert_int_equal(f->answers, 1);
+}
+
+static void serve_nothing(struct fixture *f, int fd, const struct resolver_wire_question *q)
+{
+}
+
+static void silence_fails_after_the_timeout(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t began = dp_now_ms(f->dp);
+
+    f->serve = serve_nothing;
+    ask(f, "mx.example.org");
+    run(f, 5000);
+    assert_int_equal(f->answers, 1);
+    assert_int_equal(f->status, DNS_FAILED);
+    assert_in_range(dp_now_ms(f->dp) - began, 900, 4000);
+    assert_int_equal(counter_sum(f->shared, COUNTER_RESOLVER_FAILED), 1);
+}
+
+static void a_cancelled_question_is_never_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct dns_question *q;
+
+    f->serve = serve_well;
+    q = ask(f, "mx.example.org");
+    f->resolver->ops->cancel(f->resolver, q);
+    run(f, 100);
+    assert_int_equal(f->answers, 0);
+}
+
+static void a_new_process_is_asked_again(void **state)
+{
+    struct fixture *f = *state;
+
+    f->serve = serve_nothing;
+    ask(f, "mx.example.org");
+    run(f, 50);
+    dp_unwatch_fd(f->dp, f->pair[1]);
+    close(f->pair[1]);
+    run(f, 50);
+    assert_int_equal(f->answers, 0);
+    close(f->pair[0]);
+    assert_int_equal(channel_pair(f->pair), 0);
+    f->serve = serve_well;
+    assert_int_equal(dp_watch_fd(f->dp, f->pair[1], process_ready, f), 0);
+    resolver_client_set_fd(f->resolver, f->pair[0]);
+    run(f, 5000);
+    assert_int_equal(f->answers, 1);
+    assert_int_equal(f->status, DNS_OK);
+}
+
+static void questions_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct dns_question *q;
+    char name[DNS_NAME_MAX + 2];
+
+    f->serve = serve_nothing;
+    memset(name, 'a', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    assert_int_equal(f->resolver->ops->addr(f->resolver, name, addr_done, f, &q), ERR_RANGE);
+    assert_int_equal(f->resolver->ops->addr(f->resolver, "", addr_done, f, &q), ERR_RANGE);
+    for (unsigned i = 0; i < RESOLVER_MAX_QUESTIONS; i++)
+        ask(f, "mx.example.org");
+    assert_int_equal(f->resolver->ops->addr(f->resolver, "one.more", addr_done, f, &q), ERR_LIMIT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_answer_comes_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_does_not_fit_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(silence_fails_after_the_timeout, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cancelled_question_is_never_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_process_is_asked_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(questions_are_bounded, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
