@@ -212,7 +212,7 @@ static void answers_mx_addresses_and_names(void **state)
     q.kind = RESOLVER_MX;
     ask(f->worker, &q, &a);
     assert_int_equal(a.mx.status, DNS_NODATA);
-    strcpy(q.name, "nowhere.example");
+    q = (struct resolver_wire_question){.id = 11, .kind = RESOLVER_MX, .name = "nowhere.example"};
     ask(f->worker, &q, &a);
     assert_int_equal(a.mx.status, DNS_NXDOMAIN);
 }
