@@ -193,9 +193,10 @@ static SSL_SESSION *serve(struct lab *l, const struct tls_server_ctx *ctx, int v
                           SSL_SESSION *session)
 {
     SSL_CTX *peer_ctx = lab_peer_ctx(false, version, NULL);
-    SSL *peer = lab_peer(peer_ctx, false);
     struct lab_wire wire = {.early = "EHLO again\r\n"};
 
+    assert_int_equal(SSL_CTX_set1_groups_list(peer_ctx, "X25519:P-256"), 1);
+    SSL *peer = lab_peer(peer_ctx, false);
     if (session)
         assert_int_equal(SSL_set_session(peer, session), 1);
     lab_server(l, ctx);
@@ -277,6 +278,45 @@ static void a_client_resumes_from_the_next_hops_ticket(void **state)
     }
     lab_close(&l);
     tls_client_ctx_free(ctx);
+}
+
+/* Each of these groups is there at the first try: a HelloRetryRequest would be another flight of
+ * ours. The hybrid ones came with OpenSSL 3.5. */
+static void no_group_costs_another_round_trip(void **state)
+{
+    static const char *const lists[] = {"X25519", "X25519:X25519MLKEM768", "X25519MLKEM768",
+                                        "X25519MLKEM768:X25519"};
+    struct tls_server_ctx *server = server_ctx(NULL);
+    struct tls_client_ctx *client = client_ctx();
+    const char *name = "mx.example";
+    struct tls_client_request request = {.ctx = client, .names = &name, .names_len = 1};
+    struct lab l;
+
+    lab_open(&l);
+    for (size_t i = 0; i < 8; i++) {
+        bool is_server = i % 2;
+        SSL_CTX *peer_ctx = lab_peer_ctx(!is_server, TLS1_3_VERSION, &ecdsa);
+        struct lab_wire wire = {0};
+
+        if (SSL_CTX_set1_groups_list(peer_ctx, lists[i / 2]) == 1) {
+            SSL *peer = lab_peer(peer_ctx, !is_server);
+
+            request.session_key[0] = (uint8_t)i;
+            if (is_server)
+                lab_server(&l, server);
+            else
+                lab_client(&l, &request);
+            lab_run(&l, peer, &wire);
+            assert_true(l.done);
+            assert_int_equal(l.outputs, is_server ? 1 : 2);
+            lab_next(&l);
+            SSL_free(peer);
+        }
+        SSL_CTX_free(peer_ctx);
+    }
+    lab_close(&l);
+    tls_server_ctx_free(server);
+    tls_client_ctx_free(client);
 }
 
 /* The peer's KeyUpdate, and our answer, as a record layer deals with them. */
@@ -514,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_client_hands_over_its_keys),
         cmocka_unit_test(a_server_resumes_from_its_ticket),
         cmocka_unit_test(a_client_resumes_from_the_next_hops_ticket),
+        cmocka_unit_test(no_group_costs_another_round_trip),
         cmocka_unit_test(a_key_update_goes_on_with_openssl),
         cmocka_unit_test(a_max_fragment_length_is_carried_over),
         cmocka_unit_test(early_data_is_not_taken),

@@ -99,6 +99,7 @@ static void on_output(void *user, struct leg_id leg, struct span bytes)
     assert_true(leg_same(leg, l->leg));
     assert_false(l->done || l->failed);
     assert_int_equal(buf_append_span(&l->out, bytes), ERR_OK);
+    l->outputs++;
     if (l->release_on_output)
         l->service->ops->release(l->service, leg);
 }
@@ -145,6 +146,7 @@ static void lab_forget(struct lab *l)
     buf_release(&l->out);
     buf_release(&l->rest);
     l->done = l->failed = false;
+    l->outputs = 0;
 }
 
 void lab_close(struct lab *l)

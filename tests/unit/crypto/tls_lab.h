@@ -45,6 +45,7 @@ struct lab {
     struct leg_id leg;
     struct buf out, rest;
     bool done, failed;
+    int outputs;            /* flights of ours */
     bool release_on_output; /* the leg goes away in the middle of a call */
     struct tls_keys keys;
     struct tls_facts facts;
