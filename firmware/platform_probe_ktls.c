@@ -105,12 +105,17 @@ void platform_probe_ktls(struct platform_ktls *ret)
     pair_close(&p);
     if (!ret->ulp)
         return;
+    bool any = false;
     for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
         bool ready = pair_open(&p) && ulp_set(&p);
         ret->ciphers[ret->len].name = ciphers[i].name;
         ret->ciphers[ret->len].tx = ready && keys_set(&p, TLS_TX, i);
         ret->ciphers[ret->len].rx = ready && keys_set(&p, TLS_RX, i);
+        any = any || ret->ciphers[ret->len].tx || ret->ciphers[ret->len].rx;
         ret->len++;
         pair_close(&p);
     }
+    if (!any)
+        snprintf(ret->why, sizeof(ret->why),
+                 "but no cipher: the kernel lacks modules such as gcm and chacha20poly1305");
 }

@@ -30,7 +30,7 @@ void conf_complain(struct conf_reader *r, const config_setting_t *at, const char
 
 /* conf_text.c: what libconfig would get wrong without a word. It finds @include (parsing reads no
  * file), strings and comments without an end (ERR_SYNTAX), and numbers that are too long, all with
- * a complaint, and writes whole numbers beyond 32 bits the way that libconfig 1.5 reads right. *ret
+ * a complaint, and writes whole numbers so that every libconfig reads the same. *ret
  * is a new string, freed by the caller; ERR_NOMEM. */
 int conf_text_prepare(struct conf_reader *r, const char *text, char **ret) ERR_CHECK;
 

@@ -58,7 +58,8 @@ static void scan_comment(struct scan *s)
         copy(s, (size_t)(end + 2 - s->at));
 }
 
-/* libconfig 1.5 takes a number without the suffix L as 32 bits, whatever it loses. */
+/* libconfig 1.5 takes a number without the suffix L as 32 bits, whatever it loses; 1.7 takes one
+ * that begins with 0 as octal. Here a number is what it looks like, in every version. */
 static void scan_number(struct scan *s)
 {
     bool hex = s->at[0] == '0' && (s->at[1] == 'x' || s->at[1] == 'X');
@@ -82,10 +83,10 @@ static void scan_number(struct scan *s)
         return;
     }
     value = strtoull(s->at + start, NULL, hex ? 16 : 10);
-    if (!hex && zeros > 0) { /* libconfig 1.7 would read octal */
-        size_t skipped = zeros == digits ? zeros - 1 : zeros;
-        s->at += skipped;
-        len -= skipped;
+    if (!hex && zeros > 0) {
+        size_t skip = zeros < digits ? zeros : zeros - 1;
+        s->at += skip;
+        len -= skip;
     }
     copy(s, len);
     if (value > INT32_MAX && after != 'L' && buf_append(&s->out, "L", 1) != ERR_OK)
