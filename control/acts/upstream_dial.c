@@ -29,7 +29,7 @@ static void failure_set(struct hop *h, enum smtp_client_phase phase, const struc
         translated.enhanced = (struct smtp_enhanced){4, 4, 1};
     if (h->addr < h->addrs_len && !h->targets[h->target].is_addr)
         net_addr_ip_text(&h->addrs[h->addr], ip);
-    if (reply->code)
+    if (reply->len > 0)
         upstream_why(h->why, "%s: %u %.*s", why, reply->code, (int)reply->len, reply->text);
     else
         upstream_why(h->why, "%s", why);

@@ -233,6 +233,7 @@ enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, bool plai
 
 void upstream_tls_begin(struct upstream_leg *leg)
 {
+    static const struct smtp_reply busy = {.code = 451, .enhanced = {4, 3, 2}};
     struct upstream *u = leg->u;
     struct hop *h = leg->hop;
     const struct upstream_target *target = &h->targets[h->target];
@@ -250,9 +251,11 @@ void upstream_tls_begin(struct upstream_leg *leg)
     leg->state = LEG_HANDSHAKE;
     leg->tickets = true;
     int err = u->conf.tls->ops->start_client(u->conf.tls, leg->id, &request);
-    if (err && leg->state != LEG_CLOSED)
-        leg_failed(leg, SMTP_PHASE_TLS, NULL,
-                   err == ERR_LIMIT ? "too many TLS handshakes at once" : err_text(err), false);
+    if (err == ERR_OK || leg->state == LEG_CLOSED)
+        return;
+    /* Our own overload is no failure of the next hop's TLS: level may does not fall back for it. */
+    leg_failed(leg, SMTP_PHASE_GREETING, &busy,
+               err == ERR_LIMIT ? "too many TLS handshakes at once" : err_text(err), false);
 }
 
 /* The service fails a handshake whose certificate is not what the level asks; that nothing weaker
