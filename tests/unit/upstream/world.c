@@ -501,6 +501,11 @@ static const struct dp_events dp_events = {.connected = on_dp_connected,
 void world_init(struct world *w, unsigned mtas)
 {
     *w = (struct world){.addr_status = DNS_OK, .verify = TLS_VERIFY_OK};
+    w->sim = (struct dp_sim_conf){.seed = 1,
+                                  .delay_min_ms = 1,
+                                  .delay_max_ms = 3,
+                                  .fragment_max = 7,
+                                  .wall_us = 1700000000000000};
     w->tls.ops = &tls_ops;
     w->resolver.ops = &resolver_ops;
     w->conf.gateway.hostname = "gw.test";
@@ -536,16 +541,11 @@ void world_init(struct world *w, unsigned mtas)
 void world_start(struct world *w)
 {
     struct dp_conf dp = {.max_legs = 64, .max_relays = 4};
-    struct dp_sim_conf sim = {.seed = 1,
-                              .delay_min_ms = 1,
-                              .delay_max_ms = 3,
-                              .fragment_max = 7,
-                              .wall_us = 1700000000000000};
     struct tls_service_conf tls = {.max_legs = 64, .max_handshakes = 64};
     char why[256] = "";
 
     assert_int_equal(shared_new(&w->shared), ERR_OK);
-    assert_int_equal(dp_sim_new(&dp, &sim, &dp_events, w, &w->dp), ERR_OK);
+    assert_int_equal(dp_sim_new(&dp, &w->sim, &dp_events, w, &w->dp), ERR_OK);
     assert_int_equal(tls_service_fake_new(&tls, 7, &tls_events, w, &w->fake), ERR_OK);
     struct upstream_conf conf = {.conf = &w->conf,
                                  .dp = w->dp,
@@ -628,7 +628,13 @@ static void on_hop_rcpt(void *user, const struct smtp_reply *reply)
 
 static void on_hop_data(void *user, const struct smtp_reply *reply)
 {
-    hear(user, "data", reply, "");
+    struct sender *s = user;
+
+    hear(s, "data", reply, "");
+    if (s->body && reply->code == 354) {
+        assert_int_equal(hop_send(s->hop, span_str(s->body)), ERR_OK);
+        assert_int_equal(hop_finish(s->hop, SPAN_LIT(".\r\n")), ERR_OK);
+    }
 }
 
 static void on_hop_chunk(void *user, const struct smtp_reply *reply)

@@ -11,7 +11,7 @@
 #include "tls_record.h"
 #include "upstream.h"
 
-enum { MTAS = 4, CONNS = 48, SENDERS = 8, ROUTES = 4, REQUESTS = 16 };
+enum { MTAS = 4, CONNS = 512, SENDERS = 8, ROUTES = 4, REQUESTS = 16 };
 
 struct world;
 
@@ -50,6 +50,7 @@ struct sender {
     struct hop *hop;
     struct buf heard; /* "rcpt 250 2.1.5", "final 250 2.0.0", "lost 451 4.4.2 indeterminate", ... */
     bool close_on_final;
+    const char *body; /* sent with its dot as soon as 354 came */
     struct smtp_reply last;
 };
 
@@ -60,6 +61,7 @@ struct request { /* as the TLS service got it */
 
 struct world {
     struct dp *dp;
+    struct dp_sim_conf sim;
     struct tls_service tls, *fake;
     struct resolver resolver;
     struct shared *shared;
