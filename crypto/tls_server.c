@@ -150,7 +150,7 @@ static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const uns
     case SSL_TICKET_SUCCESS_RENEW:
         if (leaf && X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0)
             return SSL_TICKET_RETURN_IGNORE_RENEW;
-        /* Clients use a ticket of TLS 1.3 once (RFC 8446 appendix C.4): each use brings a new one. */
+        /* A TLS 1.3 client uses a ticket once (RFC 8446 appendix C.4): it gets a new one. */
         return status == SSL_TICKET_SUCCESS && SSL_version(ssl) < TLS1_3_VERSION
                    ? SSL_TICKET_RETURN_USE
                    : SSL_TICKET_RETURN_USE_RENEW;
