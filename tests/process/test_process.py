@@ -295,6 +295,15 @@ class Reload(ProcessCase):
             wait_for(lambda: self.refused(first), 5, "the old address is closed")
         self.assertEqual([l["name"] for l in ctl_json(gateway, "status")["listeners"]], ["second"])
 
+    def test_the_number_of_workers_changes(self):
+        gateway = self.plain(1)
+        for workers in (3, 1, 2):
+            gateway.settings["gateway"]["workers"] = workers
+            self.assertEqual(self.reload(gateway)[0], 0)
+            for _ in range(10):
+                greeted(gateway.address(), 3)
+            wait_for(lambda n=workers: len(processes(gateway, None)) == n + 1, 10, "old ones gone")
+
     def refused(self, address):
         try:
             socket.create_connection(address, 1).close()
