@@ -98,9 +98,9 @@ static struct conf_resolver conf_of(const char *const *forward, const char *cons
                                   .port = 53};
 }
 
-static void resolver_child(const char *server, int channel, pid_t parent)
+static void resolver_child(const char *server, const char *unsigned_zone, int channel, pid_t parent)
 {
-    const char *const forward[] = {server}, *const insecure[] = {"."};
+    const char *const forward[] = {server}, *const insecure[] = {unsigned_zone};
     struct conf_resolver conf = conf_of(forward, insecure);
     struct resolver_process *r;
     char why[256];
@@ -126,7 +126,7 @@ static int worker_socket(int channel)
     return pair[0];
 }
 
-static int setup(void **state)
+static int setup_with(void **state, const char *unsigned_zone)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -149,13 +149,24 @@ static int setup(void **state)
     f->process = fork();
     if (f->process == 0) {
         close(pair[0]);
-        resolver_child(server, pair[1], self);
+        resolver_child(server, unsigned_zone, pair[1], self);
     }
     close(pair[1]);
     f->channel = pair[0];
     f->worker = worker_socket(f->channel);
     *state = f;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, ".");
+}
+
+/* Everything else must be signed up to the root's real keys, which our name server can't do. */
+static int setup_validating(void **state)
+{
+    return setup_with(state, "mx.example.org");
 }
 
 static int teardown(void **state)
@@ -271,6 +282,21 @@ static void garbage_closes_only_its_sender(void **state)
     close(other);
 }
 
+static void what_is_not_signed_is_bogus_unless_told(void **state)
+{
+    struct fixture *f = *state;
+    struct resolver_wire_question q = {.id = 1, .kind = RESOLVER_MX, .name = "example.org"};
+    struct resolver_wire_answer a;
+
+    ask(f->worker, &q, &a);
+    assert_int_equal(a.mx.status, DNS_BOGUS);
+    assert_int_equal(a.mx.len, 0);
+    q = (struct resolver_wire_question){.id = 2, .kind = RESOLVER_ADDR, .name = "mx.example.org"};
+    ask(f->worker, &q, &a);
+    assert_int_equal(a.addr.status, DNS_OK);
+    assert_false(a.addr.secure);
+}
+
 static void a_setting_that_can_not_be_used_is_named(void **state)
 {
     const char *const forward[] = {"no.address"}, *const insecure[] = {"."};
@@ -294,6 +320,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(localhost_is_known, setup, teardown),
         cmocka_unit_test_setup_teardown(a_name_is_confirmed_forward, setup, teardown),
         cmocka_unit_test_setup_teardown(garbage_closes_only_its_sender, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_signed_is_bogus_unless_told, setup_validating,
+                                        teardown),
         cmocka_unit_test(a_setting_that_can_not_be_used_is_named),
     };
 
