@@ -12,8 +12,14 @@ enum { PASSWORD_MAX = 255, PATH_TEXT = 64, WHY_TEXT = 512 };
 
 struct loading {
     const char *file;
+    const char *text; /* its content; NULL before it is read */
     struct conf_errors *errors;
 };
+
+static unsigned line_of(const struct loading *l, const char *path)
+{
+    return l->text && path[0] ? conf_line_of(l->text, path) : 0;
+}
 
 /* A regular file of at most max bytes, with a NUL after them; NULL after a complaint. */
 static char *file_read(const struct loading *l, const char *path, const char *name, size_t max,
@@ -25,13 +31,13 @@ static char *file_read(const struct loading *l, const char *path, const char *na
     int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0 || fstat(fd, ret_stat) != 0) {
-        conf_errors_add(l->errors, l->file, 0, path, "found that %s can't be read: %s", name,
-                        strerror(errno));
+        conf_errors_add(l->errors, l->file, line_of(l, path), path,
+                        "found that %s can't be read: %s", name, strerror(errno));
         goto out;
     }
     if (!S_ISREG(ret_stat->st_mode)) {
-        conf_errors_add(l->errors, l->file, 0, path, "found that %s is not a file, allowed is one",
-                        name);
+        conf_errors_add(l->errors, l->file, line_of(l, path), path,
+                        "found that %s is not a file, allowed is one", name);
         goto out;
     }
     text = malloc(max + 2);
@@ -41,7 +47,8 @@ static char *file_read(const struct loading *l, const char *path, const char *na
             len += (size_t)n;
     }
     if (!text || n < 0 || len > max) {
-        conf_errors_add(l->errors, l->file, 0, path, "found that %s can't be read: %s", name,
+        conf_errors_add(l->errors, l->file, line_of(l, path), path,
+                        "found that %s can't be read: %s", name,
                         len > max ? "it is too long" : strerror(errno));
         free(text);
         text = NULL;
@@ -49,8 +56,8 @@ static char *file_read(const struct loading *l, const char *path, const char *na
     }
     text[len] = '\0';
     if (strlen(text) != len) {
-        conf_errors_add(l->errors, l->file, 0, path, "found a NUL byte in %s, allowed is text",
-                        name);
+        conf_errors_add(l->errors, l->file, line_of(l, path), path,
+                        "found a NUL byte in %s, allowed is text", name);
         free(text);
         text = NULL;
     }
@@ -63,7 +70,7 @@ out:
 static void private_demand(const struct loading *l, const char *path, const char *name, mode_t mode)
 {
     if (mode & S_IRWXO)
-        conf_errors_add(l->errors, l->file, 0, path,
+        conf_errors_add(l->errors, l->file, line_of(l, path), path,
                         "found a password in %s, whose mode is %04o, allowed are modes without "
                         "rights for others (chmod o= %s)",
                         name, (unsigned)(mode & 07777), name);
@@ -81,7 +88,7 @@ static int password_load(const struct loading *l, struct conf *conf, struct conf
     private_demand(l, path, route->auth.password_file, st.st_mode);
     size_t len = strcspn(text, "\r\n");
     if (len == 0 || len > PASSWORD_MAX) {
-        conf_errors_add(l->errors, l->file, 0, path,
+        conf_errors_add(l->errors, l->file, line_of(l, path), path,
                         "found a first line of %zu bytes in %s, allowed 1 to %d", len,
                         route->auth.password_file, PASSWORD_MAX);
     } else {
@@ -146,7 +153,7 @@ static int listener_check(const struct loading *l, const struct conf *conf, size
         return result;
     snprintf(path, sizeof(path), "listeners[%zu]", index);
     if (result != ERR_OK)
-        conf_errors_add(l->errors, l->file, 0, path, "%s", why);
+        conf_errors_add(l->errors, l->file, line_of(l, path), path, "%s", why);
     return ERR_OK;
 }
 
@@ -177,7 +184,7 @@ static int route_check(const struct loading *l, const struct conf *conf, size_t 
         return result;
     snprintf(path, sizeof(path), "routes[%zu].tls", index);
     if (result != ERR_OK)
-        conf_errors_add(l->errors, l->file, 0, path, "%s", why);
+        conf_errors_add(l->errors, l->file, line_of(l, path), path, "%s", why);
     return ERR_OK;
 }
 
@@ -197,8 +204,9 @@ static void anchor_check(const struct loading *l, const struct conf *conf)
     const char *name = conf->resolver.trust_anchor;
 
     if (name[0] && access(name, R_OK) != 0)
-        conf_errors_add(l->errors, l->file, 0, "resolver.trust_anchor",
-                        "found that %s can't be read: %s", name, strerror(errno));
+        conf_errors_add(l->errors, l->file, line_of(l, "resolver.trust_anchor"),
+                        "resolver.trust_anchor", "found that %s can't be read: %s", name,
+                        strerror(errno));
 }
 
 char *conf_load_read(const char *file, mode_t *ret_mode, struct conf_errors *errors)
@@ -215,7 +223,7 @@ char *conf_load_read(const char *file, mode_t *ret_mode, struct conf_errors *err
 int conf_load_text(const char *text, const char *file, mode_t mode, struct conf **ret,
                    struct conf_errors *errors)
 {
-    const struct loading l = {.file = file, .errors = errors};
+    const struct loading l = {.file = file, .text = text, .errors = errors};
     int result;
 
     *errors = (struct conf_errors){0};

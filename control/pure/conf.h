@@ -200,6 +200,9 @@ void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line
  */
 int conf_parse(const char *text, const char *file, struct conf **ret,
                struct conf_errors *errors) ERR_CHECK;
+/* The line of a setting named by path ("routes[0].tls.ca"), or of the nearest group around it; 0
+ * where not even that is written. For errors that show only after parsing. */
+unsigned conf_line_of(const char *text, const char *path);
 void conf_free(struct conf *conf);
 /* "none", "may", "encrypt", "verify", "pin". */
 const char *conf_level_text(enum conf_level level);

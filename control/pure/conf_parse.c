@@ -419,3 +419,36 @@ int conf_restart_needed(const struct conf *before, const struct conf *after, str
     }
     return ERR_OK;
 }
+
+/* libconfig writes routes[0].tls as routes.[0].tls */
+static void lookup_path(const char *path, char out[CONF_PATH_TEXT])
+{
+    size_t len = 0;
+
+    for (; *path && len + 2 < CONF_PATH_TEXT; path++) {
+        if (*path == '[')
+            out[len++] = '.';
+        out[len++] = *path;
+    }
+    out[len] = '\0';
+}
+
+unsigned conf_line_of(const char *text, const char *path)
+{
+    char name[CONF_PATH_TEXT];
+    unsigned line = 0;
+    config_t config;
+
+    lookup_path(path, name);
+    config_init(&config);
+    if (config_read_string(&config, text) == CONFIG_TRUE) {
+        const config_setting_t *at = config_lookup(&config, name);
+        for (char *dot = strrchr(name, '.'); !at && dot; dot = strrchr(name, '.')) {
+            *dot = '\0';
+            at = config_lookup(&config, name);
+        }
+        line = at ? (unsigned)config_setting_source_line(at) : 0;
+    }
+    config_destroy(&config);
+    return line;
+}

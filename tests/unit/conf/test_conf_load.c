@@ -128,11 +128,11 @@ static void good_files_load(void **state)
 
 static void bad_certificates_are_refused(void **state)
 {
-    assert_refused(load("cert = \"none.pem\";", "", "", 0644), "listeners[0]", "none.pem");
-    assert_refused(load("cert = \"junk.pem\";", "", "", 0644), "listeners[0]", "junk.pem");
+    assert_refused(load("cert = \"none.pem\";", "", "", 0644), ":3: listeners[0]", "none.pem");
+    assert_refused(load("cert = \"junk.pem\";", "", "", 0644), ":3: listeners[0]", "junk.pem");
     assert_refused(load("cert = \"own.pem\"; key = \"other.key\";", "", "", 0644), "listeners[0]",
                    "other.key");
-    assert_refused(load(OWN, "ca = \"none.pem\";", "", 0644), "routes[0].tls", "none.pem");
+    assert_refused(load(OWN, "ca = \"none.pem\";", "", 0644), ":5: routes[0].tls", "none.pem");
     assert_refused(load(OWN, "ca = \"junk.pem\";", "", 0644), "routes[0].tls", "junk.pem");
     assert_refused(load(OWN, "client = { cert = \"own.pem\"; key = \"other.key\"; };", "", 0644),
                    "routes[0].tls", "other.key");
@@ -155,7 +155,7 @@ static void open_secrets_are_refused(void **state)
 {
     write_file("password", "secret\n", 0644);
     assert_refused(load(OWN, "", AUTH "password_file = \"password\";", 0644),
-                   "routes[0].auth.password_file", "chmod o=");
+                   ":5: routes[0].auth.password_file", "chmod o=");
     assert_refused(load(OWN, "", AUTH "password = \"inline\";", 0644), "postern.conf", "chmod o=");
     write_file("password", "\nsecret\n", 0600);
     assert_refused(load(OWN, "", AUTH "password_file = \"password\";", 0644),
