@@ -249,7 +249,8 @@ static bool small_waiting(struct dp_relay_run *run)
         struct buf work = from->stash;
         buf_init(&from->stash, 0);
         run->begun = true;
-        goes_on = small_plain(run, buf_span(&work).ptr, buf_len(&work), span_make(NULL, 0));
+        struct span first = buf_len(&work) > 0 ? buf_span(&work) : SPAN_LIT("");
+        goes_on = small_plain(run, first.ptr, first.len, span_make(NULL, 0));
         buf_release(&work);
     }
     if (goes_on && buf_len(&from->cipher) > 0 && target_has_room(run)) {

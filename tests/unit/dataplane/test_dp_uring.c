@@ -293,12 +293,12 @@ static void cross(const struct lab_tls *a, const struct lab_tls *b, struct far *
     start(&client->thread, far_main, client);
     assert_int_equal(dp_run(bridge->dp), ERR_OK);
     dp_timer_stop(bridge->dp, &bridge->give_up);
-    for (int i = 0; i < 50; i++) { /* the FINs */
+    for (int i = 0; i < 1000; i++) { /* the FINs */
         struct dp_counters counters;
         dp_counters(bridge->dp, &counters);
         if (counters.legs == 0)
             break;
-        assert_int_equal(dp_turn(bridge->dp, 100), ERR_OK);
+        assert_int_equal(dp_turn(bridge->dp, 5), ERR_OK);
     }
     pthread_join(client->thread, NULL);
     pthread_join(server->thread, NULL);
