@@ -57,8 +57,8 @@ struct dp_events {
     /* TLS 1.3 client legs whose keys were set with want_tickets: each whole record, still sealed,
      * up to the first application data. */
     void (*ticket_record)(void *user, struct leg_id leg, struct span record);
-    /* The far end is gone and all it sent was delivered (unless paused). Not called after
-     * dp_close. The leg stays until dp_close, but nothing can be sent. */
+    /* The far end is gone and all it sent was delivered. An orderly end waits while the leg is
+     * paused, a reset or an alert does not. Not called after dp_close. The leg stays until dp_close, but nothing can be sent. */
     void (*lost)(void *user, struct leg_id leg, const struct dp_lost_info *info);
     /* After a send ended with ERR_FULL: the leg's output has fallen below half its bound. */
     void (*writable)(void *user, struct leg_id leg);
@@ -72,7 +72,7 @@ enum {
 
 struct dp_conf {
     uint32_t max_legs;
-    uint32_t max_relays; /* arenas: relays beyond it wait their turn */
+    uint32_t max_relays; /* arenas: relays beyond it go on through small buffers, less fast */
 };
 
 /* A transport is chosen once, here. Each function makes a whole dataplane over one. */
@@ -90,7 +90,8 @@ uint64_t dp_now_ms(const struct dp *dp);
 /* Seconds and microseconds since 1970, read once per turn of the loop. */
 uint64_t dp_wall_us(const struct dp *dp);
 
-/* fd: a listening socket that the caller owns and keeps open. Accepts until dp_unlisten. */
+/* fd: a listening socket that the caller owns and keeps open; it becomes a blocking one with
+ * TCP_NODELAY. Accepts until dp_unlisten. */
 int dp_listen(struct dp *dp, int fd, unsigned listener) ERR_CHECK;
 int dp_unlisten(struct dp *dp, unsigned listener) ERR_CHECK;
 /* source: NULL, or the address to bind to (port 0). ERR_LIMIT where the leg table is full. */
@@ -98,7 +99,8 @@ int dp_connect(struct dp *dp, const union net_addr *to, const union net_addr *so
                struct leg_id *ret_leg) ERR_CHECK;
 
 /* Takes a copy. Sent in one go with everything else of this turn of the loop. ERR_FULL: nothing
- * was taken, wait for writable. */
+ * was taken, wait for writable (more than DP_OUTPUT_MAX at once never fits). ERR_CLOSED: the far
+ * end takes nothing any more, or lost was told. */
 int dp_send(struct dp *dp, struct leg_id leg, const void *data, size_t len) ERR_CHECK;
 /* Bytes of output not yet taken by the transport. */
 size_t dp_pending(const struct dp *dp, struct leg_id leg);
@@ -157,7 +159,9 @@ enum dp_close {
     DP_CLOSE_FLUSH, /* what was sent, then close_notify, then FIN; bounded by 10 s */
     DP_CLOSE_CUT,   /* at once, nothing more: a body must not look complete */
 };
-/* No event of this leg comes after it. */
+/* No event of this leg comes after it. A relay that the leg is part of ends first, as by
+ * dp_relay_stop: done is called before this returns. CUT is a RST, but after a fatal alert of ours
+ * it is a FIN, so that the alert arrives. */
 int dp_close(struct dp *dp, struct leg_id leg, enum dp_close how);
 
 /* A timer lives inside its owner's struct; it must be stopped before that goes. fire may restart
