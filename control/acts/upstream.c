@@ -58,10 +58,10 @@ int upstream_new(const struct upstream_conf *conf, struct upstream **ret, char *
     TAILQ_INIT(&u->waiting);
     u->legs = calloc(conf->max_legs ? conf->max_legs : 1, sizeof(struct upstream_leg *));
     u->routes = calloc(conf->conf->routes_len + 1, sizeof(*u->routes));
-    if (!u->legs || !u->routes)
+    if (!u->legs || !u->routes || upstream_hash_new(&u->hash) != ERR_OK)
         goto fail;
     for (size_t i = 0; i < conf->conf->routes_len; i++) {
-        err = upstream_route_init(&u->routes[i], &conf->conf->routes[i], why, why_room);
+        err = upstream_route_init(u, &u->routes[i], &conf->conf->routes[i], why, why_room);
         if (err)
             goto fail;
     }
@@ -87,6 +87,7 @@ void upstream_free(struct upstream *u)
     }
     for (size_t i = 0; u->routes && i < u->conf.conf->routes_len; i++)
         upstream_route_free(&u->routes[i]);
+    upstream_hash_free(u->hash);
     free(u->routes);
     free(u->legs);
     free(u);

@@ -59,7 +59,8 @@ struct upstream_conf {
 };
 
 /* ERR_CONFIG: a file of a route's TLS can't be used; why says which. */
-int upstream_new(const struct upstream_conf *conf, struct upstream **ret, char *why, size_t why_room) ERR_CHECK;
+int upstream_new(const struct upstream_conf *conf, struct upstream **ret, char *why,
+                 size_t why_room) ERR_CHECK;
 void upstream_free(struct upstream *u);
 /* Closes idle legs, and each other when its transaction is over. */
 void upstream_drain(struct upstream *u);
@@ -89,25 +90,27 @@ void hop_close(struct hop **h);
 
 /* For the log, evidence and status. Valid while the hop is open, also after it is lost. */
 struct hop_facts {
-    const char *host;            /* name of the host that was tried last */
+    const char *host; /* name of the host that was tried last */
     union net_addr addr;
     bool connected, has_tls, reused;
-    bool plaintext_retry;        /* level may fell back; why says how */
-    bool alarm;                  /* a fault for the administrator: the next hop refuses the gateway */
-    const char *why;             /* text of the last failure, "" if none */
+    bool plaintext_retry; /* level may fell back; why says how */
+    bool alarm;           /* a fault for the administrator: the next hop refuses the gateway */
+    const char *why;      /* text of the last failure, "" if none */
     struct tls_facts tls;
     struct smtp_caps caps;
 };
 void hop_facts(const struct hop *h, struct hop_facts *ret);
 
-/* What next hops of a listener's routes offer: false or 0 unless every one is fixed and was seen. */
+/* What next hops of a listener's routes offer: false or 0 unless every one is fixed and was seen.
+ */
 void upstream_offers(const struct upstream *u, const struct conf_listener *listener,
                      struct smtp_offers *ret);
 
 /* Events of the dataplane and of the TLS service for legs that upstream made: it returns false
  * where the leg is not its own. */
 bool upstream_connected(struct upstream *u, struct leg_id leg, int error);
-bool upstream_received(struct upstream *u, struct leg_id leg, const uint8_t *data, size_t len, size_t *ret_used);
+bool upstream_received(struct upstream *u, struct leg_id leg, const uint8_t *data, size_t len,
+                       size_t *ret_used);
 bool upstream_ticket_record(struct upstream *u, struct leg_id leg, struct span record);
 bool upstream_lost(struct upstream *u, struct leg_id leg, const struct dp_lost_info *info);
 bool upstream_writable(struct upstream *u, struct leg_id leg);
@@ -123,4 +126,5 @@ struct upstream_host_status {
     uint64_t dead_for_ms; /* 0: alive */
     const char *last_error;
 };
-void upstream_hosts(const struct upstream *u, void (*row)(void *user, const struct upstream_host_status *s), void *user);
+void upstream_hosts(const struct upstream *u,
+                    void (*row)(void *user, const struct upstream_host_status *s), void *user);

@@ -171,7 +171,7 @@ static bool target_enter(struct hop *h)
     memcpy(h->fact_host, t->host, sizeof(h->fact_host));
     h->addrs_len = h->addr = 0;
     h->resolved = h->plaintext = false;
-    upstream_pool_key(h->route, t, h->txn->domain,
+    upstream_pool_key(h->u, h->route, t, h->txn->domain,
                       route->helo ? route->helo : h->u->conf.conf->gateway.hostname, h->who,
                       &h->key);
     return h->host != NULL;

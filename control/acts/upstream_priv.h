@@ -18,15 +18,17 @@
 
 #include <sys/queue.h>
 
+struct evp_md_ctx_st;
+
 enum {
     UPSTREAM_BUCKETS = 1024,
     UPSTREAM_HOSTS_MAX = 8192,
     UPSTREAM_WHY = 256,
-    UPSTREAM_WAIT_MS = 30 * 1000,    /* for a free connection to a host that has its most */
-    UPSTREAM_POLL_MS = 100,          /* other workers' connections end without telling us */
-    UPSTREAM_IDLE_FULL_MS = 1000,    /* idle legs of such a host make room soon */
-    UPSTREAM_DEAD_DOUBLINGS = 5,     /* of hop_dead_s */
-    UPSTREAM_RECORDS_MAX = 1 << 23,  /* DESIGN, "The hand-off" */
+    UPSTREAM_WAIT_MS = 30 * 1000,   /* for a free connection to a host that has its most */
+    UPSTREAM_POLL_MS = 100,         /* other workers' connections end without telling us */
+    UPSTREAM_IDLE_FULL_MS = 1000,   /* idle legs of such a host make room soon */
+    UPSTREAM_DEAD_DOUBLINGS = 5,    /* of hop_dead_s */
+    UPSTREAM_RECORDS_MAX = 1 << 23, /* DESIGN, "The hand-off" */
 };
 
 struct upstream_key {
@@ -42,8 +44,8 @@ struct upstream_target { /* a host to try */
 
 struct upstream_route {
     const struct conf_route *conf;
-    struct tls_client_ctx *ctx; /* NULL: level none */
-    struct upstream_key policy; /* hash of all that the route says of TLS */
+    struct tls_client_ctx *ctx;      /* NULL: level none */
+    struct upstream_key policy;      /* hash of all that the route says of TLS */
     struct upstream_target *targets; /* fixed hops */
     struct smtp_caps *caps;          /* of each, where seen */
     bool *seen;
@@ -107,10 +109,10 @@ struct upstream_leg {
 };
 
 enum hop_state {
-    HOP_WAITING,   /* for a name, a free connection, or its first turn */
-    HOP_DIALLING,  /* its leg is not ready */
-    HOP_ACTIVE,    /* its leg is: a transaction runs */
-    HOP_LOST,      /* lost was or is about to be told */
+    HOP_WAITING,  /* for a name, a free connection, or its first turn */
+    HOP_DIALLING, /* its leg is not ready */
+    HOP_ACTIVE,   /* its leg is: a transaction runs */
+    HOP_LOST,     /* lost was or is about to be told */
 };
 
 enum hop_rcpt_state { HOP_RCPT_WAITING, HOP_RCPT_SENT, HOP_RCPT_UNSUPPORTED, HOP_RCPT_LIMIT };
@@ -140,9 +142,9 @@ struct hop {
     struct upstream_host *host;
     union net_addr addrs[DNS_ADDRS_MAX];
     unsigned addrs_len, addr;
-    bool no_pool;       /* a pooled leg was stale: the next is a new one */
-    bool plaintext;     /* this address once more without TLS (level may) */
-    bool unreachable;   /* no address of this host was there at all so far */
+    bool no_pool;     /* a pooled leg was stale: the next is a new one */
+    bool plaintext;   /* this address once more without TLS (level may) */
+    bool unreachable; /* no address of this host was there at all so far */
     bool resolved;
     struct dns_question *question;
     struct dp_timer turn, budget;
@@ -181,6 +183,7 @@ struct upstream {
     struct upstream_hosts hosts;
     unsigned hosts_len, legs_len;
     struct upstream_hops waiting; /* for a connection */
+    struct evp_md_ctx_st *hash;   /* for keys; between two of them it is nobody's */
     bool draining;
 };
 
@@ -196,14 +199,16 @@ void upstream_reply(struct smtp_reply *ret, uint16_t code, uint16_t subject, uin
                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* upstream_tls.c */
-int upstream_route_init(struct upstream_route *r, const struct conf_route *conf, char *why,
-                        size_t why_room) ERR_CHECK;
+int upstream_hash_new(struct evp_md_ctx_st **ret) ERR_CHECK;
+void upstream_hash_free(struct evp_md_ctx_st *md);
+int upstream_route_init(const struct upstream *u, struct upstream_route *r,
+                        const struct conf_route *conf, char *why, size_t why_room) ERR_CHECK;
 void upstream_route_free(struct upstream_route *r);
 enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, bool plaintext);
 /* Of the pool: destination, names, policy, and whatever else makes a leg this route's own. */
-void upstream_pool_key(const struct upstream_route *r, const struct upstream_target *target,
-                       const char *domain, const char *helo, const struct upstream_who *who,
-                       struct upstream_key *ret);
+void upstream_pool_key(const struct upstream *u, const struct upstream_route *r,
+                       const struct upstream_target *target, const char *domain, const char *helo,
+                       const struct upstream_who *who, struct upstream_key *ret);
 void upstream_tls_begin(struct upstream_leg *leg);
 
 /* upstream_pool.c */

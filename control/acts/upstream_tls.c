@@ -9,14 +9,30 @@
 
 /* --- keys: SHA-256 over values with their lengths, so that no two lists read the same --- */
 
+/* One context serves all keys of a worker: they are made for each message. */
 struct hash {
     EVP_MD_CTX *md;
 };
 
-static void hash_begin(struct hash *h)
+int upstream_hash_new(struct evp_md_ctx_st **ret)
 {
-    h->md = EVP_MD_CTX_new();
-    ASSERT(h->md && EVP_DigestInit_ex(h->md, EVP_sha256(), NULL) == 1);
+    *ret = EVP_MD_CTX_new();
+    if (*ret && EVP_DigestInit_ex(*ret, EVP_sha256(), NULL) == 1)
+        return ERR_OK;
+    EVP_MD_CTX_free(*ret);
+    *ret = NULL;
+    return ERR_NOMEM;
+}
+
+void upstream_hash_free(struct evp_md_ctx_st *md)
+{
+    EVP_MD_CTX_free(md);
+}
+
+static void hash_begin(struct hash *h, const struct upstream *u)
+{
+    h->md = u->hash;
+    ASSERT(EVP_DigestInit_ex(h->md, NULL, NULL) == 1); /* again, with the same digest */
 }
 
 static void hash_bytes(struct hash *h, const void *data, size_t len)
@@ -45,14 +61,14 @@ static void hash_addr(struct hash *h, bool has, const union net_addr *addr)
 static void hash_end(struct hash *h, uint8_t out[32])
 {
     ASSERT(EVP_DigestFinal_ex(h->md, out, NULL) == 1);
-    EVP_MD_CTX_free(h->md);
 }
 
-static void policy_hash(const struct conf_route *r, struct upstream_key *ret)
+static void policy_hash(const struct upstream *u, const struct conf_route *r,
+                        struct upstream_key *ret)
 {
     struct hash h;
 
-    hash_begin(&h);
+    hash_begin(&h, u);
     hash_number(&h, r->tls.level);
     hash_number(&h, r->tls.mode);
     hash_number(&h, r->tls.profile);
@@ -115,15 +131,15 @@ static void hash_session(struct hash *h, const struct upstream_route *r,
     hash_bytes(h, r->policy.sha256, sizeof(r->policy.sha256));
 }
 
-void upstream_pool_key(const struct upstream_route *r, const struct upstream_target *target,
-                       const char *domain, const char *helo, const struct upstream_who *who,
-                       struct upstream_key *ret)
+void upstream_pool_key(const struct upstream *u, const struct upstream_route *r,
+                       const struct upstream_target *target, const char *domain, const char *helo,
+                       const struct upstream_who *who, struct upstream_key *ret)
 {
     struct names names;
     struct hash h;
 
     names_find(r->conf, target, domain, &names);
-    hash_begin(&h);
+    hash_begin(&h, u);
     hash_session(&h, r, target, &names);
     hash_text(&h, helo);
     hash_addr(&h, r->conf->has_source4, &r->conf->source4);
@@ -185,8 +201,8 @@ static int route_targets(struct upstream_route *r)
     return ERR_OK;
 }
 
-int upstream_route_init(struct upstream_route *r, const struct conf_route *conf, char *why,
-                        size_t why_room)
+int upstream_route_init(const struct upstream *u, struct upstream_route *r,
+                        const struct conf_route *conf, char *why, size_t why_room)
 {
     struct tls_client_conf tls = {
         .profile = conf->tls.profile,
@@ -201,7 +217,7 @@ int upstream_route_init(struct upstream_route *r, const struct conf_route *conf,
     };
 
     *r = (struct upstream_route){.conf = conf};
-    policy_hash(conf, &r->policy);
+    policy_hash(u, conf, &r->policy);
     int err = route_targets(r);
     if (!err && conf->tls.level != CONF_LEVEL_NONE)
         err = tls_client_ctx_new(&tls, &r->ctx, why, why_room);
@@ -245,7 +261,7 @@ void upstream_tls_begin(struct upstream_leg *leg)
     request.sni = sni_of(leg->route->conf, target);
     request.names = names.items;
     request.names_len = names.len;
-    hash_begin(&hash);
+    hash_begin(&hash, u);
     hash_session(&hash, leg->route, target, &names);
     hash_end(&hash, request.session_key);
     leg->state = LEG_HANDSHAKE;
