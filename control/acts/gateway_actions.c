@@ -212,6 +212,7 @@ static bool act_open(struct client *c)
 
     ASSERT(!c->hop);
     c->body = (struct client_body){0};
+    c->smtp.txn.started_us = dp_wall_us(c->gateway->dp); /* the log's delay begins here */
     if (hop_open(c->gateway->upstream, &s->txn, SMTP_RECEIVED_MAX, &who, &hop_events, c, &c->hop) ==
         ERR_OK)
         return true;
