@@ -173,9 +173,13 @@ class NextHopVanishes(Case):
             client.starttls()
             client.expect(250, "MAIL FROM:<a@client.example>")
             code, lines = client.command("RCPT TO:<x@hop.example>")
-            if code == 250:
-                code, lines = client.data(MESSAGE) if caps else client.bdat(
-                    [MESSAGE[:5], MESSAGE[5:]] if place != "CHUNK" else [MESSAGE])
+            if code == 250 and caps:
+                code, lines = client.command("DATA")
+                if code == 354:
+                    client.send(MESSAGE + b".\r\n")
+                    code, lines = client.reply()
+            elif code == 250:
+                code, lines = client.bdat([MESSAGE[:5], MESSAGE[5:]])
             self.assertEqual(sink.messages, [])
             client.expect(250, "NOOP")
             client.expect(250, "RSET")
@@ -318,6 +322,7 @@ class GatewayVanishes(Case):
         gateway, _ = self.pair()
         old = Client(gateway.address())
         old.starttls()
+        old.transaction("a@client.example", ["x@hop.example"])
         other = self.sink()
         gateway.routes.append(route("new.example", other.port))
         gateway.config_write()
@@ -325,11 +330,15 @@ class GatewayVanishes(Case):
 
         def routed():
             with Client(gateway.address()) as client:
-                client.starttls()
-                client.expect(250, "MAIL FROM:<a@client.example>")
-                return client.command("RCPT TO:<x@new.example>")[0] == 250
+                # Old workers say 421 to sessions that begin in between; none is reset.
+                code, _ = client.reply()
+                for text in ("EHLO c.example", "MAIL FROM:<a@client.example>",
+                             "RCPT TO:<x@new.example>"):
+                    if code in (220, 250):
+                        code, _ = client.command(text)
+                self.assertIn(code, (250, 421, 550))
+                return code == 250
         wait_for(routed, 10, "the new route")
-        old.transaction("a@client.example", ["x@hop.example"])
         self.assertEqual(old.data(MESSAGE)[0], 250)
 
     def test_wrong_reload_changes_nothing(self):
@@ -337,12 +346,11 @@ class GatewayVanishes(Case):
         gateway.routes[0]["nonsense"] = 1
         gateway.config_write()
         gateway.process.send_signal(signal.SIGHUP)
-        time.sleep(1)
+        wait_for(lambda: "nonsense" in gateway.log(), 10, "the log to say so")
         with Client(gateway.address()) as client:
             client.starttls()
             client.transaction("a@client.example", ["x@hop.example"])
             self.assertEqual(client.data(MESSAGE)[0], 250)
-        self.assertIn("nonsense", gateway.log())
 
 
 if __name__ == "__main__":

@@ -252,7 +252,8 @@ class Limits(Case):
 
     def test_many_at_once(self):
         """Two hundred sessions at a time, each with a message; none is lost or doubled."""
-        gateway, sink = self.limited(max_sessions_per_address=1000)
+        gateway, sink = self.limited(max_sessions_per_address=1000,
+                                     route_more={"max_connections": 200})
         clients = []
         for i in range(200):
             client = Client(gateway.address(), timeout=30)

@@ -71,7 +71,7 @@ class Gateway:
             "gateway": {"hostname": "gw.example.org", "workers": 1,
                         "state_dir": os.path.join(self.folder, "state"),
                         "control_socket": os.path.join(self.folder, "control.sock"),
-                        "metrics": "", "user": "nobody"},
+                        "metrics": "", "user": "nobody", "drain_timeout_s": 5},
             "tls": {"certificates": [{"cert": cert, "key": key}]},
             "resolver": {"reverse": False}}, settings or {})
         self.routes = routes
@@ -85,6 +85,7 @@ class Gateway:
             for name, group in groups.items():
                 f.write(f"{name}: {libconfig(group)};\n" if isinstance(group, dict)
                         else f"{name} = {libconfig(group)};\n")
+        os.chmod(path, 0o640)  # it may hold a password
         return path
 
     def program(self):

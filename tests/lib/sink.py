@@ -206,10 +206,10 @@ class Connection:
         return self.finish(m)
 
     def finish(self, m):
-        answer = self.answer("FINAL", "250 2.0.0 stored as %d" % (len(self.sink.complete) + 1),
-                             self.asked(m.mail, b"final"))
-        # Noted before it is said, so that whoever hears the answer finds the message here.
+        # Noted before it is answered, so that whoever hears the answer finds the message here.
         self.sink.complete.append(m)
+        answer = self.answer("FINAL", "250 2.0.0 stored as %d" % len(self.sink.complete),
+                             self.asked(m.mail, b"final"))
         if answer[:1] == b"2":
             self.sink.messages.append(m)
         self.tell(answer)

@@ -67,7 +67,7 @@ class NextHop:
             self.assertEqual(done.returncode, 0, done.stdout)
             stored = self.mta.wait_message(marker.encode())
         self.assertIn(b"\n.dot\n..dots\nend\n", stored)
-        self.assertIn(b"by gw.example.org (postern) with ESMTPS id ", stored)
+        self.assertRegex(stored, rb"by gw\.example\.org\s+\(postern\)\s+with\s+ESMTPS\s+id ")
         for leg, port in (("in", self.gateways["encrypt"].ports["internet"]),
                           ("out", self.mta.port)):
             judged = [starttls_judge(*s) for s in capture.streams(port)]

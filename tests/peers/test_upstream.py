@@ -129,82 +129,82 @@ class Upstream(Case):
         self.assertIn(b"[IPv6:::1]", sink.messages[0].body)
 
     def mx(self, records, **more):
-        """A gateway that asks a server of ours for mx.test."""
+        """A gateway that asks a server of ours for mx.corp.example."""
         port = free_port()
-        dns = Dns(port, "test", records)
+        dns = Dns(port, "corp.example", records)
         self.addCleanup(dns.close)
         routes = [{"domain": d, "next_hop": "mx", "mx_port": more["port"],
-                   "tls": more.get("tls", {"level": "encrypt"})} for d in ("mx.test", ".mx.test")]
-        settings = {"resolver": {"reverse": False, "stub": [f"test=127.0.0.1:{port}"],
-                                 "insecure": ["test"], "timeout_s": 3}}
+                   "tls": more.get("tls", {"level": "encrypt"})} for d in ("mx.corp.example", ".mx.corp.example")]
+        settings = {"resolver": {"reverse": False, "stub": [f"corp.example=127.0.0.1:{port}"],
+                                 "insecure": ["corp.example"], "timeout_s": 3}}
         return self.gateway(routes, settings=settings), dns
 
     def test_mx_in_order_of_preference(self):
         port = free_port()
         first = self.sink(host="127.0.0.11", port=port)
         second = self.sink(host="127.0.0.12", port=port)
-        gateway, _ = self.mx({("mx.test", "MX"): [(20, "b.test"), (10, "a.test")],
-                              ("a.test", "A"): ["127.0.0.11"], ("b.test", "A"): ["127.0.0.12"]},
+        gateway, _ = self.mx({("mx.corp.example", "MX"): [(20, "b.corp.example"), (10, "a.corp.example")],
+                              ("a.corp.example", "A"): ["127.0.0.11"], ("b.corp.example", "A"): ["127.0.0.12"]},
                              port=port)
-        self.sent(gateway, "x@mx.test", count=2)
+        self.sent(gateway, "x@mx.corp.example", count=2)
         self.assertEqual((len(first.messages), second.connections), (2, 0))
 
     def test_mx_failover(self):
         port = free_port()
         second = self.sink(host="127.0.0.12", port=port)
-        gateway, _ = self.mx({("mx.test", "MX"): [(10, "a.test"), (20, "b.test")],
-                              ("a.test", "A"): ["127.0.0.11"], ("b.test", "A"): ["127.0.0.12"]},
+        gateway, _ = self.mx({("mx.corp.example", "MX"): [(10, "a.corp.example"), (20, "b.corp.example")],
+                              ("a.corp.example", "A"): ["127.0.0.11"], ("b.corp.example", "A"): ["127.0.0.12"]},
                              port=port)
-        self.sent(gateway, "x@mx.test")
+        self.sent(gateway, "x@mx.corp.example")
         self.assertEqual(len(second.messages), 1)
 
     def test_no_mx_is_the_address(self):
         """RFC 5321 section 5.1: the implicit MX."""
         port = free_port()
         sink = self.sink(host="127.0.0.11", port=port)
-        gateway, _ = self.mx({("mx.test", "A"): ["127.0.0.11"]}, port=port)
-        self.sent(gateway, "x@mx.test")
+        gateway, _ = self.mx({("mx.corp.example", "A"): ["127.0.0.11"]}, port=port)
+        self.sent(gateway, "x@mx.corp.example")
         self.assertEqual(len(sink.messages), 1)
 
     def test_null_mx(self):
         """RFC 7505: the domain takes no mail: 556 5.1.10."""
-        gateway, _ = self.mx({("mx.test", "MX"): [(0, ".")]}, port=25)
-        self.assertRegex(self.send(gateway, "x@mx.test")[0], r"^55\d 5\.1\.10 ")
+        gateway, _ = self.mx({("mx.corp.example", "MX"): [(0, ".")]}, port=25)
+        self.assertRegex(self.send(gateway, "x@mx.corp.example")[0], r"^55\d 5\.1\.10 ")
 
     def test_no_such_domain(self):
-        gateway, _ = self.mx({("other.test", "A"): ["127.0.0.11"]}, port=25)
-        self.assertRegex(self.send(gateway, "x@no.mx.test")[0], r"^5\d\d 5\.1\.2 ")
+        gateway, _ = self.mx({("other.corp.example", "A"): ["127.0.0.11"]}, port=25)
+        self.assertRegex(self.send(gateway, "x@no.mx.corp.example")[0], r"^5\d\d 5\.1\.2 ")
 
     def test_dns_fails(self):
         """A look-up that fails defers, never bounces."""
-        gateway, _ = self.mx({("mx.test", "MX"): FAIL}, port=25)
-        self.assertRegex(self.send(gateway, "x@mx.test")[0], r"^451 4\.4\.[13] ")
+        gateway, _ = self.mx({("mx.corp.example", "MX"): FAIL}, port=25)
+        self.assertRegex(self.send(gateway, "x@mx.corp.example")[0], r"^451 4\.4\.[13] ")
 
     def test_mx_verify_never_by_a_name_from_dns(self):
         """`verify` with mx accepts the domain and its subdomains, never a name learnt from DNS."""
         port = free_port()
-        self.sink(host="127.0.0.11", port=port, cert=self.authority.issue("a.test"))
-        inside = self.authority.issue("in.mx.test")
+        self.sink(host="127.0.0.11", port=port, cert=self.authority.issue("a.corp.example"))
+        inside = self.authority.issue("in.mx.corp.example")
         self.sink(host="127.0.0.12", port=port, cert=inside)
         tls = {"level": "verify", "ca": self.authority.cert}
-        records = {("mx.test", "MX"): [(10, "a.test")], ("a.test", "A"): ["127.0.0.11"],
-                   ("sub.mx.test", "MX"): [(10, "b.test")], ("b.test", "A"): ["127.0.0.12"]}
+        records = {("mx.corp.example", "MX"): [(10, "a.corp.example")], ("a.corp.example", "A"): ["127.0.0.11"],
+                   ("sub.mx.corp.example", "MX"): [(10, "b.corp.example")], ("b.corp.example", "A"): ["127.0.0.12"]}
         gateway, _ = self.mx(records, port=port, tls=tls)
-        self.assertRegex(self.send(gateway, "x@mx.test")[0], r"^451 4\.7\.5 ")
-        records[("mx.test", "MX")] = [(10, "b.test")]
+        self.assertRegex(self.send(gateway, "x@mx.corp.example")[0], r"^451 4\.7\.5 ")
+        records[("mx.corp.example", "MX")] = [(10, "b.corp.example")]
         gateway, _ = self.mx(records, port=port, tls=tls)
-        self.sent(gateway, "x@mx.test")
+        self.sent(gateway, "x@mx.corp.example")
 
     def test_mx_one_domain_a_transaction(self):
         """A transaction has one destination: the route and, with mx, the recipient domain."""
         port = free_port()
         self.sink(host="127.0.0.11", port=port)
-        gateway, _ = self.mx({("mx.test", "A"): ["127.0.0.11"], ("sub.mx.test", "A"): ["127.0.0.11"]},
+        gateway, _ = self.mx({("mx.corp.example", "A"): ["127.0.0.11"], ("sub.mx.corp.example", "A"): ["127.0.0.11"]},
                              port=port)
         with Client(gateway.address()) as client:
             client.starttls()
-            client.transaction("a@client.example", ["x@mx.test", "y@mx.test"])
-            code, lines = client.command("RCPT TO:<z@sub.mx.test>")
+            client.transaction("a@client.example", ["x@mx.corp.example", "y@mx.corp.example"])
+            code, lines = client.command("RCPT TO:<z@sub.mx.corp.example>")
             self.assertEqual((code, lines[0][:9]), (452, "452 4.5.3"))
 
     # --- who we are to it
