@@ -675,10 +675,6 @@ void gateway_drain(struct gateway *g)
         next = c->next;
         if (c->mode == CLIENT_GONE)
             continue;
-        if (c->mode == CLIENT_PROXY || c->mode == CLIENT_TLS) {
-            client_close(c, SESSION_END_SHUTDOWN, DP_CLOSE_CUT);
-            continue;
-        }
         client_out_init(c, &out);
         smtp_session_shutdown(&c->smtp, &out);
         client_apply(c, &out);
