@@ -143,9 +143,18 @@ class Downgrade(Case):
             self.assertNotIn(b"secret", wire)
             self.assertIsNotNone(sink.messages[-1].tls)
 
+    def test_may_does_not_trust_who_breaks_the_protocol(self):
+        """Cut lines, garbage and injected replies are a broken peer, not one without TLS: 451."""
+        for attack in ATTACKS:
+            if attack not in (*WITHOUT_TLS, "refused 502"):
+                with self.subTest(attack):
+                    line, sink, _ = self.attempt(attack, "may")
+                    self.assertRegex(line, r"^451 4\.4\.2 ")
+                    self.assertEqual(sink.attempts, [])
+
     def test_may_retries_once_in_plaintext(self):
         """DESIGN, TLS levels: "and the log says so"."""
-        for attack in ATTACKS:
+        for attack in (*WITHOUT_TLS, "refused 502"):
             with self.subTest(attack):
                 line, sink, wire = self.attempt(attack, "may")
                 self.assertTrue(line.startswith("250"), line)
