@@ -35,7 +35,8 @@ static size_t on_received(void *user, struct leg_id leg, const uint8_t *data, si
     struct stage *stage = user;
 
     ASSERT(len > 0 && (leg_same(leg, stage->a) ? stage->lost_a : stage->lost_b) == 0);
-    (void)dp_send(stage->dp, stage->a, data, len > 100 ? 100 : len);
+    int err = dp_send(stage->dp, stage->a, data, len > 100 ? 100 : len);
+    ASSERT(err != ERR_STATE && err != ERR_NOMEM);
     return len * stage->appetite / 255;
 }
 
@@ -180,7 +181,8 @@ static size_t act(struct stage *stage, const uint8_t *script, size_t len)
         stage->appetite = value;
         return 2;
     case 8:
-        (void)dp_relay_stop(stage->dp, stage->a);
+        if (dp_relay_stop(stage->dp, stage->a) == ERR_OK)
+            ASSERT(stage->relays == 0);
         return 1;
     case 9:
         dp_sim_peer_hold(stage->server, value & 1);
