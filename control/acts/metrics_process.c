@@ -21,6 +21,7 @@
 
 enum {
     CONNECTIONS_MAX = 16,
+    BACKLOG = 128,
     IDLE_S = 10,
     WAIT_MS = 1000, /* the library accepts again after a crowd only when it is called again */
     MEMORY_MAX = 16 * 1024, /* of one connection, headers included */
@@ -149,7 +150,7 @@ int metrics_open(struct supervisor *s, const char *address, char *why, size_t wh
     if (s->metrics_fd >= 0 &&
         setsockopt(s->metrics_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         bind(s->metrics_fd, &addr.any, net_addr_len(&addr)) == 0 &&
-        listen(s->metrics_fd, CONNECTIONS_MAX) == 0)
+        listen(s->metrics_fd, BACKLOG) == 0)
         return 0;
     snprintf(why, why_room, "gateway.metrics: %s: %s", address, strerror(errno));
     return ERR_SYSTEM;

@@ -568,7 +568,14 @@ class Metrics(ProcessCase):
         greeted(self.gateway_.address())
         for s in crowd:
             s.close()
-        wait_for(lambda: "postern_sessions_total" in self.get()[1], 10, "served again")
+
+        def served():
+            try:
+                return "postern_sessions_total" in self.get()[1]
+            except TimeoutError:
+                return False
+
+        wait_for(served, 20, "served again: what idles is closed after 10 seconds")
         os.kill(processes(self.gateway_)["metrics"]["pid"], signal.SIGKILL)
         self.assertIn("postern_worker_deaths_total", self.get()[1])
 
