@@ -50,6 +50,22 @@ static int set_forward(struct ub_ctx *ctx, const struct conf_resolver *conf, boo
     return 0;
 }
 
+/* libunbound answers for the names of RFC 6761 ("test", "home.arpa") itself, that nobody has them.
+ * Whoever names a server for a zone at or below one has it. */
+static int set_transparent(struct ub_ctx *ctx, const char *zone)
+{
+    int err = 0;
+
+    while (zone && zone[0] && !err) {
+        char local[300];
+        snprintf(local, sizeof(local), "%s transparent", zone);
+        err = ub_ctx_set_option(ctx, "local-zone:", local);
+        zone = strchr(zone, '.');
+        zone = zone ? zone + 1 : NULL;
+    }
+    return err;
+}
+
 static int set_stubs(struct ub_ctx *ctx, const struct conf_resolver *conf, bool *ret_loopback,
                      char *why, size_t why_room)
 {
@@ -62,6 +78,8 @@ static int set_stubs(struct ub_ctx *ctx, const struct conf_resolver *conf, bool 
             span_to_cstr(span_make(item, (size_t)(equals - item)), zone, sizeof(zone)) == 0 &&
             server_text(equals + 1, (uint16_t)conf->port, server, ret_loopback) == 0)
             err = ub_ctx_set_stub(ctx, zone, server, 0);
+        if (!err)
+            err = set_transparent(ctx, zone);
         if (err)
             return fail(why, why_room, "resolver.stub", item, err);
     }
