@@ -245,7 +245,8 @@ int main(int argc, char **argv)
     } kinds[] = {{"TLS 1.3 AES-128-GCM", TLS_AEAD_AES_128_GCM},
                  {"TLS 1.3 AES-256-GCM", TLS_AEAD_AES_256_GCM},
                  {"TLS 1.3 ChaCha20-Poly1305", TLS_AEAD_CHACHA20_POLY1305}};
-    long mb = argc > 1 ? atol(argv[1]) : 10, bodies = argc > 2 ? atol(argv[2]) : 100;
+    long mb = argc > 1 ? strtol(argv[1], NULL, 10) : 10,
+         bodies = argc > 2 ? strtol(argv[2], NULL, 10) : 100;
 
     if (mb < 1 || mb > 1000 || bodies < 1 || bodies > 100000) {
         fprintf(stderr, "usage: dp-relay-bench [MB a body, 1 to 1000] [bodies, 1 to 100000]\n");

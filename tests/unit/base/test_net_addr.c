@@ -23,9 +23,19 @@ static void parses_and_formats_both_families(void **state)
 
 static void refuses_what_is_no_address(void **state)
 {
-    static const char *const bad[] = {"", ":", "25", "192.0.2.1", "192.0.2.1:", "192.0.2.1:70000",
-                                      "192.0.2.1:+5", "2001:db8::1:25", "[2001:db8::1]", "host:25",
-                                      "[192.0.2.1:25", "192.0.2.256:25", " 192.0.2.1:25"};
+    static const char *const bad[] = {"",
+                                      ":",
+                                      "25",
+                                      "192.0.2.1",
+                                      "192.0.2.1:",
+                                      "192.0.2.1:70000",
+                                      "192.0.2.1:+5",
+                                      "2001:db8::1:25",
+                                      "[2001:db8::1]",
+                                      "host:25",
+                                      "[192.0.2.1:25",
+                                      "192.0.2.256:25",
+                                      " 192.0.2.1:25"};
     union net_addr a;
 
     (void)state;

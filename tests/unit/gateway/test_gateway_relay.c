@@ -183,7 +183,7 @@ static void received_line_says_what_is_known(void **state)
 
     (void)state;
     w->ptr.status = DNS_OK;
-    strcpy(w->ptr.name, "client.example.net");
+    snprintf(w->ptr.name, sizeof(w->ptr.name), "client.example.net");
     struct actor *a = client_ready_tls(w);
     client_message(a, world_body);
     client_hear(a, "250 2.0.0");

@@ -77,7 +77,7 @@ static void call(struct talk *t, const char *what)
     if (strcmp(what, "mail") == 0)
         err = smtp_client_mail(t->client, &t->txn, 100);
     else if (strncmp(what, "rcpt ", 5) == 0)
-        err = smtp_client_rcpt(t->client, &t->txn, (unsigned)atoi(what + 5));
+        err = smtp_client_rcpt(t->client, &t->txn, (unsigned)strtoul(what + 5, NULL, 10));
     else if (strcmp(what, "data") == 0)
         err = smtp_client_data(t->client);
     else if (strcmp(what, "chunk") == 0)
@@ -121,10 +121,10 @@ static void lines_expand(const char *line, char *out)
 
 static void step(struct talk *t, const char *line)
 {
-    char text[2048];
+    char lines[2048], text[2052];
 
-    lines_expand(line + 2, text);
-    strcat(text, line[0] == 'E' ? "\n" : "\r\n");
+    lines_expand(line + 2, lines);
+    snprintf(text, sizeof(text), "%s%s", lines, line[0] == 'E' ? "\n" : "\r\n");
     switch (line[0]) {
     case 'S':
         feed(t, text);
