@@ -65,13 +65,11 @@ static void deliver(struct dp *dp, struct dp_leg *leg, const uint8_t *data, size
     }
     if (all.len == 0)
         return;
-    leg->delivering = true;
     size_t used = dp->events.received(dp->user, dp_leg_id(dp, leg), all.ptr, all.len);
     if (!same_leg(leg, generation)) {
         buf_release(&held);
         return;
     }
-    leg->delivering = false;
     used = used < all.len ? used : all.len;
     if (buf_len(&held) > 0) {
         buf_consume(&held, used);

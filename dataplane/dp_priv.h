@@ -82,7 +82,6 @@ struct dp_leg {
     bool in_ready, in_flush;
     bool paused, want_writable;
     bool receiving, cancelling; /* a receive is at the transport; it was asked back */
-    bool delivering;            /* control is looking at bytes */
     bool input_due;             /* stash and cipher are to be looked at again */
     bool input_ended;           /* FIN, close_notify, or an error: nothing more is read */
     bool output_dead;           /* the far end takes nothing any more */

@@ -84,7 +84,6 @@ struct dp_sim {
     size_t events_len, events_cap;
     struct dp_sim_peer *peers;
     struct dp_sim_peer **by_slot;
-    uint32_t max_legs;
     struct sim_place *places;
     size_t places_len;
     uint8_t buffer[DP_RECEIVE_BUFFER];
@@ -668,7 +667,6 @@ int dp_sim_new(const struct dp_conf *conf, const struct dp_sim_conf *sim_conf,
     sim->transport.ops = &sim_ops;
     sim->conf = *sim_conf;
     sim->random = sim_conf->seed;
-    sim->max_legs = conf->max_legs;
     sim->by_slot = need(calloc(conf->max_legs, sizeof(struct dp_sim_peer *)));
     return dp_new(conf, events, user, &sim->transport, ret);
 }
