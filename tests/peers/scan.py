@@ -43,7 +43,7 @@ class Scan(Case):
         cls.gw.stop()
         cls.hop.close()
 
-    def testssl(self, listener, *options):
+    def run_testssl(self, listener, *options):
         found = os.path.join(self.folder, listener + ".json")
         done = subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "batch",
                                "--nodns", "none", "--ip", "127.0.0.1", "--jsonfile", found,
@@ -62,12 +62,12 @@ class Scan(Case):
         self.assertEqual(bad, [])
 
     def test_testssl_starttls(self):
-        self.testssl("internet", "--starttls", "smtp")
+        self.run_testssl("internet", "--starttls", "smtp")
 
     def test_testssl_implicit(self):
-        self.testssl("tls")
+        self.run_testssl("tls")
 
-    def sslscan(self, listener, *options):
+    def run_sslscan(self, listener, *options):
         done = subprocess.run(["sslscan", "--no-colour", "--show-certificate", "--sni-name=gw.example.org",
                                *options, f"127.0.0.1:{self.gw.ports[listener]}"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -86,10 +86,10 @@ class Scan(Case):
         self.assertNotRegex(text, r"Compression enabled|Secure session renegotiation supported.*insecure")
 
     def test_sslscan_starttls(self):
-        self.sslscan("internet", "--starttls-smtp")
+        self.run_sslscan("internet", "--starttls-smtp")
 
     def test_sslscan_implicit(self):
-        self.sslscan("tls")
+        self.run_sslscan("tls")
 
 
 if __name__ == "__main__":
