@@ -114,8 +114,10 @@ void leg_leave(struct upstream_leg *leg)
     } else if (smtp_client_rset(leg->client) == ERR_OK) {
         leg_flush(leg);
         leg_expect(leg, leg->u->limits->hop_command_timeout_s);
-    } else if (!h->finished && !h->data_refused) {
-        leg_close(leg, DP_CLOSE_CUT); /* DATA is unanswered: a 354 would ask for a body */
+    } else if (smtp_client_outstanding(leg->client) == 0 || (!h->finished && !h->data_refused)) {
+        /* No answer is due that could free it (it said 421); or DATA is unanswered, and a 354 would
+         * ask for a body. */
+        leg_close(leg, DP_CLOSE_CUT);
     }
     /* Else its last answer is still to come; then it goes to the pool. */
 }
