@@ -128,7 +128,9 @@ static void on_hop_final(void *user, const struct smtp_reply *reply, bool early)
     struct smtp_out out;
 
     if (early) {
-        body_refuse(c, reply, c->mode != CLIENT_COMMAND);
+        /* Not by the mode: a relay may be over already because this hop is being lost. As long as
+         * the body is not passed, the rest of it is still to come, and must not be commands. */
+        body_refuse(c, reply, true);
         return;
     }
     client_said(c, reply);

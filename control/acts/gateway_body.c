@@ -9,17 +9,12 @@
 
 #include "assertion.h"
 
-static bool lost_in_body(struct client *c)
+static bool lost_in_body(struct client *c, bool more)
 {
     struct smtp_reply reply;
-    struct smtp_out out;
 
     smtp_reply_make(&reply, 451, 4, 2, "connection to the next hop lost, try again");
-    client_said(c, &reply);
-    c->result = MESSAGE_DEFERRED;
-    client_out_init(c, &out);
-    smtp_session_hop_lost(&c->smtp, &reply, &out);
-    return client_apply(c, &out);
+    return body_refuse(c, &reply, more);
 }
 
 /* --- beginning --- */
@@ -65,7 +60,7 @@ bool body_begin_data(struct client *c)
     c->body.flow.max_bytes = c->gateway->conf.conf->limits.max_message;
     header_begin(c);
     if (!c->hop || !received_out(c))
-        return lost_in_body(c);
+        return lost_in_body(c, true);
     client_enter(c, CLIENT_BODY);
     return true;
 }
@@ -90,7 +85,7 @@ static bool first_chunk(struct client *c)
 
     if (c->body.as_data) {
         client_enter(c, CLIENT_BODY_WAIT);
-        return hop_data(c->hop) == ERR_OK ? true : lost_in_body(c);
+        return hop_data(c->hop) == ERR_OK ? true : lost_in_body(c, true);
     }
     err = make_received(c, &line);
     if (err == ERR_OK)
@@ -98,7 +93,7 @@ static bool first_chunk(struct client *c)
     if (err == ERR_OK)
         err = send_received(c, &line);
     buf_release(&line);
-    return err == ERR_OK ? chunk_flow(c) : lost_in_body(c);
+    return err == ERR_OK ? chunk_flow(c) : lost_in_body(c, true);
 }
 
 bool body_begin_chunk(struct client *c, uint64_t size, bool last)
@@ -116,11 +111,11 @@ bool body_begin_chunk(struct client *c, uint64_t size, bool last)
     c->body.last = last;
     body_flow_chunk(&c->body.flow, size, last);
     if (!c->hop)
-        return lost_in_body(c);
+        return lost_in_body(c, true);
     if (first)
         return first_chunk(c);
     if (!c->body.as_data && hop_chunk(c->hop, size, last) != ERR_OK)
-        return lost_in_body(c);
+        return lost_in_body(c, true);
     return chunk_flow(c);
 }
 
@@ -129,7 +124,7 @@ bool body_data_answer(struct client *c, const struct smtp_reply *reply)
     if (smtp_reply_class(reply) != 3)
         return body_refuse(c, reply, true);
     if (!received_out(c))
-        return lost_in_body(c);
+        return lost_in_body(c, true);
     c->left_over = true; /* whatever came meanwhile was not used */
     return chunk_flow(c);
 }
@@ -159,22 +154,11 @@ static bool body_passed(struct client *c)
     if (!message_ends && c->body.as_data)
         return chunk_answer_here(c);
     if (hop_finish(c->hop, message_ends ? body_flow_finish(f) : span_make(NULL, 0)) != ERR_OK)
-        return lost_in_body(c);
+        return lost_in_body(c, false);
     c->body.finished = message_ends;
     client_out_init(c, &out);
     smtp_session_body_done(&c->smtp, &out);
     return client_apply(c, &out);
-}
-
-/* BDAT 0: there is no byte to wait for, but what was held before may be judged now. */
-static bool chunk_pass_empty(struct client *c)
-{
-    struct body_piece piece;
-    enum body_result result = body_flow_step(&c->body.flow, NULL, 0, &piece);
-
-    if (result == BODY_END && (piece.pass.len == 0 || hop_send(c->hop, piece.pass) == ERR_OK))
-        return body_passed(c);
-    return lost_in_body(c);
 }
 
 /* --- refusal --- */
@@ -216,6 +200,19 @@ static bool refuse_flow(struct client *c, enum body_result result)
                             : "bare <LF> in the message, RFC 5321 section 2.3.8");
     }
     return body_refuse(c, &reply, true);
+}
+
+/* BDAT 0: there is no byte to wait for, but what was held before may be judged now. */
+static bool chunk_pass_empty(struct client *c)
+{
+    struct body_piece piece;
+    enum body_result result = body_flow_step(&c->body.flow, NULL, 0, &piece);
+
+    if (result != BODY_END)
+        return refuse_flow(c, result);
+    if (piece.pass.len > 0 && hop_send(c->hop, piece.pass) != ERR_OK)
+        return lost_in_body(c, false);
+    return body_passed(c);
 }
 
 static bool refuse_header(struct client *c, enum header_result result, bool more)
@@ -308,7 +305,7 @@ static void relay_done(void *user, const struct dp_relay *relay,
         client_apply(c, &out);
         break;
     case DP_RELAY_TIMEOUT_TO:
-        lost_in_body(c);
+        lost_in_body(c, true);
         break;
     case DP_RELAY_FROM_LOST:
     case DP_RELAY_TO_LOST:
@@ -328,7 +325,7 @@ static bool relay_begin(struct client *c, struct leg_id to)
     };
 
     if (dp_relay(g->dp, &relay, relay_done, g) != ERR_OK)
-        return lost_in_body(c);
+        return lost_in_body(c, true);
     client_enter(c, CLIENT_RELAY);
     return true;
 }
@@ -365,7 +362,7 @@ size_t body_input(struct client *c, const uint8_t *data, size_t len, bool *ret_a
         if (err == ERR_AGAIN)
             return used;
         if (err != ERR_OK) {
-            *ret_alive = lost_in_body(c);
+            *ret_alive = lost_in_body(c, true);
             return used;
         }
         used += piece.used;

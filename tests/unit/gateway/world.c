@@ -127,6 +127,7 @@ static void actor_free(struct actor *a)
 {
     actor_tls_free(a->tls);
     buf_release(&a->in);
+    buf_release(&a->partial);
     free(a);
 }
 
@@ -134,19 +135,28 @@ static void actor_free(struct actor *a)
 
 static void hop_say(struct actor *a, const char *text)
 {
-    actor_send(a, text, strlen(text));
+    if (!a->mute)
+        actor_send(a, text, strlen(text));
+}
+
+/* What choose said, or what the test set, or the default. */
+static const char *hop_answer(const struct actor *a, const char *set, const char *normal)
+{
+    return a->answer ? a->answer : set ? set : normal;
 }
 
 static bool hop_event(struct actor *a, const char *verb)
 {
     struct hop_double *h = a->hop;
 
-    if (h->cut_at && strcmp(h->cut_at, verb) == 0) {
+    a->answer = h->choose && !a->mute ? h->choose(a, verb) : NULL;
+    a->mute |= a->answer && !a->answer[0];
+    if ((h->cut_at && strcmp(h->cut_at, verb) == 0) || (a->answer && a->answer[0] == '!')) {
         dp_sim_peer_reset(a->peer);
         a->closed = true;
         return false;
     }
-    return !(h->silent_at && strcmp(h->silent_at, verb) == 0);
+    return !a->mute && !(h->silent_at && strcmp(h->silent_at, verb) == 0);
 }
 
 static void hop_ehlo(struct actor *a)
@@ -154,8 +164,8 @@ static void hop_ehlo(struct actor *a)
     struct hop_double *h = a->hop;
     char text[512];
 
-    if (h->ehlo_reply) {
-        hop_say(a, h->ehlo_reply);
+    if (a->answer || h->ehlo_reply) {
+        hop_say(a, hop_answer(a, h->ehlo_reply, NULL));
         return;
     }
     snprintf(text, sizeof(text),
@@ -167,26 +177,30 @@ static void hop_ehlo(struct actor *a)
     hop_say(a, text);
 }
 
-static void hop_store(struct hop_double *h, struct span bytes)
+static void hop_store(struct actor *a, struct span bytes)
 {
-    assert_int_equal(buf_append_span(&h->partial, bytes), ERR_OK);
+    assert_int_equal(buf_append_span(&a->partial, bytes), ERR_OK);
 }
 
-static void hop_message_whole(struct hop_double *h)
+static void hop_message_whole(struct actor *a)
 {
+    struct hop_double *h = a->hop;
+
     h->messages++;
     buf_clear(&h->message);
-    assert_int_equal(buf_append_span(&h->message, buf_span(&h->partial)), ERR_OK);
-    buf_clear(&h->partial);
+    assert_int_equal(buf_append_span(&h->message, buf_span(&a->partial)), ERR_OK);
+    buf_clear(&a->partial);
 }
 
 static void double_rcpt(struct actor *a)
 {
     struct hop_double *h = a->hop;
-    const char *reply = h->rcpts < 8 ? h->rcpt_reply[h->rcpts] : NULL;
+    const char *reply = a->rcpts < 8 ? h->rcpt_reply[a->rcpts] : NULL;
 
-    h->rcpts++;
-    hop_say(a, reply ? reply : "250 2.1.5 ok\r\n");
+    a->rcpts++;
+    reply = a->mail_taken ? hop_answer(a, reply, "250 2.1.5 ok\r\n") : "503 5.5.1 no MAIL\r\n";
+    a->rcpt_taken |= reply[0] == '2';
+    hop_say(a, reply);
 }
 
 static void hop_bdat(struct actor *a, struct span line)
@@ -199,6 +213,7 @@ static void hop_bdat(struct actor *a, struct span line)
     assert_true(sscanf(text, "BDAT %llu %7s", &size, last) >= 1);
     a->chunk_left = size;
     a->chunk_last = strcmp(last, "LAST") == 0;
+    a->refused_in_body = false;
     a->in_body = true;
 }
 
@@ -206,8 +221,8 @@ static void hop_starttls(struct actor *a)
 {
     struct hop_double *h = a->hop;
 
-    if (h->starttls_reply) {
-        hop_say(a, h->starttls_reply);
+    if (a->answer || h->starttls_reply) {
+        hop_say(a, hop_answer(a, h->starttls_reply, NULL));
         return;
     }
     hop_say(a, "220 2.0.0 go\r\n");
@@ -223,6 +238,7 @@ static void hop_command(struct actor *a, struct span line)
     assert_int_equal(buf_append_span(&h->commands, line), ERR_OK);
     assert_int_equal(buf_append(&h->commands, "\n", 1), ERR_OK);
     memcpy(verb, line.ptr, line.len < 4 ? line.len : 4);
+    a->line = line;
     if (strcmp(verb, "MAIL") == 0) {
         h->mails++;
         h->mail_in_plaintext |= !a->tls;
@@ -234,20 +250,25 @@ static void hop_command(struct actor *a, struct span line)
     else if (strcmp(verb, "STAR") == 0)
         hop_starttls(a);
     else if (strcmp(verb, "MAIL") == 0) {
-        h->rcpts = 0;
-        buf_clear(&h->partial);
-        hop_say(a, h->mail_reply ? h->mail_reply : "250 2.1.0 ok\r\n");
+        a->rcpts = 0;
+        buf_clear(&a->partial);
+        const char *said = hop_answer(a, h->mail_reply, "250 2.1.0 ok\r\n");
+        a->mail_taken = said[0] == '2';
+        a->rcpt_taken = false;
+        hop_say(a, said);
     } else if (strcmp(verb, "RCPT") == 0)
         double_rcpt(a);
     else if (strcmp(verb, "DATA") == 0) {
-        hop_say(a, h->data_reply ? h->data_reply : "354 go\r\n");
-        a->in_body = !h->data_reply || h->data_reply[0] == '3';
+        const char *said = hop_answer(a, h->data_reply, "354 go\r\n");
+        hop_say(a, said);
+        a->in_body = said[0] == '3';
+        a->refused_in_body = false;
         a->chunk_left = UINT64_MAX;
     } else if (strcmp(verb, "BDAT") == 0)
         hop_bdat(a, line);
     else if (strcmp(verb, "RSET") == 0) {
         h->rsets++;
-        buf_clear(&h->partial);
+        buf_clear(&a->partial);
         hop_say(a, "250 2.0.0 ok\r\n");
     } else if (strcmp(verb, "QUIT") == 0) {
         h->quits++;
@@ -262,9 +283,30 @@ static void hop_whole(struct actor *a)
     struct hop_double *h = a->hop;
 
     a->in_body = false;
-    hop_message_whole(h);
-    if (hop_event(a, "."))
-        hop_say(a, h->final_reply ? h->final_reply : "250 2.0.0 queued\r\n");
+    if (a->refused_in_body)
+        return;
+    if (!a->rcpt_taken) { /* an empty message behind 354 (RFC 2920 section 3.1) */
+        buf_clear(&a->partial);
+        hop_say(a, "554 5.5.1 no recipients\r\n");
+        return;
+    }
+    a->mail_taken = a->rcpt_taken = false;
+    bool says = hop_event(a, ".");
+    const char *said = hop_answer(a, h->final_reply, "250 2.0.0 queued\r\n");
+    if (h->took)
+        h->took(a, buf_span(&a->partial), says && said[0] == '2');
+    hop_message_whole(a);
+    if (says)
+        hop_say(a, said);
+}
+
+/* A piece of a body came: it may be refused before its end. */
+static void hop_body_piece(struct actor *a)
+{
+    if (!a->hop->choose || a->refused_in_body || !hop_event(a, "body") || !a->answer)
+        return;
+    a->refused_in_body = true;
+    hop_say(a, a->answer);
 }
 
 static bool hop_chunk_bytes(struct actor *a)
@@ -274,17 +316,19 @@ static bool hop_chunk_bytes(struct actor *a)
     size_t take = in.len < a->chunk_left ? in.len : (size_t)a->chunk_left;
 
     if (take > 0)
-        hop_store(h, span_make(in.ptr, take));
+        hop_store(a, span_make(in.ptr, take));
     a->chunk_left -= take;
     buf_consume(&a->in, take);
-    if (a->chunk_left > 0)
+    if (take > 0)
+        hop_body_piece(a);
+    if (a->chunk_left > 0 || a->closed)
         return false;
     if (a->chunk_last) {
         hop_whole(a);
     } else {
         a->in_body = false;
-        if (hop_event(a, "BDAT+"))
-            hop_say(a, h->chunk_reply ? h->chunk_reply : "250 2.0.0 chunk\r\n");
+        if (!a->refused_in_body && hop_event(a, "BDAT+"))
+            hop_say(a, hop_answer(a, h->chunk_reply, "250 2.0.0 chunk\r\n"));
     }
     return true;
 }
@@ -298,8 +342,9 @@ static bool hop_data_line(struct actor *a, struct span line)
     }
     if (line.len > 0 && line.ptr[0] == '.')
         line = span_from(line, 1);
-    hop_store(a->hop, line);
-    hop_store(a->hop, SPAN_LIT("\r\n"));
+    hop_store(a, line);
+    hop_store(a, SPAN_LIT("\r\n"));
+    hop_body_piece(a);
     return true;
 }
 
@@ -341,7 +386,7 @@ static void on_hop_accepted(void *user, struct dp_sim_peer *peer, const union ne
     h->actors = a;
     h->connections++;
     if (hop_event(a, "220"))
-        hop_say(a, h->greeting ? h->greeting : "220 hop.example ESMTP\r\n");
+        hop_say(a, hop_answer(a, h->greeting, "220 hop.example ESMTP\r\n"));
 }
 
 static struct actor *actor_of(struct actor *list, struct dp_sim_peer *peer)
@@ -427,10 +472,15 @@ struct actor *client_dial(struct world *w)
     return client_dial_from(w, "192.0.2.200");
 }
 
-void client_say_bytes(struct actor *a, const void *data, size_t len)
+void client_send(struct actor *a, const void *data, size_t len)
 {
     if (!a->closed)
         actor_send(a, data, len);
+}
+
+void client_say_bytes(struct actor *a, const void *data, size_t len)
+{
+    client_send(a, data, len);
     world_run(a->world, 1000);
 }
 
@@ -454,6 +504,19 @@ static size_t reply_length(struct span in)
             return at;
     }
     return 0;
+}
+
+bool client_reply(struct actor *a, char *text, size_t room)
+{
+    struct span in = buf_span(&a->in);
+    size_t len = reply_length(in), n = len < room ? len : room - 1;
+
+    if (len == 0)
+        return false;
+    memcpy(text, in.ptr, n);
+    text[n] = '\0';
+    buf_consume(&a->in, len);
+    return true;
 }
 
 void client_hear(struct actor *a, const char *prefix)
@@ -649,7 +712,6 @@ void world_free(struct world *w)
     for (unsigned i = 0; i < WORLD_HOPS; i++) {
         actors_free(w->hops[i].actors);
         buf_release(&w->hops[i].message);
-        buf_release(&w->hops[i].partial);
         buf_release(&w->hops[i].commands);
     }
     free(w);

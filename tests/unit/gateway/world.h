@@ -26,6 +26,13 @@ struct actor {
     bool in_body;
     bool chunk_last;
     uint64_t chunk_left;
+    struct buf partial; /* of a next hop: the body on its way */
+    unsigned rcpts;     /* of a next hop: of this transaction */
+    bool mail_taken, rcpt_taken;
+    struct span line;     /* of a next hop: the command in turn */
+    const char *answer;   /* of a next hop: what choose said to the command in turn */
+    bool mute;            /* it chose silence, and says nothing more */
+    bool refused_in_body; /* its answer came before the end: there is no other */
     struct actor *next;
 };
 
@@ -40,12 +47,16 @@ struct hop_double {
     const char *silent_at;  /* a verb, or "." : no answer to it */
     const char *cut_at;     /* a verb, or "." : the connection is reset there */
     const char *extra_caps; /* "250-DSN\r\n" */
-    unsigned rcpts;         /* of this transaction */
+    /* Before any answer (verb as above, also "body" for each piece of one): NULL for the default,
+     * "" for silence, "!" for a cut, else the answer. */
+    const char *(*choose)(struct actor *a, const char *verb);
+    /* A whole message, dots unstuffed; accepted: a 250 is said to it. */
+    void (*took)(struct actor *a, struct span message, bool accepted);
+    void *user;
     /* What happened */
     unsigned connections, messages, quits, rsets, starttls, mails;
     bool mail_in_plaintext; /* MAIL was heard outside TLS */
     struct buf message;     /* the last whole one, dots unstuffed */
-    struct buf partial;     /* of the body on its way */
     struct buf commands;    /* every command line of all connections */
     struct actor *actors;
 };
@@ -82,6 +93,10 @@ struct actor *client_dial_from(struct world *w, const char *from);
 /* Sends, and lets the world settle (one virtual second). */
 void client_say(struct actor *a, const char *text);
 void client_say_bytes(struct actor *a, const void *data, size_t len);
+/* The same, and the world stands still. */
+void client_send(struct actor *a, const void *data, size_t len);
+/* Takes the next whole reply off; false where there is none yet. */
+bool client_reply(struct actor *a, char *text, size_t room);
 /* The next reply (all its lines) starts with prefix; it is taken off. */
 void client_hear(struct actor *a, const char *prefix);
 void client_hear_nothing(struct actor *a);
