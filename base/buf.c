@@ -61,19 +61,24 @@ int buf_append_span(struct buf *b, struct span s)
     return buf_append(b, s.ptr, s.len);
 }
 
+/* Formatted straight into what room there is; again only where that was too little. */
 int buf_vprintf(struct buf *b, const char *format, va_list args)
 {
+    size_t room = b->cap - b->end;
     va_list again;
 
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, again);
+    int len = vsnprintf(room ? (char *)b->data + b->end : NULL, room, format, again);
     va_end(again);
     if (len < 0)
         return ERR_SYNTAX;
-    uint8_t *to = buf_reserve(b, (size_t)len + 1);
-    if (!to)
-        return ERR_FULL;
-    vsnprintf((char *)to, (size_t)len + 1, format, args);
+    bool fits = (size_t)len < room && (b->max == 0 || buf_len(b) + (size_t)len < b->max);
+    if (!fits) {
+        uint8_t *to = buf_reserve(b, (size_t)len + 1);
+        if (!to)
+            return ERR_FULL;
+        vsnprintf((char *)to, (size_t)len + 1, format, args);
+    }
     b->end += (size_t)len;
     return ERR_OK;
 }

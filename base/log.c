@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log.h"
 
+#include "assertion.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,18 +41,37 @@ static void put_key(struct log_line *l, const char *key)
     put_str(l, "=");
 }
 
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void put_escaped(struct log_line *l, struct span value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        uint8_t c = value.ptr[i];
-        char hex[5];
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-            put(l, (const char *)&value.ptr[i], 1);
-        } else {
-            snprintf(hex, sizeof(hex), "\\x%02x", c);
-            put(l, hex, 4);
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < value.len;) {
+        size_t run = i;
+        while (run < value.len && is_plain(value.ptr[run]))
+            run++;
+        put(l, (const char *)value.ptr + i, run - i);
+        if (run < value.len) {
+            uint8_t c = value.ptr[run++];
+            put(l, (const char[]){'\\', 'x', digits[c >> 4], digits[c & 15]}, 4);
         }
+        i = run;
     }
+}
+
+/* At least min digits. A line a message is written: snprintf would be the larger part of it. */
+static void put_u64(struct log_line *l, uint64_t value, unsigned min)
+{
+    char text[24];
+    size_t at = sizeof(text);
+
+    for (; value > 0 || min > 0; value /= 10, min -= min > 0)
+        text[--at] = (char)('0' + value % 10);
+    put(l, text + at, sizeof(text) - at);
 }
 
 void log_begin(struct log_line *l, enum log_level level, const char *id, const char *event)
@@ -86,24 +107,23 @@ void log_peer(struct log_line *l, const char *key, struct span value)
 
 void log_u64(struct log_line *l, const char *key, uint64_t value)
 {
-    char text[24];
-
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
     put_key(l, key);
-    put_str(l, text);
+    put_u64(l, value, 1);
 }
 
 void log_fixed(struct log_line *l, const char *key, uint64_t value, unsigned decimals)
 {
     uint64_t unit = 1;
-    char text[48];
 
+    ASSERT(decimals <= 9);
     for (unsigned i = 0; i < decimals; i++)
         unit *= 10;
-    snprintf(text, sizeof(text), "%llu.%0*llu", (unsigned long long)(value / unit), (int)decimals,
-             (unsigned long long)(value % unit));
     put_key(l, key);
-    put_str(l, text);
+    put_u64(l, value / unit, 1);
+    if (decimals > 0) {
+        put_str(l, ".");
+        put_u64(l, value % unit, decimals);
+    }
 }
 
 void log_write(const struct log_line *l)

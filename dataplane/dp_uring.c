@@ -38,7 +38,8 @@ struct uring_leg {
     uint32_t next_closed;
     uint8_t ops; /* under way */
     bool closing, reset;
-    uint8_t *into; /* of a receive into the core's memory */
+    bool more_waits; /* the last receive left bytes in the socket */
+    uint8_t *into;   /* of a receive into the core's memory */
     struct msghdr msg;
     union net_addr to;
 };
@@ -119,6 +120,14 @@ static void uring_clock(struct dp_transport *t, uint64_t *ret_now_ms, uint64_t *
 
 /* Receive and send. */
 
+/* Most receives wait for an answer to what is only being sent: to try before there is a byte would
+ * be work for nothing. Where the socket is known to hold more, it is tried at once. */
+static void poll_first(struct io_uring_sqe *sqe, const struct uring_leg *leg)
+{
+    if (!leg->more_waits)
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+}
+
 static bool uring_receive(struct dp_transport *t, uint32_t slot)
 {
     struct uring *u = of(t);
@@ -127,6 +136,7 @@ static bool uring_receive(struct dp_transport *t, uint32_t slot)
     if (!sqe)
         return false;
     io_uring_prep_recv(sqe, u->legs[slot].fd, NULL, 0, 0);
+    poll_first(sqe, &u->legs[slot]);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     u->legs[slot].into = NULL;
@@ -142,6 +152,7 @@ static bool uring_receive_into(struct dp_transport *t, uint32_t slot, void *room
     if (!sqe)
         return false;
     io_uring_prep_recv(sqe, u->legs[slot].fd, room, len, 0);
+    poll_first(sqe, &u->legs[slot]);
     u->legs[slot].into = room;
     op_begin(u, sqe, OP_RECEIVE, slot);
     return true;
@@ -487,9 +498,10 @@ static void reap_leg(struct uring *u, enum op op, uint32_t slot, uint32_t genera
 
     ASSERT(leg->generation == generation && leg->ops > 0);
     leg->ops--;
-    if (op == OP_RECEIVE)
+    if (op == OP_RECEIVE) {
+        leg->more_waits = cqe->flags & IORING_CQE_F_SOCK_NONEMPTY;
         reap_receive(u, slot, cqe);
-    else if (op == OP_SEND)
+    } else if (op == OP_SEND)
         dp_leg_sent(u->transport.dp, slot, cqe->res);
     else if (op == OP_CONNECT)
         dp_leg_connected(u->transport.dp, slot, cqe->res < 0 ? -cqe->res : 0);
