@@ -329,7 +329,7 @@ void generation_member_ready(struct member *m)
     case GENERATION_SERVING:
         if (m->kind == MEMBER_WORKER)
             member_listen(m);
-        /* fall through */
+        __attribute__((fallthrough));
     case GENERATION_HANDOVER:
     case GENERATION_DRAINING:
         if (m->kind == MEMBER_RESOLVER)
