@@ -194,7 +194,7 @@ static unsigned hear(struct actor *a, char text[600])
         world_run(run.w, ms);
         waited += ms;
     }
-    unsigned code = (unsigned)atoi(text);
+    unsigned code = (unsigned)strtoul(text, NULL, 10);
     if (code < 200 || code > 599)
         wrong("not a reply", text);
     if (code == 421) { /* the gateway ends the session; what was pipelined is not answered */
@@ -262,6 +262,13 @@ static bool rcpt_hear(struct actor *a, struct envelope *e, unsigned i)
     return true;
 }
 
+static void text_append(char *text, size_t room, const char *more)
+{
+    size_t len = strlen(text);
+
+    snprintf(text + len, room - len, "%s", more);
+}
+
 /* Says MAIL and RCPT, and last behind them; false where the session is gone. */
 static bool envelope_say(struct actor *a, struct envelope *e, bool pipelined, const char *last)
 {
@@ -278,7 +285,7 @@ static bool envelope_say(struct actor *a, struct envelope *e, bool pipelined, co
     for (unsigned i = 0; i < e->rcpts; i++) {
         rcpt_text(e, i, line, sizeof(line));
         if (pipelined) {
-            strcat(text, line);
+            text_append(text, sizeof(text), line);
             continue;
         }
         say_text(a, line);
@@ -289,7 +296,7 @@ static bool envelope_say(struct actor *a, struct envelope *e, bool pipelined, co
         say_text(a, last);
         return true;
     }
-    strcat(text, last);
+    text_append(text, sizeof(text), last);
     say_text(a, text);
     if (vanishes(a) || !hear_code(a, 250))
         return false;
