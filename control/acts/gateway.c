@@ -66,54 +66,86 @@ static void client_free(struct client *c)
     }
 }
 
-/* Takes the leg away from the client; what is left waits for the next hop's final answer, so that
- * the log can say what became of a complete message whose sender is gone. */
-void client_close(struct client *c, enum session_end end, enum dp_close how)
+/* Takes the leg away from the client. */
+static void client_part(struct client *c, enum session_end end, enum dp_close how)
 {
     struct gateway *g = c->gateway;
 
-    if (c->mode != CLIENT_GONE) {
-        body_leave(c);
-        if (c->mode == CLIENT_TLS) {
-            g->handshakes--;
-            g->tls->ops->release(g->tls, c->leg);
-        }
-        c->mode = CLIENT_GONE;
-        c->end = end;
-        g->by_slot[c->leg.slot] = NULL;
-        dp_close(g->dp, c->leg, how);
-        dp_timer_stop(g->dp, &c->idle_timer);
-        dp_timer_stop(g->dp, &c->session_timer);
-        counter_session_end(&g->conf.shared, end);
-        gateway_log_session(c);
-    }
-    if (c->hop && c->body.finished)
+    if (c->mode == CLIENT_GONE)
         return;
+    body_leave(c);
+    if (c->mode == CLIENT_TLS) {
+        g->handshakes--;
+        g->tls->ops->release(g->tls, c->leg);
+    }
+    c->mode = CLIENT_GONE;
+    c->end = end;
+    g->by_slot[c->leg.slot] = NULL;
+    dp_close(g->dp, c->leg, how);
+    dp_timer_stop(g->dp, &c->idle_timer);
+    dp_timer_stop(g->dp, &c->session_timer);
+    counter_session_end(&g->conf.shared, end);
+    gateway_log_session(c);
+}
+
+/* A client without a leg waits for nothing but the next hop's final answer, so that the log can say
+ * what became of a complete message whose sender is gone. False where it is gone too. */
+static bool client_settle(struct client *c)
+{
+    if (c->hop && c->body.finished)
+        return true;
     if (c->hop)
         client_message_end(c, MESSAGE_ABORTED);
     client_free(c);
+    return false;
+}
+
+void client_close(struct client *c, enum session_end end, enum dp_close how)
+{
+    client_part(c, end, how);
+    client_settle(c);
+}
+
+/* Actions that are carried out even where the leg is gone: they end things. */
+static bool without_leg(enum smtp_action_kind kind)
+{
+    switch (kind) {
+    case SMTP_DO_ABORT:
+    case SMTP_DO_END:
+    case SMTP_DO_REFUSED:
+    case SMTP_DO_CLOSE:
+        return true;
+    case SMTP_DO_STARTTLS:
+    case SMTP_DO_OPEN:
+    case SMTP_DO_RCPT:
+    case SMTP_DO_DATA:
+    case SMTP_DO_CHUNK:
+    case SMTP_DO_BODY:
+    case SMTP_DO_DRAIN_BODY:
+    case SMTP_DO_DRAIN_CHUNK:
+        break;
+    }
+    return false;
 }
 
 bool client_apply(struct client *c, struct smtp_out *out)
 {
-    struct gateway *g = c->gateway;
+    struct span bytes = buf_span(out->bytes);
 
-    if (c->mode == CLIENT_GONE) {
-        buf_clear(out->bytes);
-    } else if (buf_len(out->bytes) > 0) {
-        struct span bytes = buf_span(out->bytes);
-        int err = dp_send(g->dp, c->leg, bytes.ptr, bytes.len);
-        buf_clear(out->bytes);
-        if (err != ERR_OK) {
-            /* It sends commands and reads no replies: DP_OUTPUT_MAX bytes of them wait. */
-            client_close(c, SESSION_END_CLIENT_RESET, DP_CLOSE_CUT);
-            return false;
-        }
-    }
+    /* Where they don't fit it sends commands and reads no replies: DP_OUTPUT_MAX bytes of them
+     * wait. What the machine decided holds all the same: this may have been the final answer. */
+    if (c->mode != CLIENT_GONE && bytes.len > 0 &&
+        dp_send(c->gateway->dp, c->leg, bytes.ptr, bytes.len) != ERR_OK)
+        client_part(c, SESSION_END_CLIENT_RESET, DP_CLOSE_CUT);
+    buf_clear(out->bytes);
     for (unsigned i = 0; i < out->actions_len; i++) {
+        if (c->mode == CLIENT_GONE && !without_leg(out->actions[i].kind))
+            continue;
         if (!client_act(c, &out->actions[i]))
             return false;
     }
+    if (c->mode == CLIENT_GONE)
+        return client_settle(c);
     client_resume(c);
     return true;
 }

@@ -68,16 +68,6 @@ void client_message_end(struct client *c, enum message_result otherwise)
 
 /* --- the next hop's events --- */
 
-/* After an event of the hop: a client whose leg is gone has waited for nothing else. */
-static void hop_event_apply(struct client *c, struct smtp_out *out)
-{
-    bool gone = c->mode == CLIENT_GONE;
-
-    if (!client_apply(c, out) || !gone)
-        return;
-    client_close(c, c->end, DP_CLOSE_CUT);
-}
-
 static void on_hop_rcpt(void *user, const struct smtp_reply *reply)
 {
     struct client *c = user;
@@ -88,7 +78,7 @@ static void on_hop_rcpt(void *user, const struct smtp_reply *reply)
     client_said(c, reply);
     client_out_init(c, &out);
     smtp_session_rcpt_answer(&c->smtp, reply, &out);
-    hop_event_apply(c, &out);
+    client_apply(c, &out);
 }
 
 static void on_hop_data(void *user, const struct smtp_reply *reply)
@@ -106,7 +96,7 @@ static void on_hop_data(void *user, const struct smtp_reply *reply)
     }
     client_out_init(c, &out);
     smtp_session_data_answer(&c->smtp, reply, &out);
-    hop_event_apply(c, &out);
+    client_apply(c, &out);
 }
 
 static void on_hop_chunk(void *user, const struct smtp_reply *reply)
@@ -119,7 +109,7 @@ static void on_hop_chunk(void *user, const struct smtp_reply *reply)
         c->result = result_of(smtp_reply_class(reply));
     client_out_init(c, &out);
     smtp_session_chunk_answer(&c->smtp, reply, &out);
-    hop_event_apply(c, &out);
+    client_apply(c, &out);
 }
 
 static void on_hop_final(void *user, const struct smtp_reply *reply, bool early)
@@ -137,7 +127,7 @@ static void on_hop_final(void *user, const struct smtp_reply *reply, bool early)
     c->result = result_of(smtp_reply_class(reply));
     client_out_init(c, &out);
     smtp_session_final_answer(&c->smtp, reply, &out);
-    hop_event_apply(c, &out);
+    client_apply(c, &out);
 }
 
 /* The hop can't be used any more: it stays open for its facts until the machine ends the message.
@@ -152,7 +142,7 @@ static void on_hop_lost(void *user, const struct smtp_reply *reply, bool indeter
     c->result = indeterminate ? MESSAGE_INDETERMINATE : result_of(smtp_reply_class(reply));
     client_out_init(c, &out);
     smtp_session_hop_lost(&c->smtp, reply, &out);
-    hop_event_apply(c, &out);
+    client_apply(c, &out);
 }
 
 static void on_hop_writable(void *user)

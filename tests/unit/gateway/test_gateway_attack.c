@@ -45,10 +45,58 @@ static void rest_of_a_refused_body_is_no_command(void **state)
     }
 }
 
+/* A client that reads nothing, and has asked for so many answers of 14 bytes. */
+static struct world *world_of_deaf_client(unsigned answers, struct actor **ret)
+{
+    struct dp_sim_conf sim = {.seed = 5, .window = 1000, .wall_us = 1767225600ull * 1000000};
+    struct world *w = world_new_sim(&sim, NULL, NULL, "limits = { max_commands = 1000000; };");
+
+    *ret = client_ready(w);
+    dp_sim_peer_hold((*ret)->peer, true);
+    for (unsigned i = 0; i < answers; i++) {
+        client_send(*ret, "NOOP\r\n", 6);
+        if (i % 100 == 0)
+            world_run(w, 100);
+    }
+    world_run(w, 1000);
+    return w;
+}
+
+/* The final answer does not fit any more: the session ends, and nothing of it stays. */
+static void deaf_client_leaves_nothing_behind(void **state)
+{
+    unsigned fit = 0, step = 16384;
+    char reply[1400] = "";
+    struct actor *a;
+    struct world *w;
+
+    (void)state;
+    for (; step >= 16; step /= 2) { /* how many answers fit */
+        w = world_of_deaf_client(fit + step, &a);
+        fit += counter_sum(w->shared, COUNTER_SESSIONS_OPEN) == 1 ? step : 0;
+        world_free(w);
+    }
+    for (size_t len = 0; len + 100 < sizeof(reply);)
+        len += (size_t)snprintf(reply + len, sizeof(reply) - len, "250%c2.0.0 %070u\r\n",
+                                len + 200 < sizeof(reply) ? '-' : ' ', 0);
+    w = world_of_deaf_client(fit - 16, &a);
+    assert_int_equal(counter_sum(w->shared, COUNTER_SESSIONS_OPEN), 1);
+    w->hops[0].final_reply = reply;
+    client_say(a, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
+    client_say(a, world_body);
+    client_say(a, ".\r\n");
+    world_run(w, 1000);
+    assert_int_equal(w->hops[0].messages, 1);
+    assert_int_equal(counter_sum(w->shared, COUNTER_SESSIONS_OPEN), 0);
+    assert_int_equal(counter_sum(w->shared, COUNTER_MESSAGES_RELAYED), 1);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rest_of_a_refused_body_is_no_command),
+        cmocka_unit_test(deaf_client_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
