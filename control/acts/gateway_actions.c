@@ -137,7 +137,8 @@ static void on_hop_lost(void *user, const struct smtp_reply *reply, bool indeter
     struct client *c = user;
     struct smtp_out out;
 
-    body_leave(c);
+    if (c->smtp.state != SMTP_STATE_DRAIN) /* a drain goes on: it needs no hop */
+        body_leave(c);
     client_said(c, reply);
     c->result = indeterminate ? MESSAGE_INDETERMINATE : result_of(smtp_reply_class(reply));
     client_out_init(c, &out);

@@ -189,8 +189,8 @@ void smtp_session_body_refused(struct smtp_session *s, const struct smtp_reply *
                                struct smtp_out *out);
 void smtp_session_drained(struct smtp_session *s, struct smtp_out *out);
 /* The next hop is gone, or could not be had: reply answers whatever waits (recipients, DATA, the
- * chunk, the final answer); in a body it is body_refused with more = true. Later commands of the
- * transaction get it too. */
+ * chunk, the final answer); in a body it is body_refused with more = true, and a drain under way
+ * goes on. Later commands of the transaction get it too. */
 void smtp_session_hop_lost(struct smtp_session *s, const struct smtp_reply *reply,
                            struct smtp_out *out);
 

@@ -340,6 +340,8 @@ void smtp_session_hop_lost(struct smtp_session *s, const struct smtp_reply *repl
             smtp_say(s, reply, out);
             smtp_transaction_over(s, SMTP_DO_ABORT, out);
         }
+    } else if (s->state == SMTP_STATE_DRAIN) {
+        refuse_message(s, reply, out); /* also the answer to the chunk that is being dropped */
     } else {
         smtp_session_body_refused(s, reply, true, out);
     }

@@ -92,11 +92,38 @@ static void deaf_client_leaves_nothing_behind(void **state)
     world_free(w);
 }
 
+/* A chunk without a recipient is dropped while the next hop is still there; then it is not. */
+static void hop_lost_while_a_chunk_is_dropped(void **state)
+{
+    struct world *w = world_new(7, NULL, NULL, NULL);
+    struct actor *a = client_ready(w);
+
+    (void)state;
+    w->hops[0].rcpt_reply[0] = "550 5.1.1 no such user\r\n";
+    client_say(a, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nBDAT 20\r\n0123456789");
+    client_hear(a, "250 2.1.0");
+    client_hear(a, "550 5.1.1");
+    dp_sim_peer_reset(w->hops[0].actors->peer);
+    w->hops[0].actors->closed = true;
+    world_run(w, 1000);
+    client_hear_nothing(a);
+    client_say(a, "0123456789RCPT TO:<c@example.org>\r\n");
+    client_hear(a, "451 4.4.2");
+    client_hear(a, "451 4.4.2");
+    client_say(a, "RSET\r\n");
+    client_hear(a, "250 2.0.0");
+    w->hops[0].rcpt_reply[0] = NULL;
+    client_message(a, world_body);
+    client_hear(a, "250 2.0.0");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rest_of_a_refused_body_is_no_command),
         cmocka_unit_test(deaf_client_leaves_nothing_behind),
+        cmocka_unit_test(hop_lost_while_a_chunk_is_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
