@@ -462,7 +462,7 @@ static bool message_by_bdat(struct actor *a, unsigned depth)
 
     if (!envelope_say(a, &e, chance(600), ""))
         return false;
-    if (e.accepted == 0)
+    if (e.accepted == 0 && chance(500))
         return true;
     struct sent *s = message_make(true);
     if (!s)
@@ -554,6 +554,7 @@ static void session(unsigned depth)
 static struct world *make_world(void)
 {
     static const char *const listeners[] = {NULL, "tls = \"starttls\"; bdat_scan = true;",
+                                            "tls = \"starttls\"; chunking = false;",
                                             "tls = \"starttls\"; bare_newline = \"reject\";"};
     static const char *const routes[] = {
         NULL,
@@ -578,10 +579,10 @@ static struct world *make_world(void)
     run.encrypt = route == 2 || route == 3;
     run.mood = chance(300) ? 0 : below(chance(500) ? 60 : 300);
     run.vanish = chance(300) ? 0 : below(150);
-    struct world *w =
-        world_new_sim(&sim, listeners[below(3)], routes[route],
-                      "limits = { command_timeout_s = 100; hop_command_timeout_s = 30; "
-                      "data_timeout_s = 60; hop_final_timeout_s = 100; };");
+    struct world *w = world_new_sim(
+        &sim, listeners[below(sizeof(listeners) / sizeof(listeners[0]))], routes[route],
+        "limits = { command_timeout_s = 100; hop_command_timeout_s = 30; "
+        "data_timeout_s = 60; hop_final_timeout_s = 100; };");
     for (unsigned i = 0; i < WORLD_HOPS; i++) {
         struct hop_double *h = &w->hops[i];
         h->no_chunking = chance(400);
