@@ -228,19 +228,30 @@ static bool refuse_header(struct client *c, enum header_result result, bool more
     return body_refuse(c, &reply, more);
 }
 
+/* The client whose relay ended, with the body as it stands; NULL where it is gone, or where whoever
+ * stopped the relay goes on himself. */
+static struct client *relay_client(struct gateway *g, const struct dp_relay *relay,
+                                   const struct dp_relay_result *result)
+{
+    struct client *c = client_find(g, relay->from);
+
+    if (!c)
+        return NULL;
+    c->body.flow = result->flow;
+    if (c->mode != CLIENT_RELAY)
+        return NULL;
+    client_enter(c, CLIENT_COMMAND);
+    return c;
+}
+
 static void drain_done(void *user, const struct dp_relay *relay,
                        const struct dp_relay_result *result)
 {
-    struct gateway *g = user;
-    struct client *c = client_find(g, relay->from);
+    struct client *c = relay_client(user, relay, result);
     struct smtp_out out;
 
     if (!c)
         return;
-    c->body.flow = result->flow;
-    if (c->mode != CLIENT_RELAY)
-        return;
-    client_enter(c, CLIENT_COMMAND);
     if (result->end == DP_RELAY_FROM_LOST)
         return;
     client_out_init(c, &out);
@@ -276,16 +287,11 @@ bool body_begin_drain(struct client *c, bool chunk, uint64_t size)
 static void relay_done(void *user, const struct dp_relay *relay,
                        const struct dp_relay_result *result)
 {
-    struct gateway *g = user;
-    struct client *c = client_find(g, relay->from);
+    struct client *c = relay_client(user, relay, result);
     struct smtp_out out;
 
     if (!c)
         return;
-    c->body.flow = result->flow;
-    if (c->mode != CLIENT_RELAY)
-        return;
-    client_enter(c, CLIENT_COMMAND);
     switch (result->end) {
     case DP_RELAY_DONE:
         body_passed(c);

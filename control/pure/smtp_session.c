@@ -374,12 +374,10 @@ void smtp_session_refuse(struct smtp_session *s, enum session_end end, struct sm
 {
     static const struct smtp_local overload = {421, 3, 2, "The gateway is busy, try again later"};
     static const struct smtp_local address = {421, 3, 2, "Too many connections from your address"};
-    static const struct smtp_local early = {554, 5, 1, "You spoke before the greeting"};
     static const struct smtp_local other = {421, 3, 0, "Closing"};
     const struct smtp_local *local = end == SESSION_END_OVERLOAD        ? &overload
                                      : end == SESSION_END_ADDRESS_LIMIT ? &address
                                      : end == SESSION_END_SHUTDOWN      ? &shutting_down
-                                     : end == SESSION_END_EARLY_TALKER  ? &early
                                                                         : &other;
 
     say_and_close(s, local, end, out);

@@ -271,7 +271,6 @@ static void test_refuse(void **state)
     } rows[] = {{SESSION_END_OVERLOAD, "421 4.3.2 "},
                 {SESSION_END_ADDRESS_LIMIT, "421 4.3.2 "},
                 {SESSION_END_SHUTDOWN, "421 4.3.2 "},
-                {SESSION_END_EARLY_TALKER, "554 5.5.1 "},
                 {SESSION_END_BAD_PROXY, "421 4.3.0 "}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
