@@ -363,7 +363,7 @@ static int names_build(struct building *b)
     b->err = combo_add(b, combo, &number);
     for (size_t i = 0; i < b->conf->certs_len && !b->err; i++)
         tls_cert_names(b->certs[i].leaf, name_add, b);
-    if (!b->err)
+    if (!b->err && b->ctx->names_len > 0) /* qsort takes no NULL, not even for none */
         qsort(b->ctx->names, b->ctx->names_len, sizeof(*b->ctx->names), row_compare);
     return b->err;
 }
