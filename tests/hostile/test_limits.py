@@ -15,6 +15,8 @@ from client import Client, Closed, tls_context, wait_for  # noqa: E402
 from setup import NO_CHUNKING, Case  # noqa: E402
 
 MESSAGE = b"Subject: limits\r\n\r\nbody\r\n"
+# Growth that is no leak of tens of megabytes: AddressSanitizer keeps freed memory for a while.
+ROOM_KB = 8192 if "asan" not in os.environ.get("POSTERN_BUILD", "") else 16384
 
 
 def memory_kb(pid):
@@ -188,7 +190,7 @@ class Limits(Case):
         except (TimeoutError, OSError):
             pass
         self.assertLess(sent, 60 << 20)
-        self.assertLess(memory_kb(gateway.process.pid) - before, 8192)
+        self.assertLess(memory_kb(gateway.process.pid) - before, ROOM_KB)
 
     def test_pipelined_flood(self):
         """Megabytes of commands in one go are answered at the client's pace of reading."""
@@ -202,7 +204,7 @@ class Limits(Case):
                 client.sock.sendall(b"NOOP\r\n" * 10000)
         except (TimeoutError, OSError):
             pass
-        self.assertLess(memory_kb(gateway.process.pid) - before, 8192)
+        self.assertLess(memory_kb(gateway.process.pid) - before, ROOM_KB)
 
     def test_forged_records(self):
         """A record that is not authentic ends the session, and nothing of it is believed."""
