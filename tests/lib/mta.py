@@ -6,6 +6,7 @@ An instance works on a copy of the root made of hard links, which is removed at 
 """
 import glob
 import os
+import secrets
 import shutil
 import signal
 import smtplib
@@ -30,7 +31,7 @@ class Mta:
     def __init__(self, authority, relay=None, host="127.0.0.1"):
         base = root_of(self.package)
         self.host, self.port, self.relay = host, free_port(), relay
-        self.root = f"{os.path.dirname(base)}/run-{self.package}-{os.getpid()}-{self.port}"
+        self.root = f"{os.path.dirname(base)}/run-{self.package}-{secrets.token_hex(6)}"
         subprocess.run(["cp", "-al", base, self.root], check=True)
         self.cert, self.key = authority.issue(f"{self.package}.example", kind="rsa")
         for source, target in ((self.cert, "cert.pem"), (self.key, "key.pem"),

@@ -7,9 +7,11 @@ suites run beside each other, a capture on lo sees nothing else, and no process 
 import ctypes
 import fcntl
 import os
+import shutil
 import socket
 import struct
 import sys
+import tempfile
 import time
 import traceback
 import unittest
@@ -96,6 +98,11 @@ def main():
         flat = [t for group in suite for t in group]
         suite = unittest.TestSuite(t for t in flat if any(w in t.id() for w in wanted))
     result = TapResult()
+    # One folder for all that the suite makes, readable to the users that servers run as.
+    tempfile.tempdir = tempfile.mkdtemp(prefix="postern-suite-")
+    os.chmod(tempfile.tempdir, 0o755)
     suite.run(result)
+    if result.wasSuccessful():  # else the logs in it may say why
+        shutil.rmtree(tempfile.tempdir, ignore_errors=True)
     print(f"1..{result.count}", flush=True)
     sys.exit(0 if result.wasSuccessful() else 1)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -126,6 +127,8 @@ def main():
             print("  " + lines[-1])
     print(f"\n{'All as it should be' if good else paint('Something is wrong', '1;31')}; "
           f"the mail itself and its servers took {time.monotonic() - began:.1f} seconds.")
+    if good:
+        shutil.rmtree(folder, ignore_errors=True)
     sys.exit(0 if good else 1)
 
 
