@@ -290,7 +290,9 @@ static int services_make(struct worker *w)
                                    .user = w};
     struct dp_conf dp = {.max_legs = legs, .max_relays = RELAYS_MAX};
     struct tls_service_conf tls = {.max_legs = legs,
-                                   .max_handshakes = w->conf->limits.max_handshakes,
+                                   /* The gateway bounds those of clients itself: they can't take
+                                    * the places of those with next hops. */
+                                   .max_handshakes = 2 * w->conf->limits.max_handshakes,
                                    .max_sessions = SESSIONS_KEPT};
     int err;
 
