@@ -244,13 +244,14 @@ static void session_fired(void *user, struct dp_timer *timer)
     struct smtp_out out;
 
     (void)timer;
-    if (c->body.finished) { /* its answer comes soon, and is worth the wait */
-        if (dp_timer_start(c->gateway->dp, &c->session_timer, 1000) == ERR_OK)
-            return;
-    }
     client_out_init(c, &out);
     smtp_session_timeout(&c->smtp, SESSION_END_SESSION_TIMEOUT, &out);
-    client_apply(c, &out);
+    if (!client_apply(c, &out) || c->mode == CLIENT_GONE)
+        return;
+    /* A message is on its way, and the session ends behind it; but not even that takes for ever. */
+    if (dp_timer_start(c->gateway->dp, &c->session_timer,
+                       limits_of(c)->session_timeout_s * 1000ull) != ERR_OK)
+        client_close(c, SESSION_END_INTERNAL, DP_CLOSE_CUT);
 }
 
 /* --- a session's beginning --- */

@@ -385,9 +385,14 @@ void smtp_session_refuse(struct smtp_session *s, enum session_end end, struct sm
 
 void smtp_session_timeout(struct smtp_session *s, enum session_end end, struct smtp_out *out)
 {
+    const unsigned message = STATE_BIT(DATA_WAIT) | STATE_BIT(BODY) | STATE_BIT(CHUNK) |
+                             STATE_BIT(CHUNK_WAIT) | STATE_BIT(CHUNKS) | STATE_BIT(DRAIN);
+    bool in_message = (message & (1u << s->state)) != 0;
+
     if (s->state == SMTP_STATE_CLOSED)
         return;
-    if (s->state == SMTP_STATE_FINAL) {
+    if (s->state == SMTP_STATE_FINAL ||
+        (end == SESSION_END_SESSION_TIMEOUT && in_message && !s->ending)) {
         s->ending = true;
         s->end = end;
         return;

@@ -198,7 +198,7 @@ void smtp_session_hop_lost(struct smtp_session *s, const struct smtp_reply *repl
 uint64_t smtp_session_size_limit(const struct smtp_session *s);
 /* 421 4.4.2 and close, or 421 4.3.2 at shutdown (now only if no transaction is open; otherwise
  * after it). While the final answer is awaited, a timeout closes after it: it has a timeout of
- * its own. */
+ * its own. SESSION_END_SESSION_TIMEOUT waits for a message that is on its way, the first time. */
 void smtp_session_timeout(struct smtp_session *s, enum session_end end, struct smtp_out *out);
 void smtp_session_shutdown(struct smtp_session *s, struct smtp_out *out);
 

@@ -118,12 +118,73 @@ static void hop_lost_while_a_chunk_is_dropped(void **state)
     world_free(w);
 }
 
+/* limits.session_timeout_s: "it ends between two messages", though not even a message is endless.
+ */
+static void session_time_ends_between_messages(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct world *w = world_new(8 + i, NULL, NULL, "limits = { session_timeout_s = 60; };");
+        struct actor *a = client_ready(w);
+        if (i == 0) { /* commands without a message */
+            for (unsigned n = 0; n < 8; n++) {
+                world_run(w, 10000);
+                client_say(a, "NOOP\r\n");
+            }
+            for (unsigned n = 0; n < 5; n++)
+                client_hear(a, "250 2.0.0");
+            client_hear(a, "421 4.4.2");
+            client_hear_closed(a);
+            world_free(w);
+            continue;
+        }
+        say_message_begin(a);
+        for (unsigned n = 0; n < (i == 1 ? 9 : 16) && !a->closed; n++) {
+            world_run(w, 9000);
+            client_say(a, n == 0 ? "Subject: x\r\n\r\n" : "line\r\n");
+        }
+        if (i == 1) {
+            client_say(a, ".\r\n");
+            client_hear(a, "250 2.0.0");
+        }
+        client_hear(a, "421 4.4.2");
+        client_hear_closed(a);
+        assert_int_equal(w->hops[0].messages, i == 1);
+        assert_int_equal(counter_sum(w->shared, COUNTER_SESSIONS_OPEN), 0);
+        world_free(w);
+    }
+}
+
+/* Handshakes that don't go on hold their places for handshake_timeout_s and no longer. */
+static void handshakes_are_bounded(void **state)
+{
+    struct world *w =
+        world_new(12, NULL, NULL, "limits = { max_handshakes = 2; handshake_timeout_s = 20; };");
+    struct actor *a[3], *other = client_ready(w);
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        a[i] = client_ready(w);
+        client_say(a[i], "STARTTLS\r\n");
+        client_hear(a[i], "220 2.0.0");
+        assert_int_equal(a[i]->closed, i == 2);
+    }
+    client_message(other, world_body);
+    client_hear(other, "250 2.0.0");
+    world_run(w, 22000);
+    assert_true(a[0]->closed && a[1]->closed);
+    client_starttls(client_ready(w));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rest_of_a_refused_body_is_no_command),
         cmocka_unit_test(deaf_client_leaves_nothing_behind),
         cmocka_unit_test(hop_lost_while_a_chunk_is_dropped),
+        cmocka_unit_test(session_time_ends_between_messages),
+        cmocka_unit_test(handshakes_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
