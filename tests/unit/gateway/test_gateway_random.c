@@ -570,6 +570,7 @@ static struct world *make_world(void)
                               .delay_min_ms = 0,
                               .delay_max_ms = chance(500) ? 20 : 0,
                               .fragment_max = fragments[chance(20) ? 1 : 2 + below(3)],
+                              .window = chance(200) ? 1000 + below(30000) : 0,
                               .reset_per_mille = chance(300) ? 1 + below(10) : 0,
                               .wall_us = 1767225600ull * 1000000};
 
