@@ -52,25 +52,26 @@ class NextHop:
             cls.gateways[level] = Gateway([{"domain": name, "next_hop": f"127.0.0.1:{port}",
                                             "tls": tls}], authority=cls.authority).start()
         cls.name = name
+        cls.capture = Capture()  # connections to the next hop outlive a test: the pool keeps them
 
     @classmethod
     def tearDownClass(cls):
+        cls.capture.stop()
         for gateway in cls.gateways.values():
             gateway.stop()
         cls.mta.__exit__()
 
     def test_swaks(self):
         marker = f"swaks to {self.server}"
-        with Capture() as capture:
-            done = swaks(self.gateways["encrypt"].address(), "x@" + self.name,
-                         "--header", "Subject: " + marker, "--body", "line\n.dot\n..dots\nend\n")
-            self.assertEqual(done.returncode, 0, done.stdout)
-            stored = self.mta.wait_message(marker.encode())
+        done = swaks(self.gateways["encrypt"].address(), "x@" + self.name,
+                     "--header", "Subject: " + marker, "--body", "line\n.dot\n..dots\nend\n")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        stored = self.mta.wait_message(marker.encode())
         self.assertIn(b"\n.dot\n..dots\nend\n", stored)
         self.assertRegex(stored, rb"by gw\.example\.org\s+\(postern\)\s+with\s+ESMTPS\s+id ")
         for leg, port in (("in", self.gateways["encrypt"].ports["internet"]),
                           ("out", self.mta.port)):
-            judged = [starttls_judge(*s) for s in capture.streams(port)]
+            judged = [starttls_judge(*s) for s in self.capture.streams(port)]
             secured = [j for j in judged if j[1]]
             self.assertTrue(secured, f"no TLS on the leg {leg}")
             self.assertEqual({j[0] for j in secured}, {0}, f"plaintext on the leg {leg}")
