@@ -595,15 +595,30 @@ void client_message(struct actor *a, const char *body)
 
 /* --- the world --- */
 
+static char world_dir[64];
+
+static void world_dir_remove(void)
+{
+    static const char *const names[] = {"key.pem", "cert.pem"};
+    char path[96];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", world_dir, names[i]);
+        unlink(path);
+    }
+    rmdir(world_dir);
+}
+
 static struct conf *make_conf(const char *listener, const char *route, const char *rest)
 {
-    static char dir[64];
+    char *dir = world_dir;
     struct conf_errors errors = {0};
     struct conf *conf = NULL;
     char text[8192], file[96], command[512];
 
     if (dir[0] == '\0') { /* one certificate for all tests of this program */
-        snprintf(dir, sizeof(dir), "/tmp/postern-world-%d", (int)getpid());
+        snprintf(dir, sizeof(world_dir), "/tmp/postern-world-%d", (int)getpid());
+        atexit(world_dir_remove);
         snprintf(
             command, sizeof(command),
             "mkdir -p %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
