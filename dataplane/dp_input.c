@@ -268,7 +268,7 @@ void dp_leg_input(struct dp *dp, struct dp_leg *leg)
 
     if (leg->source) {
         dp_relay_pump(leg->source);
-    } else if (leg->input_due && !leg->paused) {
+    } else if (leg->input_due && !leg->paused && !leg->lost_told) {
         leg->input_due = false;
         deliver(dp, leg, NULL, 0);
         if (same_leg(leg, generation) && may_deliver(leg) && buf_len(&leg->cipher) > 0)
