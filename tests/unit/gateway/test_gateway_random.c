@@ -157,11 +157,12 @@ static void took(struct actor *a, struct span message, bool accepted)
 
 /* --- a client --- */
 
+/* Rarely so long that somebody's time is over. */
 static void wait_a_little(void)
 {
     static const unsigned times[] = {0, 1, 20, 1000, 3000};
 
-    world_run(run.w, times[below(5)]);
+    world_run(run.w, chance(5) ? 150 * 1000 : times[below(5)]);
 }
 
 static bool vanishes(struct actor *a)
@@ -272,8 +273,10 @@ static void text_append(char *text, size_t room, const char *more)
 /* Says MAIL and RCPT, and last behind them; false where the session is gone. */
 static bool envelope_say(struct actor *a, struct envelope *e, bool pipelined, const char *last)
 {
-    char text[2048] = "MAIL FROM:<s@example.net>\r\n", line[80];
+    char text[2048], line[80];
 
+    snprintf(text, sizeof(text), "MAIL FROM:<s@example.net>%s%s\r\n",
+             chance(300) ? " SIZE=1000" : "", chance(300) ? " BODY=8BITMIME" : "");
     *e = (struct envelope){.rcpts = 1 + below(RCPTS_MAX)};
     for (unsigned i = 0; i < e->rcpts; i++)
         e->kind[i] = chance(850) ? RCPT_GOOD : chance(500) ? RCPT_SYNTAX : RCPT_ELSEWHERE;
@@ -364,6 +367,8 @@ static bool pieces_say(struct actor *a, struct span bytes, unsigned depth)
             return false;
         if (depth < DEPTH_MAX && chance(30))
             session(depth + 1);
+        if (chance(2))
+            gateway_drain(run.w->gateway);
     }
     return true;
 }
@@ -528,12 +533,14 @@ static void session(unsigned depth)
         goes_on = starttls(a) && hello(a);
     for (unsigned i = 0; goes_on && i < messages; i++) {
         goes_on = chance(500) ? message_by_data(a, depth) : message_by_bdat(a, depth);
+        if (goes_on && chance(100))
+            wait_a_little();
         if (goes_on && vanishes(a))
             goes_on = false;
         /* Whatever state that left: replies still due come before RSET's 250 2.0.0 Ok. */
         if (goes_on) {
             char text[600];
-            say_text(a, "RSET\r\nVRFY x\r\n");
+            say_text(a, chance(800) ? "RSET\r\nVRFY x\r\n" : "EHLO again.example\r\nVRFY x\r\n");
             unsigned code;
             while ((code = hear(a, text)) != 0 && code != 252) {
             }
