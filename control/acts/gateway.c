@@ -337,13 +337,24 @@ static bool client_welcome(struct client *c)
     return client_apply(c, &out);
 }
 
+/* Legs that are closed but not gone: those of refused clients that don't close their end stay for
+ * seconds. Who opens many of them could take the places of sessions and of next hops. */
+static bool too_many_linger(const struct gateway *g)
+{
+    struct dp_counters now;
+
+    dp_counters(g->dp, &now);
+    return now.legs > g->clients_len + upstream_legs(g->upstream) + g->conf.max_legs / 8;
+}
+
 static void on_accepted(void *user, unsigned listener, struct leg_id leg,
                         const union net_addr *peer_addr, const union net_addr *local)
 {
     struct gateway *g = user;
-    struct client *c = calloc(1, sizeof(*c));
+    struct client *c = too_many_linger(g) ? NULL : calloc(1, sizeof(*c));
 
     if (!c) {
+        counter_add(&g->conf.shared, COUNTER_SESSIONS_REFUSED, 1);
         dp_close(g->dp, leg, DP_CLOSE_CUT);
         return;
     }

@@ -192,6 +192,11 @@ void upstream_offers(const struct upstream *u, const struct conf_listener *liste
 
 /* --- status --- */
 
+unsigned upstream_legs(const struct upstream *u)
+{
+    return u->legs_len;
+}
+
 void upstream_hosts(const struct upstream *u,
                     void (*row)(void *user, const struct upstream_host_status *s), void *user)
 {

@@ -119,6 +119,9 @@ bool upstream_tls_done(struct upstream *u, struct leg_id leg, const struct tls_k
                        const struct tls_facts *facts, struct span rest);
 bool upstream_tls_failed(struct upstream *u, struct leg_id leg, const struct tls_failure *failure);
 
+/* Connections to next hops: open, or being opened. */
+unsigned upstream_legs(const struct upstream *u);
+
 /* For posternctl routes: calls row once a host known to the pool. */
 struct upstream_host_status {
     const char *host;

@@ -177,6 +177,41 @@ static void handshakes_are_bounded(void **state)
     world_free(w);
 }
 
+static void deaf_received(void *user, struct dp_sim_peer *peer, const uint8_t *data, size_t len)
+{
+}
+
+static void deaf_closed(void *user, struct dp_sim_peer *peer, bool reset)
+{
+}
+
+static const struct dp_sim_peer_events deaf_events = {NULL, deaf_received, deaf_closed};
+
+/* Refused clients that keep their end open take no place that mail needs. */
+static void refused_clients_do_not_fill_the_table(void **state)
+{
+    struct world *w = world_new(13, NULL, NULL, "limits = { max_sessions_per_address = 1; };");
+    struct actor *a = client_ready(w);
+    struct dp_counters now;
+    union net_addr from;
+
+    (void)state;
+    assert_int_equal(net_addr_parse_ip(SPAN_LIT("192.0.2.200"), 40001, &from), ERR_OK);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_non_null(dp_sim_dial(w->dp, &from, &w->listen, &deaf_events, NULL));
+        world_run(w, 10);
+    }
+    dp_counters(w->dp, &now);
+    assert_true(now.legs < WORLD_LEGS / 4);
+    client_message(a, world_body);
+    client_hear(a, "250 2.0.0");
+    assert_int_equal(counter_sum(w->shared, COUNTER_SESSIONS_REFUSED), 100);
+    world_run(w, 60000);
+    dp_counters(w->dp, &now);
+    assert_true(now.legs <= 2);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +220,7 @@ int main(void)
         cmocka_unit_test(hop_lost_while_a_chunk_is_dropped),
         cmocka_unit_test(session_time_ends_between_messages),
         cmocka_unit_test(handshakes_are_bounded),
+        cmocka_unit_test(refused_clients_do_not_fill_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
