@@ -84,7 +84,7 @@ static void address_next(struct hop *h)
 void upstream_dial_failed(struct hop *h, enum smtp_client_phase phase,
                           const struct smtp_reply *reply, const char *why, bool unreachable)
 {
-    bool tls = phase == SMTP_PHASE_TLS;
+    bool tls = phase == SMTP_PHASE_TLS || phase == SMTP_PHASE_STARTTLS;
 
     hop_pin(h);
     failure_set(h, phase, reply, why);

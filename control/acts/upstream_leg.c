@@ -92,7 +92,8 @@ static void leg_gone(struct upstream_leg *leg, enum smtp_client_phase phase,
     struct hop *h = leg->hop;
 
     if (!leg->ready) {
-        leg_failed(leg, phase, reply, why, leg->state != LEG_HANDSHAKE && !leg->has_tls);
+        bool unreachable = leg->state != LEG_HANDSHAKE && !leg->has_tls;
+        leg_failed(leg, phase, reply, why, unreachable && phase != SMTP_PHASE_STARTTLS);
         return;
     }
     leg_close(leg, DP_CLOSE_CUT);
@@ -136,7 +137,7 @@ static void leg_timeout(void *user, struct dp_timer *timer)
     else if (leg->state == LEG_HANDSHAKE)
         leg_gone(leg, SMTP_PHASE_TLS, &no_reply, "the TLS handshake took too long");
     else
-        leg_gone(leg, SMTP_PHASE_EHLO, &no_reply, "no answer in time");
+        leg_gone(leg, smtp_client_lost_phase(leg->client), &no_reply, "no answer in time");
     leg_unpin(leg);
 }
 
@@ -258,7 +259,9 @@ static void on_event(void *user, struct smtp_client *client, const struct smtp_c
         leg_failed(leg, e->phase, &e->reply, e->text, false);
         break;
     case SMTP_CLIENT_BROKEN:
-        leg_gone(leg, SMTP_PHASE_EHLO, &no_reply, e->text);
+        /* Whoever breaks the protocol is not taken for a next hop without TLS: no plaintext. */
+        leg_gone(leg, leg->conf.tls == SMTP_CLIENT_TLS_TRY ? SMTP_PHASE_EHLO : e->phase, &no_reply,
+                 e->text);
         break;
     case SMTP_CLIENT_CLOSING:
         leg_gone(leg, SMTP_PHASE_EHLO, &e->reply, "the next hop closes the connection");
@@ -405,7 +408,7 @@ static void lost_text(const struct dp_lost_info *info, char out[UPSTREAM_WHY])
 
 void leg_lost(struct upstream_leg *leg, const struct dp_lost_info *info)
 {
-    enum smtp_client_phase phase = SMTP_PHASE_EHLO;
+    enum smtp_client_phase phase = smtp_client_lost_phase(leg->client);
     char text[UPSTREAM_WHY];
 
     leg_pin(leg);

@@ -22,10 +22,19 @@ static void failed(struct smtp_client *c, enum smtp_client_phase phase, const ch
         c, &(struct smtp_client_event){.kind = SMTP_CLIENT_FAILED, .phase = phase, .text = text});
 }
 
+/* Until TLS is reached a connection that ends has failed to give it; the rest is one phase. */
+enum smtp_client_phase smtp_client_lost_phase(const struct smtp_client *c)
+{
+    return c->state == CLIENT_STARTTLS ? SMTP_PHASE_STARTTLS : SMTP_PHASE_EHLO;
+}
+
 static void broken(struct smtp_client *c, const char *text)
 {
+    enum smtp_client_phase phase = smtp_client_lost_phase(c);
+
     state_set(c, CLIENT_DEAD);
-    event_send(c, &(struct smtp_client_event){.kind = SMTP_CLIENT_BROKEN, .text = text});
+    event_send(
+        c, &(struct smtp_client_event){.kind = SMTP_CLIENT_BROKEN, .phase = phase, .text = text});
 }
 
 static void answer(struct smtp_client *c, const struct smtp_client_command *command)

@@ -68,7 +68,7 @@ enum smtp_client_event_kind {
     SMTP_CLIENT_FAILED,    /* no transaction possible on this connection: phase, reply (code 0:
                               none). TLS demanded and not to be had is SMTP_PHASE_STARTTLS. */
     SMTP_CLIENT_BROKEN,    /* the peer broke the protocol (reply syntax, injection, an answer to
-                              nothing): text says what; close */
+                              nothing): phase, text says what; close */
     SMTP_CLIENT_CLOSING,   /* 421 on a ready connection outside a transaction: close */
 };
 
@@ -103,6 +103,9 @@ void smtp_client_free(struct smtp_client *c);
 size_t smtp_client_input(struct smtp_client *c, const uint8_t *data, size_t len);
 /* After START_TLS, or at once with IMPLICIT. */
 void smtp_client_tls_done(struct smtp_client *c);
+/* What a connection that is lost before READY has failed at: STARTTLS, where that is unanswered, or
+ * the beginning as a whole, as SMTP_PHASE_EHLO. */
+enum smtp_client_phase smtp_client_lost_phase(const struct smtp_client *c);
 const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
 bool smtp_client_ready(const struct smtp_client *c); /* idle, between transactions */
 /* Commands whose reply is still to come. */

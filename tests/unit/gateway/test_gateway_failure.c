@@ -145,7 +145,7 @@ static void demanded_tls_not_to_be_had(void **state)
                                              : NULL;
         say_envelope(a);
         world_run(w, 130000);
-        client_hear(a, i == 2 ? "451 4." : "451 4.7.5");
+        client_hear(a, "451 4.7.5");
         assert_int_equal(w->hops[0].mails, 0);
         world_free(w);
     }
@@ -240,7 +240,8 @@ static void hop_cut_at_each_point(void **state)
         client_say(a, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\n");
         world_run(w, 130000);
         client_hear(a, "250 2.1.0");
-        client_hear(a, i == 5 ? "250 2.1.5" : i == 2 ? "4" : "451 4.4.");
+        /* A connection that is cut at STARTTLS has none to give: may goes on in plaintext. */
+        client_hear(a, i == 5 || i == 2 ? "250 2.1.5" : "451 4.4.");
         if (i == 5) {
             client_say(a, "DATA\r\n");
             client_hear(a, "451 4.4.2");
