@@ -83,6 +83,8 @@ static const char *bad_answer(const char *verb)
         "503 5.5.1 out of step\r\n",
         "!",
         "!",
+        "#",
+        "?",
         "",
     };
     unsigned i = below(sizeof(answers) / sizeof(answers[0]));
@@ -171,10 +173,13 @@ static bool vanishes(struct actor *a)
         return true;
     if (!chance(run.vanish))
         return false;
-    if (chance(500))
+    unsigned how = below(a->tls ? 3 : 2);
+    if (how == 0)
         dp_sim_peer_reset(a->peer);
-    else
+    else if (how == 1)
         dp_sim_peer_finish(a->peer);
+    else
+        dp_sim_peer_send(a->peer, "\x17\3\3\0\x12no record of anything", 27);
     a->closed = true;
     return true;
 }

@@ -145,17 +145,26 @@ static const char *hop_answer(const struct actor *a, const char *set, const char
     return a->answer ? a->answer : set ? set : normal;
 }
 
+/* The shape of a TLS record, and nothing in it that opens. */
+static const uint8_t no_record[40] = {0x17, 3, 3, 0, 35};
+
 static bool hop_event(struct actor *a, const char *verb)
 {
     struct hop_double *h = a->hop;
 
     a->answer = h->choose && !a->mute ? h->choose(a, verb) : NULL;
     a->mute |= a->answer && !a->answer[0];
-    if ((h->cut_at && strcmp(h->cut_at, verb) == 0) || (a->answer && a->answer[0] == '!')) {
+    char end = a->answer ? a->answer[0] : '\0';
+    if ((h->cut_at && strcmp(h->cut_at, verb) == 0) || end == '!')
         dp_sim_peer_reset(a->peer);
-        a->closed = true;
-        return false;
-    }
+    else if (end == '#')
+        dp_sim_peer_finish(a->peer);
+    else if (end == '?')
+        dp_sim_peer_send(a->peer, no_record, sizeof(no_record));
+    else
+        return !a->mute && !(h->silent_at && strcmp(h->silent_at, verb) == 0);
+    a->closed = true;
+    return false;
     return !a->mute && !(h->silent_at && strcmp(h->silent_at, verb) == 0);
 }
 

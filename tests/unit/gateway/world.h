@@ -48,7 +48,8 @@ struct hop_double {
     const char *cut_at;     /* a verb, or "." : the connection is reset there */
     const char *extra_caps; /* "250-DSN\r\n" */
     /* Before any answer (verb as above, also "body" for each piece of one): NULL for the default,
-     * "" for silence, "!" for a cut, else the answer. */
+     * "" for silence, "!" for a reset, "#" for a FIN, "?" for bytes that are neither a record nor a
+     * reply, else the answer. */
     const char *(*choose)(struct actor *a, const char *verb);
     /* A whole message, dots unstuffed; accepted: a 250 is said to it. */
     void (*took)(struct actor *a, struct span message, bool accepted);
