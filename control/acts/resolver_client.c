@@ -205,13 +205,20 @@ static void socket_set(struct resolver_client *c, int fd)
     c->unsent = c->len;
 }
 
+/* A client's name is asked for with every session, and its zone may be a hostile client's own that
+ * never answers: half of the places are left to what mail needs. */
+static unsigned questions_max(enum resolver_kind kind)
+{
+    return kind == RESOLVER_PTR ? RESOLVER_MAX_QUESTIONS / 2 : RESOLVER_MAX_QUESTIONS;
+}
+
 static int question_new(struct resolver_client *c, enum resolver_kind kind, void *user,
                         struct dns_question **ret)
 {
     struct dns_question *q;
 
     *ret = NULL;
-    if (c->len >= RESOLVER_MAX_QUESTIONS)
+    if (c->len >= questions_max(kind))
         return ERR_LIMIT;
     q = calloc(1, sizeof(*q));
     if (!q)

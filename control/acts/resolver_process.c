@@ -27,6 +27,7 @@ struct client {
     int fd;              /* -1: free */
     uint32_t generation; /* an answer for an earlier one of this place is dropped */
     unsigned outstanding;
+    unsigned names; /* PTR among them */
 };
 
 struct resolver_process {
@@ -52,7 +53,7 @@ static void client_close(struct client *c)
     close(c->fd);
     c->fd = -1;
     c->generation++;
-    c->outstanding = 0;
+    c->outstanding = c->names = 0;
 }
 
 static void client_add(struct resolver_process *r, int fd)
@@ -76,6 +77,7 @@ static void lookup_end(struct lookup *l)
         size_t len = resolver_wire_len(&l->answer);
         ASSERT(len > 0 && c->outstanding > 0);
         c->outstanding--;
+        c->names -= l->question.kind == RESOLVER_PTR;
         if (send(c->fd, &l->answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN &&
             errno != ENOBUFS)
             client_close(c);
@@ -203,6 +205,13 @@ static void lookup_start(struct lookup *l)
         addr_part_done(l);
         break;
     case RESOLVER_PTR:
+        /* The worker may have dropped its question long ago, its client gone: many that connect
+         * and leave must not fill the places that mail needs. */
+        if (l->process->clients[l->client].names > RESOLVER_MAX_QUESTIONS / 2) {
+            l->answer.ptr.status = DNS_FAILED;
+            lookup_end(l);
+            return;
+        }
         resolver_reverse_name(&q->addr, reverse);
         ask(l, reverse, TYPE_PTR, ptr_done);
         break;
@@ -233,6 +242,7 @@ static bool client_read(struct resolver_process *r, unsigned index)
     l->answer.id = question.id;
     l->answer.kind = question.kind;
     c->outstanding++;
+    c->names += question.kind == RESOLVER_PTR;
     lookup_start(l);
     return true;
 }

@@ -213,13 +213,19 @@ static void questions_are_bounded(void **state)
     struct fixture *f = *state;
     struct dns_question *q;
     char name[DNS_NAME_MAX + 2];
+    union net_addr addr;
 
     f->serve = serve_nothing;
     memset(name, 'a', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
     assert_int_equal(f->resolver->ops->addr(f->resolver, name, addr_done, f, &q), ERR_RANGE);
     assert_int_equal(f->resolver->ops->addr(f->resolver, "", addr_done, f, &q), ERR_RANGE);
-    for (unsigned i = 0; i < RESOLVER_MAX_QUESTIONS; i++)
+    for (unsigned i = 0; i < RESOLVER_MAX_QUESTIONS / 2; i++)
+        ask(f, "mx.example.org");
+    /* Clients' names take no place that mail needs. */
+    assert_int_equal(net_addr_parse_ip(SPAN_LIT("192.0.2.1"), 0, &addr), ERR_OK);
+    assert_int_equal(f->resolver->ops->ptr(f->resolver, &addr, NULL, f, &q), ERR_LIMIT);
+    for (unsigned i = 0; i < RESOLVER_MAX_QUESTIONS / 2; i++)
         ask(f, "mx.example.org");
     assert_int_equal(f->resolver->ops->addr(f->resolver, "one.more", addr_done, f, &q), ERR_LIMIT);
 }
