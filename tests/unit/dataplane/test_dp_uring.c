@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum kill { KILL_NONE, KILL_RESET, KILL_FIN };
@@ -460,6 +461,16 @@ static uint32_t legs_now(struct dp *dp)
     return counters.legs;
 }
 
+/* The limit that a shell gives is too low for both ends of many sessions. */
+static void descriptors_allow(void)
+{
+    struct rlimit limit;
+
+    ASSERT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = limit.rlim_max;
+    ASSERT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
 static void many_sessions_echo(void **state)
 {
     enum { SESSIONS = 600 };
@@ -469,6 +480,7 @@ static void many_sessions_echo(void **state)
     uint16_t port;
     int listener = loopback_listen(&port);
 
+    descriptors_allow();
     assert_int_equal(dp_uring_new(&conf, &tally_events, &tally, &tally.dp), ERR_OK);
     assert_int_equal(dp_listen(tally.dp, listener, 1), ERR_OK);
     for (int i = 0; i < SESSIONS; i++) {
