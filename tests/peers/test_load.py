@@ -1,22 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Does the gateway lose, double or change a message under load, by any way in and out, and when a
-worker dies in the middle? postern-bench sends and checks: it shares no code with the gateway."""
-import json
+worker dies in the middle?"""
 import os
 import signal
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from gateway import BUILD, free_port, route  # noqa: E402
-from setup import Case  # noqa: E402
-
-PROGRAM = os.path.join(BUILD, "postern-bench")
-LIMITS = {"limits": {"max_sessions": 5000, "max_sessions_per_address": 5000}}
+from bench import LIMITS, BenchCase, ledger_read  # noqa: E402
+from gateway import route  # noqa: E402
 
 
 def children(pid):
@@ -32,51 +27,7 @@ def is_worker(pid):
         return False
 
 
-def ledger_read(path):
-    """(run, number) of each message."""
-    with open(path, encoding="ascii") as f:
-        return [tuple(line.split()[:2]) for line in f]
-
-
-class Load(Case):
-    def bench_sink(self, *options):
-        port = free_port()
-        process = subprocess.Popen(
-            [PROGRAM, "sink", "--listen", f"127.0.0.1:{port}", "--starttls", "--seconds", "300", "--json",
-             *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        self.assertIn("sink listens", process.stderr.readline())
-        return process, port
-
-    def load(self, gateway, *options):
-        return subprocess.Popen(
-            [PROGRAM, "load", "--target", "127.0.0.1:%d" % gateway.ports["internet"], "--json",
-             "--rcpt", "sink@hop.example", "--timeout", "20", *options],
-            stdout=subprocess.PIPE, text=True)
-
-    def report(self, process):
-        if process.args[1] == "sink":
-            process.terminate()
-        return json.loads(process.communicate(timeout=120)[0])
-
-    def run_loads(self, sink_options, loads):
-        """Each load is accepted whole, and the sink has each message once, intact, under TLS."""
-        sink, port = self.bench_sink(*sink_options)
-        gateway = self.gateway([route("hop.example", port)], settings=LIMITS)
-        started = 0
-        for options in loads:
-            with self.subTest(options=options):
-                sent = self.report(self.load(gateway, *options.split()))
-                self.assertEqual(sent["messages"]["accepted"], sent["messages"]["started"], sent)
-                self.assertEqual(sent["sessions"]["failed"], 0, sent)
-                started += sent["messages"]["started"]
-        got = self.report(sink)
-        self.assertEqual(got["messages"]["verdicts"]["intact"], started)
-        self.assertEqual(sum(r["unique"] for r in got["runs"]), started)
-        for word in ("duplicates", "corrupt", "aborted", "plain", "bare_lf"):
-            self.assertEqual(got["messages"][word], 0, word)
-
+class Load(BenchCase):
     def test_data_and_bdat_arrive_intact(self):
         self.run_loads((), (
             "--starttls --messages 300 --sessions 10 --per-session 10",
