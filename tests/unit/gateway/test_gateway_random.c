@@ -426,7 +426,7 @@ static bool data_body_say(struct actor *a, struct sent *s, const char *behind, u
 
 static bool message_by_data(struct actor *a, unsigned depth)
 {
-    const char *behind = chance(700) ? "" : "NOOP\r\n";
+    const char *behind = chance(600) ? "" : chance(700) ? "NOOP\r\n" : "RSET\r\nQUIT\r\n";
     struct envelope e;
 
     if (!envelope_say(a, &e, chance(600), "DATA\r\n"))
@@ -449,7 +449,11 @@ static bool message_by_data(struct actor *a, unsigned depth)
     if (code == 0)
         return false;
     final_told(s, code);
-    return behind[0] == '\0' || hear_code(a, 250);
+    if (behind[0] != '\0' && !hear_code(a, 250))
+        return false;
+    if (behind[0] == 'R')
+        hear_code(a, 221);
+    return behind[0] != 'R';
 }
 
 static bool chunk_say(struct actor *a, struct span *rest, bool last, unsigned depth)
@@ -575,9 +579,10 @@ static struct world *make_world(void)
         "next_hop = [ \"hop1.example:25\", \"hop2.example:25\" ]; tls = { level = \"encrypt\"; };",
         "next_hop = [ \"hop1.example:25\", \"hop2.example:25\" ]; tls = { level = \"may\"; }; "
         "max_connections = 1;",
+        "next_hop = \"hop1.example:25\"; tls = { level = \"may\"; }; xclient = true;",
     };
     static const unsigned fragments[] = {0, 1, 200, 5000, 60000};
-    unsigned route = below(5);
+    unsigned route = below(6);
     struct dp_sim_conf sim = {.seed = run.seed,
                               .delay_min_ms = 0,
                               .delay_max_ms = chance(500) ? 20 : 0,
@@ -601,6 +606,7 @@ static struct world *make_world(void)
         h->no_chunking = chance(400);
         h->no_pipelining = chance(300);
         h->no_starttls = !run.encrypt && chance(300);
+        h->extra_caps = chance(500) ? "250-XCLIENT NAME ADDR PORT PROTO HELO\r\n" : NULL;
         h->choose = choose;
         h->took = took;
     }

@@ -258,6 +258,8 @@ static void hop_command(struct actor *a, struct span line)
         hop_ehlo(a);
     else if (strcmp(verb, "STAR") == 0)
         hop_starttls(a);
+    else if (strcmp(verb, "XCLI") == 0)
+        hop_say(a, hop_answer(a, NULL, "220 hop.example ESMTP\r\n"));
     else if (strcmp(verb, "MAIL") == 0) {
         a->rcpts = 0;
         buf_clear(&a->partial);
