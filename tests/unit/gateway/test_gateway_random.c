@@ -12,6 +12,7 @@
 #include "world.h"
 
 #include "actor_tls.h"
+#include "gateway_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -517,9 +518,11 @@ static bool message_by_bdat(struct actor *a, unsigned depth)
 static bool starttls(struct actor *a)
 {
     say_text(a, "STARTTLS\r\n");
-    if (!hear_code(a, 220))
+    if (!hear_code(a, 220) || vanishes(a))
         return false;
     client_handshake(a);
+    if (vanishes(a))
+        return false;
     for (unsigned i = 0; i < 60 && !a->closed && actor_tls_in_handshake(a->tls); i++)
         world_run(run.w, 1000);
     return !a->closed && !actor_tls_in_handshake(a->tls);
@@ -613,6 +616,25 @@ static struct world *make_world(void)
     return w;
 }
 
+/* Places under limits that nobody holds any more. */
+static void places_check(void)
+{
+    const struct shared *shared = run.w->shared;
+    union net_addr client;
+
+    assert_int_equal(net_addr_parse_ip(SPAN_LIT("192.0.2.200"), 0, &client), ERR_OK);
+    if (shared_held(shared, SHARED_CLIENT_ADDRESS, shared_address_key(shared, &client)) != 0)
+        wrong("a place of the client's address is held", "");
+    for (unsigned i = 1; i <= 2; i++) {
+        char host[32];
+        snprintf(host, sizeof(host), "hop%u.example:25", i);
+        if (shared_held(shared, SHARED_HOP, shared_text_key(shared, span_str(host))) != 0)
+            wrong("a place of a next hop is held", host);
+    }
+    if (run.w->gateway->handshakes != 0)
+        wrong("a handshake is counted that is over", "");
+}
+
 static void end_check(void)
 {
     struct dp_counters dp;
@@ -629,6 +651,7 @@ static void end_check(void)
         wrong("a session is left", "");
     if (counter_sum(run.w->shared, COUNTER_HOP_CONNECTIONS_OPEN) != 0)
         wrong("a connection to a next hop is left", "");
+    places_check();
     dp_counters(run.w->dp, &dp);
     if (dp.legs != 0 || dp.relays != 0)
         wrong("a leg or a relay is left", "");
