@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGES_MAX = 96, RCPTS_MAX = 5, HANG_MS = 1500 * 1000, DEPTH_MAX = 2 };
+enum { MESSAGES_MAX = 96, HELD_MAX = 8, RCPTS_MAX = 5, HANG_MS = 1500 * 1000, DEPTH_MAX = 2 };
 
 struct sent {
     struct buf content;
@@ -29,10 +29,11 @@ struct sent {
 struct run {
     struct world *w;
     uint64_t seed, state;
-    unsigned mood;   /* of next hops, per mille of answers */
-    unsigned vanish; /* of clients, per mille */
-    bool resets;     /* by the network */
-    bool encrypt;    /* the route demands TLS */
+    unsigned mood;                /* of next hops, per mille of answers */
+    unsigned vanish;              /* of clients, per mille */
+    bool resets;                  /* by the network */
+    bool encrypt;                 /* the route demands TLS */
+    struct actor *held[HELD_MAX]; /* next hops that read nothing for a while */
     struct sent sent[MESSAGES_MAX];
     unsigned sent_len, told_250, said_250, sessions;
 };
@@ -96,9 +97,34 @@ static const char *bad_answer(const char *verb)
     return answers[i];
 }
 
+/* Those that stopped reading go on, or don't, for as long as the gateway has patience. */
+static void held_release(unsigned per_mille)
+{
+    for (unsigned i = 0; i < HELD_MAX; i++) {
+        if (!run.held[i] || !chance(per_mille))
+            continue;
+        if (!run.held[i]->closed)
+            dp_sim_peer_hold(run.held[i]->peer, false);
+        run.held[i] = NULL;
+    }
+}
+
+static void hold(struct actor *a)
+{
+    unsigned i = below(HELD_MAX);
+
+    if (run.held[i])
+        return;
+    run.held[i] = a;
+    dp_sim_peer_hold(a->peer, true);
+}
+
 static const char *choose(struct actor *a, const char *verb)
 {
     unsigned mood = run.mood;
+
+    if (chance(run.mood / 10))
+        hold(a);
 
     if (strcmp(verb, "body") == 0)
         mood /= 10;
@@ -197,6 +223,7 @@ static unsigned hear(struct actor *a, char text[600])
             return 0;
         if (waited > HANG_MS)
             wrong("no answer", "");
+        held_release(waited < 5000 ? 300 : 20);
         unsigned ms = waited < 5000 ? 200 : 20000;
         world_run(run.w, ms);
         waited += ms;
@@ -639,6 +666,7 @@ static void end_check(void)
 {
     struct dp_counters dp;
 
+    held_release(1000);
     if (chance(300)) {
         gateway_drain(run.w->gateway);
         world_run(run.w, 4000000);
