@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A DNS server with a few records of its own: {("mail.test", "A"): ["127.0.0.1"], ...}.
 
+ttl: of all records, in seconds. delay: of each answer, in seconds.
 MX values are (preference, name). A name without records is NXDOMAIN; FAIL as a value is SERVFAIL.
 """
 import socket
@@ -27,8 +28,9 @@ def value_wire(kind, value):
 
 
 class Dns:
-    def __init__(self, port, zone, records, host="127.0.0.1"):
+    def __init__(self, port, zone, records, host="127.0.0.1", ttl=60, delay=0):
         self.zone, self.records, self.asked = zone, records, []
+        self.ttl, self.delay = ttl, delay
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind((host, port))
         threading.Thread(target=self.run, daemon=True).start()
@@ -40,9 +42,19 @@ class Dns:
         while True:
             try:
                 query, peer = self.sock.recvfrom(4096)
-                self.sock.sendto(self.answer(query), peer)
+                answer = self.answer(query)
+                if self.delay:
+                    threading.Timer(self.delay, self.late, (answer, peer)).start()
+                else:
+                    self.sock.sendto(answer, peer)
             except OSError:
                 return
+
+    def late(self, answer, peer):
+        try:
+            self.sock.sendto(answer, peer)
+        except OSError:
+            pass
 
     def answer(self, query):
         labels, at = [], 12
@@ -59,11 +71,11 @@ class Dns:
         answers, authority = b"", b""
         for value in values if values != FAIL else []:
             data = value_wire(kinds[kind], value)
-            answers += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(data)) + data
+            answers += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, self.ttl, len(data)) + data
         if not answers and code != 2:
             soa = name_wire("ns." + self.zone) + name_wire("x." + self.zone) + struct.pack(
                 "!IIIII", 1, 60, 60, 60, 60)
-            authority = name_wire(self.zone) + struct.pack("!HHIH", 6, 1, 60, len(soa)) + soa
+            authority = name_wire(self.zone) + struct.pack("!HHIH", 6, 1, self.ttl, len(soa)) + soa
         count = 0 if not answers else len(values)
         return (query[:2] + struct.pack("!HHHHH", 0x8580 | code, 1, count, 1 if authority else 0, 0)
                 + question + answers + authority)
