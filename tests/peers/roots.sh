@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the small Debian roots that the peers live in, and the folder of real messages.
 #
-# Debian's mail servers exclude each other as packages, so that each gets a root of its own (minbase),
-# made once by mmdebstrap and kept under the name and hash of its recipe. OpenSMTPD comes from
-# Debian 13 always: the one in Debian 12 (6.8) fails every TLS handshake as a server.
+# Debian's mail servers exclude each other as packages, and no server may start on this machine, so
+# that each gets a root of its own (minbase), made once by mmdebstrap and kept under the name and
+# hash of its recipe. OpenSMTPD comes from Debian 13 always: the one in Debian 12 (6.8) fails every
+# TLS handshake as a server.
 #
 #   roots.sh NAME...     makes what is missing; prints the folder of each, one a line
-#   names: postfix exim opensmtpd corpus
+#   names: postfix exim opensmtpd dns corpus
 # shellcheck disable=SC2016 # $(...) in apt's formats and $1 in mmdebstrap's hooks are not the shell's
 set -euo pipefail
 
@@ -21,6 +22,7 @@ recipe() {
     postfix) echo "$own_suite postfix,ca-certificates" ;;
     exim) echo "$own_suite exim4-daemon-light,ca-certificates" ;;
     opensmtpd) echo "trixie opensmtpd,ca-certificates" ;;
+    dns) echo "$own_suite nsd,ldnsutils" ;;
     # Packages that ship real mail as test data: bounces of a hundred servers, the email parser's
     # tests, DKIM's, a list manager's, a spam filter's samples.
     corpus) echo "$own_suite libpython3-testsuite python3-flufl.bounce python3-dkim mailman3 spamassassin" ;;
