@@ -4,7 +4,9 @@
 #include "net_addr.h"
 #include "smtp_command.h"
 
-enum { DOMAIN_MAX = 255, LABEL_MAX = 63 };
+#include <idn2.h>
+
+enum { LABEL_MAX = 63 };
 
 bool smtp_utf8_valid(struct span s)
 {
@@ -101,7 +103,7 @@ static size_t domain_len(struct span s)
         if (label > LABEL_MAX)
             return 0;
     }
-    return label > 0 && len <= DOMAIN_MAX ? len : 0;
+    return label > 0 && len <= SMTP_DOMAIN_MAX ? len : 0;
 }
 
 /* "@one,@two:" in front of a mailbox is read and forgotten (RFC 5321 section 4.1.1.3, appendix
@@ -154,4 +156,26 @@ int smtp_path_parse(struct span in, struct smtp_path *ret, size_t *ret_used)
         ret->eightbit = ret->eightbit || at.ptr[i] >= 0x80;
     *ret_used = (size_t)(at.ptr - in.ptr) + len + 1;
     return ERR_OK;
+}
+
+int smtp_domain_ascii(struct span domain, char ret[SMTP_DOMAIN_MAX + 1])
+{
+    bool ascii = true;
+    char *labels;
+
+    if (span_to_cstr(domain, ret, SMTP_DOMAIN_MAX + 1) != ERR_OK)
+        return ERR_RANGE;
+    for (size_t i = 0; i < domain.len; i++)
+        ascii = ascii && domain.ptr[i] < 0x80;
+    if (ascii)
+        return ERR_OK;
+    int err = idn2_to_ascii_8z(ret, &labels, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    if (err != IDN2_OK)
+        return err == IDN2_MALLOC ? ERR_NOMEM : ERR_RANGE;
+    /* Letters can stand for "/", "@" or nothing at all. */
+    struct span s = span_str(labels);
+    bool good = s.len > 0 && s.ptr[0] != '[' && domain_len(s) == s.len &&
+                span_to_cstr(s, ret, SMTP_DOMAIN_MAX + 1) == ERR_OK;
+    idn2_free(labels);
+    return good ? ERR_OK : ERR_RANGE;
 }

@@ -20,3 +20,8 @@ int smtp_path_parse(struct span in, struct smtp_path *ret, size_t *ret_used) ERR
 /* "[192.0.2.1]" or "[IPv6:2001:db8::1]", with the brackets. */
 bool smtp_literal_valid(struct span literal);
 bool smtp_utf8_valid(struct span s);
+
+enum { SMTP_DOMAIN_MAX = 255 };
+/* A domain as DNS and routes have it: what is not ASCII becomes A-labels (RFC 6531 section 3.2, RFC
+ * 5891); all else stays as it is. ERR_RANGE where there is no such form, ERR_NOMEM. */
+int smtp_domain_ascii(struct span domain, char ret[SMTP_DOMAIN_MAX + 1]) ERR_CHECK;

@@ -3,6 +3,7 @@
  * MAIL and RCPT, and the queue of answers owed to recipients: the next hop's in its own time, ours
  * behind them, so that the client hears all in the order of its commands.
  */
+#include "smtp_address.h"
 #include "smtp_session_priv.h"
 
 #include <stdio.h>
@@ -167,9 +168,9 @@ static const struct smtp_local *rcpt_refusal(const struct smtp_session *s, int e
 }
 
 /* The domain that a recipient is routed by: <postmaster> is ours (RFC 5321 section 4.5.1). */
-static struct span route_domain(const struct smtp_session *s, const struct smtp_rcpt *r)
+static struct span route_domain(const struct smtp_session *s, struct span domain)
 {
-    return r->domain.len > 0 ? r->domain : span_str(s->peer.conf->gateway.hostname);
+    return domain.len > 0 ? domain : span_str(s->peer.conf->gateway.hostname);
 }
 
 /* The first recipient that policy takes binds route and domain; the rest must fit. */
@@ -252,7 +253,15 @@ void smtp_do_rcpt(struct smtp_session *s, struct span rest, struct smtp_out *out
         smtp_say_in_order(s, refusal, out);
         return;
     }
-    struct policy_decision decision = policy_decide(s->peer.conf, &client, rcpt.domain);
+    /* A route's policy holds for a domain in whatever letters it is written. */
+    char ascii[SMTP_DOMAIN_MAX + 1];
+    err = smtp_domain_ascii(rcpt.domain, ascii);
+    if (err) {
+        smtp_say_in_order(s, err == ERR_NOMEM ? &no_memory : &bad_recipient, out);
+        return;
+    }
+    struct span domain = span_str(ascii);
+    struct policy_decision decision = policy_decide(s->peer.conf, &client, domain);
     if (decision.verdict != POLICY_ROUTE) {
         policy_refuse(s, decision.verdict == POLICY_NO_ROUTE ? &no_route : &no_right, &rcpt, out);
         return;
@@ -260,7 +269,7 @@ void smtp_do_rcpt(struct smtp_session *s, struct span rest, struct smtp_out *out
     if (s->txn.recipients_len >= s->peer.conf->limits.max_recipients)
         refusal = &too_many_rcpts;
     else
-        refusal = bind_or_compare(s, decision.route, route_domain(s, &rcpt));
+        refusal = bind_or_compare(s, decision.route, route_domain(s, domain));
     if (refusal)
         smtp_say_in_order(s, refusal, out);
     else if (s->refused)

@@ -24,7 +24,7 @@ struct smtp_transaction {
 
     /* Bound by the first recipient that policy takes. */
     const struct conf_route *route;
-    const char *domain; /* the recipient's, lower case, in the arena; with mx part of the key */
+    const char *domain; /* the recipient's, A-labels in lower case; with mx part of the key */
 
     struct smtp_recipient *recipients; /* those sent to the next hop, in order */
     unsigned recipients_len, recipients_cap;

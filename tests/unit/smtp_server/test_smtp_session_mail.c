@@ -66,6 +66,23 @@ static void test_one_destination(void **state)
         "C: RSET\nS: 250 2.0.0 Ok\nA: ABORT\n");
 }
 
+/* RFC 6531 section 3.2: routes and DNS have the domain in A-labels, the next hop as it was said. */
+static void test_domain_in_any_letters(void **state)
+{
+    run(HELLO "C: MAIL FROM:<a@client.example> SMTPUTF8\nS: 250 2.1.0 Ok\n"
+              "C: RCPT TO:<x@B\xc3\x9c"
+              "CHER.sub.example.org>\n"
+              "A: OPEN .sub.example.org xn--bcher-kva.sub.example.org\n"
+              "A: RCPT 0 x@B\xc3\x9c"
+              "CHER.sub.example.org\n"
+              "H: rcpt 250 2.1.5 k\nS: 250 2.1.5 k\n"
+              /* Wide letters are those of example.org: another route's. */
+              "C: RCPT TO:<x@\xef\xbd\x85xample.org>\nS: 452 4.5.3 Another...\n"
+              /* U+2100 stands for "a/c". */
+              "C: RCPT TO:<x@\xe2\x84\x80.sub.example.org>\nS: 501 5.1.3 ...\n"
+              "C: RSET\nS: 250 2.0.0 Ok\nA: ABORT\n" READY);
+}
+
 /* RFC 5321 section 4.5.3.1.10: never 552. */
 static void test_too_many_recipients(void **state)
 {
@@ -187,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup(test_pipelining_order, fresh),
         cmocka_unit_test_setup(test_others_wait, fresh),
         cmocka_unit_test_setup(test_one_destination, fresh),
+        cmocka_unit_test_setup(test_domain_in_any_letters, fresh),
         cmocka_unit_test_setup(test_too_many_recipients, fresh),
         cmocka_unit_test_setup(test_no_relay, fresh),
         cmocka_unit_test_setup(test_postmaster, fresh),
