@@ -40,6 +40,7 @@ dual A {H1}
 dual AAAA {H6}
 halfdown A {H1}
 halfdown AAAA 2001:db8::25
+xn--bcher-kva MX 10 h1
 alias CNAME h1
 order MX 20 h2
 order MX 10 h1
@@ -266,6 +267,16 @@ class Resolver(Case):
     def test_answer_over_tcp(self):
         """More records than fit into a datagram; what is kept of them is the best."""
         self.goes("many.tree.example", H1)
+
+    def test_internationalized_domain(self):
+        """RFC 6531 section 3.2: DNS has it in A-labels."""
+        with Client(self.shared.address(), timeout=30) as client:
+            client.starttls()
+            client.expect(250, "MAIL FROM:<a@client.example> SMTPUTF8")
+            client.expect(250, "RCPT TO:<x@bücher.tree.example>")
+            self.assertEqual(client.data(MESSAGE)[0], 250)
+        self.assertEqual(self.arrived(), {H1: 1})
+        self.assertEqual(self.sinks[H1].messages[0].rcpts, ["RCPT TO:<x@bücher.tree.example>".encode()])
 
     # --- what bounces, because the zone says so with proof
 
