@@ -60,6 +60,8 @@ static const struct name_row *name_find(const struct tls_server_ctx *ctx, const 
 {
     const struct name_row key = {.name = (char *)name};
 
+    if (ctx->names_len == 0) /* C forbids NULL here even for no element */
+        return NULL;
     return bsearch(&key, ctx->names, ctx->names_len, sizeof(*ctx->names), row_compare);
 }
 
