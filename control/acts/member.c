@@ -162,6 +162,20 @@ static bool restarts(const struct member *m)
     return m->kind == MEMBER_RESOLVER || g->state != GENERATION_DRAINING;
 }
 
+/* Why it ended may still lie in the channel: its exit can be heard of first. */
+static void last_words_take(struct member *m)
+{
+    struct channel_message message;
+    int got;
+
+    while (m->channel >= 0 && channel_receive(m->channel, &message, &got) == 0) {
+        if (got >= 0)
+            close(got);
+        if (message.kind == CHANNEL_FAILED)
+            memcpy(m->why, message.text, sizeof(m->why));
+    }
+}
+
 static int member_exited(sd_event_source *source, const siginfo_t *info, void *user)
 {
     struct member *m = user;
@@ -169,6 +183,7 @@ static int member_exited(sd_event_source *source, const siginfo_t *info, void *u
     uint64_t delay = 0;
     bool again = restarts(m);
 
+    last_words_take(m);
     member_release(m);
     if (m->kind == MEMBER_WORKER) {
         shared_clear_column(s->shared, m->column);
