@@ -69,18 +69,20 @@ struct ring_answer {
     int error; /* errno of making a ring, 0 */
     uint32_t features;
     bool ops[RING_OPS_MAX]; /* supported, by opcode */
-    bool defer_taskrun, buffer_rings, multishot_receive;
+    bool defer_taskrun, buffer_rings, multishot_accept, multishot_receive, sync_cancel;
 };
 
 struct platform_ring {
     bool available;
     bool usable; /* every needed feature is there */
-    char why[PLATFORM_WHY_TEXT];
+    char why[PLATFORM_WHY_TEXT]; /* not: what is missing, and what would do */
     size_t len;
     struct platform_feature features[RING_FEATURES_MAX];
 };
 
 void platform_ring_decode(const struct ring_answer *answer, struct platform_ring *ret);
+/* Makes rings and tries them. Before a sandbox is entered: afterwards none can be made. */
+void platform_ring_probe(struct platform_ring *ret);
 
 /* --- network cards ------------------------------------------------------------------------ */
 

@@ -98,11 +98,31 @@ static bool ring_has(const struct ring_answer *answer, size_t row)
     return false;
 }
 
+/* Why there is no ring at all. */
+static void ring_error_text(int error, char *why, size_t room)
+{
+    switch (error) {
+    case ENOSYS:
+        snprintf(why, room,
+                 "the kernel has no io_uring, or a container's filter hides it; Linux 6.1 or later "
+                 "is needed");
+        break;
+    case EPERM:
+    case EACCES:
+        snprintf(why, room,
+                 "io_uring is forbidden: by sysctl kernel.io_uring_disabled, or by a container's "
+                 "filter");
+        break;
+    default:
+        snprintf(why, room, "no ring can be made: %s", strerror(error));
+    }
+}
+
 void platform_ring_decode(const struct ring_answer *answer, struct platform_ring *ret)
 {
     *ret = (struct platform_ring){.available = answer->error == 0};
     if (!ret->available) {
-        snprintf(ret->why, sizeof(ret->why), "no ring can be made: %s", strerror(answer->error));
+        ring_error_text(answer->error, ret->why, sizeof(ret->why));
         return;
     }
     ret->usable = true;
@@ -117,7 +137,8 @@ void platform_ring_decode(const struct ring_answer *answer, struct platform_ring
         if (feature->has || !feature->needed)
             continue;
         if (ret->usable)
-            snprintf(ret->why, sizeof(ret->why), "the kernel lacks %s", feature->name);
+            snprintf(ret->why, sizeof(ret->why),
+                     "the kernel's io_uring lacks %s; Linux 6.1 or later has it", feature->name);
         ret->usable = false;
     }
 }

@@ -76,7 +76,6 @@ static void probe_huge(struct platform *ret)
 void platform_probe(struct platform *ret)
 {
     struct cpu_answer cpu = {0};
-    struct ring_answer ring = {0};
     struct utsname name;
     char cpuinfo[4096];
 
@@ -90,8 +89,7 @@ void platform_probe(struct platform *ret)
     platform_cpu_model(file_head(AT_FDCWD, "/proc/cpuinfo", cpuinfo, sizeof(cpuinfo)),
                        ret->cpu.model, sizeof(ret->cpu.model));
     platform_probe_ktls(&ret->ktls);
-    platform_probe_ring(&ring);
-    platform_ring_decode(&ring, &ret->ring);
+    platform_ring_probe(&ret->ring);
     platform_probe_nics(ret);
     probe_huge(ret);
 }

@@ -6,7 +6,5 @@
 
 /* Real sockets on loopback take the protocol and each cipher's keys, and are closed. */
 void platform_probe_ktls(struct platform_ktls *ret);
-/* Makes rings, and receives over one. */
-void platform_probe_ring(struct ring_answer *ret);
 /* Asks the kernel's ethtool family for the features of all interfaces. */
 void platform_probe_nics(struct platform *ret);

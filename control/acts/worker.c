@@ -5,6 +5,7 @@
 #include "dp.h"
 #include "gateway.h"
 #include "log.h"
+#include "platform.h"
 #include "resolver.h"
 #include "sandbox.h"
 #include "tls_service.h"
@@ -224,6 +225,18 @@ static int fail(struct worker *w, int err, const char *what)
     return err;
 }
 
+/* What the kernel lacks says more than the call that failed. */
+static int uring_fail(struct worker *w, int err)
+{
+    struct platform_ring ring;
+
+    platform_ring_probe(&ring);
+    if (ring.usable)
+        return fail(w, err, "io_uring");
+    snprintf(w->why, sizeof(w->why), "io_uring: %s", ring.why);
+    return err;
+}
+
 /* A session takes a leg, and one more to its next hop; the pool's idle legs are among them. */
 static uint32_t legs_wanted(const struct worker *w)
 {
@@ -304,8 +317,7 @@ static int services_make(struct worker *w)
     /* The ring is made after the fork: a ring that two processes share is nobody's. */
     err = dp_uring_new(&dp, &gateway_dp_events, w->gateway, &w->dp);
     if (err)
-        return fail(w, err,
-                    "io_uring (kernel 6.1 or later is needed; sysctl kernel.io_uring_disabled)");
+        return uring_fail(w, err);
     err = tls_service_openssl_new(&tls, &gateway_tls_events, w->gateway, &w->tls);
     if (err)
         return fail(w, err, "tls");

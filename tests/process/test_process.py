@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do the processes start, restart, drain, reload and stop as they should, and do posternctl and
 the metrics tell what is so?"""
+import errno
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
+import old_kernel  # noqa: E402
 import tap  # noqa: E402
 from client import Client, Closed, tls_context, wait_for  # noqa: E402
 from gateway import BUILD, Gateway, free_port, route  # noqa: E402
@@ -112,6 +114,29 @@ class Start(ProcessCase):
         self.assertIn(b"another posternd serves", done.stderr)
         greeted(gateway.address())
         self.assertEqual(ctl(gateway, "status")[0], 0)
+
+    def test_a_kernel_too_old_is_named(self):
+        """Once, with what it lacks and which would do, by posternd and the probe alike."""
+        made = Gateway([route("hop.example", 9, "none")], settings={"gateway": {"workers": 2}},
+                       authority=self.authority)
+        os.makedirs(os.path.join(made.folder, "state"), exist_ok=True)
+        for kernel, why in (
+                (old_kernel.linux_5_15,
+                 "the kernel's io_uring lacks buffer_rings; Linux 6.1 or later has it"),
+                (old_kernel.no_ring(errno.ENOSYS), "the kernel has no io_uring, or a container's "
+                 "filter hides it; Linux 6.1 or later is needed"),
+                (old_kernel.no_ring(errno.EPERM), "io_uring is forbidden: by sysctl "
+                 "kernel.io_uring_disabled, or by a container's filter")):
+            with self.subTest(why=why):
+                done = subprocess.run([*made.program(), "-c", made.config_write()], text=True,
+                                      capture_output=True, timeout=20, preexec_fn=kernel)
+                self.assertEqual(done.returncode, EX_CONFIG, done.stderr)
+                lines = done.stderr.splitlines()
+                self.assertEqual(lines.count("supervisor io_uring: " + why), 1, done.stderr)
+                done = subprocess.run([os.path.join(BUILD, "postern-platform"), "probe", "--json"],
+                                      text=True, capture_output=True, timeout=20, preexec_fn=kernel)
+                ring = json.loads(done.stdout)["io_uring"]
+                self.assertEqual((ring["usable"], ring["why"]), (False, why))
 
     def test_a_port_in_use_is_named(self):
         gateway = self.plain()

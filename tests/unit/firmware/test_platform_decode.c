@@ -88,8 +88,12 @@ static void model_is_found(void **state)
 
 static struct ring_answer ring_good(void)
 {
-    struct ring_answer answer = {
-        .features = 0x3fff, .defer_taskrun = true, .buffer_rings = true, .multishot_receive = true};
+    struct ring_answer answer = {.features = 0x3fff,
+                                 .defer_taskrun = true,
+                                 .buffer_rings = true,
+                                 .multishot_accept = true,
+                                 .multishot_receive = true,
+                                 .sync_cancel = true};
 
     for (int i = 0; i <= IORING_OP_SEND_ZC; i++)
         answer.ops[i] = true;
@@ -119,7 +123,15 @@ static void rings_are_judged(void **state)
     platform_ring_decode(&answer, &ring);
     assert_true(ring.available);
     assert_false(ring.usable);
-    assert_string_equal(ring.why, "the kernel lacks recv");
+    assert_string_equal(ring.why, "the kernel's io_uring lacks recv; Linux 6.1 or later has it");
+
+    answer = ring_good(); /* Linux 5.15 */
+    answer.defer_taskrun = answer.buffer_rings = answer.multishot_accept = false;
+    answer.multishot_receive = answer.sync_cancel = false;
+    platform_ring_decode(&answer, &ring);
+    assert_false(ring.usable);
+    assert_string_equal(ring.why,
+                        "the kernel's io_uring lacks buffer_rings; Linux 6.1 or later has it");
 
     answer = ring_good();
     answer.features = 0;
@@ -129,7 +141,13 @@ static void rings_are_judged(void **state)
     platform_ring_decode(&answer, &ring);
     assert_false(ring.available || ring.usable);
     assert_int_equal(ring.len, 0);
-    assert_non_null(strstr(ring.why, "Operation not permitted"));
+    assert_non_null(strstr(ring.why, "kernel.io_uring_disabled"));
+    answer.error = ENOSYS;
+    platform_ring_decode(&answer, &ring);
+    assert_non_null(strstr(ring.why, "Linux 6.1 or later is needed"));
+    answer.error = ENOMEM;
+    platform_ring_decode(&answer, &ring);
+    assert_non_null(strstr(ring.why, "Cannot allocate memory"));
 }
 
 static void huge_pages_are_read(void **state)
