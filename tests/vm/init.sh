@@ -21,7 +21,8 @@ step mount -t proc proc /mnt/top/proc
 step mount -t sysfs sysfs /mnt/top/sys
 step mount -t devtmpfs devtmpfs /mnt/top/dev
 # The kernel itself calls modprobe in this root, for what these modules ask for.
-step pivot_root /mnt/top /mnt/top/mnt
+step mkdir /mnt/top/.host
+step pivot_root /mnt/top /mnt/top/.host
 cd /
 step mkdir -p /usr/lib/modules
 step ln -s "$modules" /usr/lib/modules/
