@@ -175,7 +175,8 @@ static size_t act(struct stage *stage, const uint8_t *script, size_t len)
         relay(stage, value, what);
         return 2;
     case 6:
-        (void)(value & 1 ? dp_pause(stage->dp, stage->a) : dp_resume(stage->dp, stage->a));
+        if ((value & 1 ? dp_pause(stage->dp, stage->a) : dp_resume(stage->dp, stage->a)) != ERR_OK)
+            return 2;
         return 2;
     case 7:
         stage->appetite = value;
