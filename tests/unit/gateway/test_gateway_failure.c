@@ -303,10 +303,7 @@ static void we_refuse_in_mid_body(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct world *w = world_new(80 + i, NULL, NULL, NULL);
         struct actor *a = client_ready_tls(w);
-        client_say(a, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
-        client_hear(a, "250 2.1.0");
-        client_hear(a, "250 2.1.5");
-        client_hear(a, "354");
+        client_data(a);
         client_say(a, rows[i].body);
         client_hear_nothing(a);
         client_say(a, "more\r\n.\r\n");
@@ -326,10 +323,7 @@ static void size_refused_in_mid_body(void **state)
     struct actor *a = client_ready(w);
 
     (void)state;
-    client_say(a, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
-    client_hear(a, "250 2.1.0");
-    client_hear(a, "250 2.1.5");
-    client_hear(a, "354");
+    client_data(a);
     for (unsigned i = 0; i < 100; i++)
         client_say(a, "0123456789012345678901234567890123456789012345678901234567890123456789\r\n"
                       "0123456789012345678901234567890123456789012345678901234567890123456789\r\n"
@@ -354,10 +348,7 @@ static void loop_is_stopped(void **state)
     struct actor *a = client_ready(w);
 
     (void)state;
-    client_say(a, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
-    client_hear(a, "250 2.1.0");
-    client_hear(a, "250 2.1.5");
-    client_hear(a, "354");
+    client_data(a);
     for (unsigned i = 0; i < 110; i++)
         client_say(a, "Received: from a by b; x\r\n");
     client_say(a, "\r\nbody\r\n.\r\n");
@@ -380,10 +371,7 @@ static void refused_at_the_very_end(void **state)
     for (size_t i = 70; i + 2 < 20000; i += 72)
         memcpy(text + i, "\r\n ", 3);
     memcpy(text + 20000, "\r\n\r\n.\r\n", 8);
-    client_say(a, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
-    client_hear(a, "250 2.1.0");
-    client_hear(a, "250 2.1.5");
-    client_hear(a, "354");
+    client_data(a);
     client_say_bytes(a, text, 20007);
     client_hear(a, "552 5.3.4");
     client_say(a, "NOOP\r\n");
@@ -423,10 +411,7 @@ static void drain_lets_transactions_finish(void **state)
     struct actor *idle = client_ready(w), *busy = client_ready(w);
 
     (void)state;
-    client_say(busy, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
-    client_hear(busy, "250 2.1.0");
-    client_hear(busy, "250 2.1.5");
-    client_hear(busy, "354");
+    client_data(busy);
     gateway_drain(w->gateway);
     world_run(w, 1000);
     client_hear(idle, "421 4.3.2");

@@ -594,12 +594,17 @@ struct actor *client_ready_tls(struct world *w)
     return a;
 }
 
-void client_message(struct actor *a, const char *body)
+void client_data(struct actor *a)
 {
     client_say(a, "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
     client_hear(a, "250 2.1.0");
     client_hear(a, "250 2.1.5");
     client_hear(a, "354");
+}
+
+void client_message(struct actor *a, const char *body)
+{
+    client_data(a);
     client_say(a, body);
     client_say(a, ".\r\n");
 }

@@ -110,6 +110,8 @@ void client_starttls(struct actor *a);
 /* Begins the handshake at once; client_implicit also waits for its end. */
 void client_handshake(struct actor *a);
 void client_implicit(struct actor *a);
+/* An envelope and DATA, up to its 354; client_message also sends a body and its end. */
+void client_data(struct actor *a);
 void client_message(struct actor *a, const char *body);
 
 extern const char world_body[]; /* a small message with header, in DATA framing without its end */
