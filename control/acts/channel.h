@@ -14,7 +14,8 @@
 enum channel_kind {
     /* To a child. */
     CHANNEL_LISTEN,   /* worker: accept from here on */
-    CHANNEL_DRAIN,    /* worker: take no new sessions, say UNLISTENED, finish the open ones */
+    CHANNEL_RETIRE,   /* worker: take no new sessions, say UNLISTENED, serve the open ones */
+    CHANNEL_DRAIN,    /* worker: the same, and end the open ones after their transactions */
     CHANNEL_SESSIONS, /* worker, fd: write rows of struct channel_session there, say ROWS */
     CHANNEL_HOSTS,    /* worker, fd: the same with struct channel_host */
     CHANNEL_RESOLVER, /* worker, fd: the socket to a new resolver process */

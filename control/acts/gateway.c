@@ -38,6 +38,17 @@ static const struct conf_listener *listener_of(const struct client *c)
 
 /* --- a session's end --- */
 
+/* The last session of a gateway that takes no new ones has ended. */
+static void left_tell(struct gateway *g)
+{
+    if (!g->leaving || g->told_drained || g->clients_len > 0)
+        return;
+    g->told_drained = true;
+    upstream_drain(g->upstream);
+    if (g->conf.drained)
+        g->conf.drained(g->conf.user);
+}
+
 static void client_free(struct client *c)
 {
     struct gateway *g = c->gateway;
@@ -59,11 +70,7 @@ static void client_free(struct client *c)
     g->clients_len--;
     counter_set(&g->conf.shared, COUNTER_SESSIONS_OPEN, g->clients_len);
     free(c);
-    if (g->draining && g->clients_len == 0 && !g->told_drained) {
-        g->told_drained = true;
-        if (g->conf.drained)
-            g->conf.drained(g->conf.user);
-    }
+    left_tell(g);
 }
 
 /* Takes the leg away from the client. */
@@ -703,16 +710,17 @@ void gateway_free(struct gateway *g)
     free(g);
 }
 
+void gateway_retire(struct gateway *g)
+{
+    g->leaving = true;
+    left_tell(g);
+}
+
 void gateway_drain(struct gateway *g)
 {
-    g->draining = true;
+    g->leaving = g->draining = true;
     upstream_drain(g->upstream);
-    if (g->clients_len == 0 && !g->told_drained) {
-        g->told_drained = true;
-        if (g->conf.drained)
-            g->conf.drained(g->conf.user);
-        return;
-    }
+    left_tell(g);
     struct client *next;
     for (struct client *c = g->clients; c; c = next) {
         struct smtp_out out;

@@ -36,8 +36,10 @@ extern const struct tls_service_events gateway_tls_events;
 int gateway_start(struct gateway *g, struct dp *dp, struct tls_service *tls,
                   struct resolver *resolver, char *why, size_t why_room) ERR_CHECK;
 void gateway_free(struct gateway *g);
-/* No new sessions are taken from here on (the caller also stops its listeners); open transactions
- * go on, idle sessions hear 421; drained is called after the last. */
+/* The caller has stopped its listeners. After a reload: sessions go on until they end by themselves.
+ * drained is called after the last. */
+void gateway_retire(struct gateway *g);
+/* Also ends what is there: open transactions go on, idle sessions hear 421. */
 void gateway_drain(struct gateway *g);
 
 /* A row a session, for posternctl sessions. */

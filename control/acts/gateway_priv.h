@@ -79,7 +79,9 @@ struct gateway {
     struct client *clients;
     unsigned clients_len, handshakes;
     uint64_t id_counter;
-    bool draining, told_drained;
+    bool leaving;  /* no new sessions come: drained is called after the last */
+    bool draining; /* and those there are hear 421 between transactions */
+    bool told_drained;
     struct buf reply; /* of the event being handled; empty between events */
     struct dp_counters published;
 };

@@ -399,14 +399,15 @@ static int drain_timeout(sd_event_source *source, uint64_t usec, void *user)
     return 0;
 }
 
-static void member_drain(struct member *m)
+static void member_leave(struct member *m, enum channel_kind how)
 {
-    const struct channel_message message = {.kind = CHANNEL_DRAIN};
+    const struct channel_message message = {.kind = how};
 
     m->restart_timer = sd_event_source_disable_unref(m->restart_timer);
     switch (m->state) {
     case MEMBER_READY:
-        if (channel_send(m->channel, &message, -1) != 0)
+    case MEMBER_DRAINING: /* it retired, and is to drain now */
+        if (m->pid > 0 && m->channel >= 0 && channel_send(m->channel, &message, -1) != 0)
             member_kill(m, SIGKILL);
         m->state = MEMBER_DRAINING;
         return;
@@ -418,27 +419,44 @@ static void member_drain(struct member *m)
         m->state = MEMBER_GONE;
         return;
     case MEMBER_GONE:
-    case MEMBER_DRAINING:
         return;
     }
 }
 
-void generation_drain(struct generation *g)
+static void generation_leave(struct generation *g, enum channel_kind how,
+                             sd_event_time_handler_t at_the_end)
 {
-    if (g->state == GENERATION_DRAINING)
-        return;
     g->state = GENERATION_DRAINING;
+    g->retiring = how == CHANNEL_RETIRE;
     g->timer = sd_event_source_disable_unref(g->timer);
     if (g->supervisor->serving == g)
         g->supervisor->serving = NULL;
     if (g->supervisor->starting == g)
         g->supervisor->starting = NULL;
     for (unsigned i = 0; i < g->plan.workers; i++)
-        member_drain(&g->workers[i]);
+        member_leave(&g->workers[i], how);
     if (sd_event_add_time_relative(g->supervisor->event, &g->timer, CLOCK_MONOTONIC,
-                                   (uint64_t)g->plan.drain_timeout_s * 1000000, 0, drain_timeout,
+                                   (uint64_t)g->plan.drain_timeout_s * 1000000, 0, at_the_end,
                                    g) < 0)
         generation_kill(g);
     else
         generation_settle(g);
+}
+
+static int retire_timeout(sd_event_source *source, uint64_t usec, void *user)
+{
+    generation_drain(user);
+    return 0;
+}
+
+void generation_retire(struct generation *g)
+{
+    if (g->state != GENERATION_DRAINING)
+        generation_leave(g, CHANNEL_RETIRE, retire_timeout);
+}
+
+void generation_drain(struct generation *g)
+{
+    if (g->state != GENERATION_DRAINING || g->retiring)
+        generation_leave(g, CHANNEL_DRAIN, drain_timeout);
 }

@@ -234,6 +234,7 @@ static void message_take(struct member *m, const struct channel_message *message
         supervisor_handover(m->supervisor);
         return;
     case CHANNEL_LISTEN:
+    case CHANNEL_RETIRE:
     case CHANNEL_DRAIN:
     case CHANNEL_SESSIONS:
     case CHANNEL_HOSTS:

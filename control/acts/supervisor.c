@@ -153,7 +153,7 @@ void supervisor_generation_ready(struct generation *g)
 
     s->handover_from_old = s->serving != NULL;
     if (s->serving)
-        generation_drain(s->serving);
+        generation_retire(s->serving);
     if (sd_event_add_time_relative(s->event, &g->timer, CLOCK_MONOTONIC, HANDOVER_TIMEOUT_US, 0,
                                    handover_timeout, g) < 0)
         take_over(g);

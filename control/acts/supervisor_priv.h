@@ -59,6 +59,7 @@ struct generation {
     TAILQ_ENTRY(generation) all;
     struct supervisor *supervisor;
     enum generation_state state;
+    bool retiring; /* it drains, and its sessions go on until they end by themselves */
     unsigned number;
     struct plan plan;
     int conf_fd;
@@ -96,7 +97,10 @@ struct supervisor {
 /* generation.c: a generation and its members. */
 int generation_start(struct supervisor *s, const struct plan *plan, int conf_fd, char *why,
                      size_t why_room) ERR_CHECK;
-/* Its workers finish what they have, bounded by the plan's drain timeout. */
+/* Its workers take no new sessions and serve those they have; after the plan's drain timeout they are
+ * drained. */
+void generation_retire(struct generation *g);
+/* Its workers finish open transactions, bounded by the same time. */
 void generation_drain(struct generation *g);
 /* Its workers begin to accept. */
 void generation_listen(struct generation *g);

@@ -33,8 +33,10 @@ struct worker {
     struct tls_service *tls;
     struct resolver *resolver;
     int resolver_fd;
-    bool listening, draining, failed;
-    struct dp_timer publish, unlistened;
+    bool listening, failed;
+    bool leaving, unlistened; /* no new sessions; and that was said */
+    bool draining;            /* and the open ones end after their transactions */
+    struct dp_timer publish, unlisten_timer;
     char why[CHANNEL_TEXT];
 };
 
@@ -119,31 +121,44 @@ static void unlisten_done(void *user, struct dp_timer *timer)
 {
     struct worker *w = user;
 
+    w->unlistened = true;
     say(w, CHANNEL_UNLISTENED, 0, 0);
-    gateway_drain(w->gateway);
+    if (w->draining)
+        gateway_drain(w->gateway);
+    else
+        gateway_retire(w->gateway);
 }
 
 /* Two rings that accept from one socket steal each other's wake-ups, and a connection then waits
  * for the next one to come. Therefore the next generation's worker listens only once this one has
  * taken its accepts back, which is some turns of the loop later: connections wait in the socket. */
-static void drain(struct worker *w)
+static void leave(struct worker *w)
 {
-    if (w->draining)
+    if (w->leaving)
         return;
-    w->draining = true;
+    w->leaving = true;
     for (unsigned i = 0; i < w->start->plan->listeners_len && w->listening; i++) {
         (void)!dp_unlisten(w->dp, i);
         close(w->start->listen_fds[i]);
     }
-    w->unlistened.fire = unlisten_done;
-    w->unlistened.user = w;
-    if (dp_timer_start(w->dp, &w->unlistened, UNLISTEN_MS) != 0)
-        unlisten_done(w, &w->unlistened);
+    w->unlisten_timer.fire = unlisten_done;
+    w->unlisten_timer.user = w;
+    if (dp_timer_start(w->dp, &w->unlisten_timer, UNLISTEN_MS) != 0)
+        unlisten_done(w, &w->unlisten_timer);
+}
+
+static void drain(struct worker *w)
+{
+    w->draining = true;
+    if (w->unlistened)
+        gateway_drain(w->gateway);
+    else
+        leave(w);
 }
 
 static void listen_all(struct worker *w)
 {
-    if (w->listening || w->draining)
+    if (w->listening || w->leaving)
         return;
     w->listening = true;
     for (unsigned i = 0; i < w->start->plan->listeners_len; i++) {
@@ -169,6 +184,9 @@ static void message_take(struct worker *w, const struct channel_message *message
     switch ((enum channel_kind)message->kind) {
     case CHANNEL_LISTEN:
         listen_all(w);
+        break;
+    case CHANNEL_RETIRE:
+        leave(w);
         break;
     case CHANNEL_DRAIN:
         drain(w);

@@ -263,9 +263,25 @@ class Reload(ProcessCase):
                 self.assertIn("250-SIZE 200000", " ".join(d.expect(250, "EHLO client.example")))
                 d.expect(221, "QUIT")
             self.assertEqual(c.data(BODY)[0], 250)
+            # Not only its transaction: the whole session goes on as it began.
+            self.assertIn("250-SIZE 100000", " ".join(c.expect(250, "EHLO client.example")))
+            c.transaction("a@client.example", ["b@hop.example"])
+            self.assertEqual(c.data(BODY)[0], 250)
+            c.expect(221, "QUIT")
         wait_for(lambda: all(r["generation"] in (0, 2)
                              for r in ctl_json(gateway, "status")["processes"]), 10, "old one ends")
-        self.assertEqual(len(sink.messages), 1)
+        self.assertEqual(len(sink.messages), 2)
+
+    def test_old_sessions_are_ended_after_the_drain_timeout(self):
+        gateway = self.plain(1)
+        gateway.settings["gateway"]["drain_timeout_s"] = 2
+        self.assertEqual(self.reload(gateway)[0], 0)
+        with Client(gateway.address()) as c:
+            c.expect(220)
+            self.assertEqual(self.reload(gateway)[0], 0)
+            c.expect(250, "NOOP")
+            self.assertEqual(c.reply()[0], 421)
+        wait_for(lambda: len(processes(gateway, None)) == 2, 10, "the old ones are gone")
 
     def test_sighup_takes_a_new_certificate(self):
         gateway = self.plain(1)

@@ -428,6 +428,29 @@ static void drain_lets_transactions_finish(void **state)
     world_free(w);
 }
 
+/* After a reload old sessions go on until they end; a later drain still ends what is left. */
+static void retirement_lets_sessions_finish(void **state)
+{
+    struct world *w = world_new(93, NULL, NULL, NULL);
+    struct actor *a = client_ready(w), *b = client_ready(w);
+
+    (void)state;
+    gateway_retire(w->gateway);
+    client_message(a, world_body);
+    client_hear(a, "250 2.0.0");
+    client_say(a, "QUIT\r\n");
+    client_hear(a, "221");
+    client_say(b, "NOOP\r\n");
+    client_hear(b, "250 2.0.0");
+    assert_false(w->drained);
+    gateway_drain(w->gateway);
+    world_run(w, 1000);
+    client_hear(b, "421 4.3.2");
+    client_hear_closed(b);
+    assert_true(w->drained);
+    world_free(w);
+}
+
 static void idle_session_is_closed(void **state)
 {
     struct world *w = world_new(92, NULL, NULL, NULL);
@@ -500,6 +523,7 @@ int main(void)
         cmocka_unit_test(refused_at_the_very_end),
         cmocka_unit_test(overload),
         cmocka_unit_test(drain_lets_transactions_finish),
+        cmocka_unit_test(retirement_lets_sessions_finish),
         cmocka_unit_test(idle_session_is_closed),
         cmocka_unit_test(random_resets_lose_nothing),
     };
