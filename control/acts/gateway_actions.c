@@ -8,13 +8,14 @@
 #include "assertion.h"
 #include "log.h"
 
-#include <stdio.h>
-
 void client_said(struct client *c, const struct smtp_reply *reply)
 {
+    size_t len = reply->len < sizeof(c->said.text) ? reply->len : sizeof(c->said.text);
+
     c->said.code = reply->code;
-    snprintf(c->said.text, sizeof(c->said.text), "%u.%u.%u %.*s", reply->enhanced.class,
-             reply->enhanced.subject, reply->enhanced.detail, (int)reply->len, reply->text);
+    c->said.enhanced = reply->enhanced;
+    memcpy(c->said.text, reply->text, len);
+    c->said.len = len;
 }
 
 static enum message_result result_of(unsigned class)

@@ -74,6 +74,18 @@ static void log_hop(struct log_line *l, const struct hop_facts *facts)
         log_peer(l, "why", span_str(facts->why));
 }
 
+static void log_said(struct log_line *l, const struct client *c)
+{
+    char text[sizeof(c->said.text) + 24];
+
+    if (c->said.code == 0)
+        return;
+    snprintf(text, sizeof(text), "%u.%u.%u %.*s", c->said.enhanced.class, c->said.enhanced.subject,
+             c->said.enhanced.detail, (int)c->said.len, c->said.text);
+    log_u64(l, "reply", c->said.code);
+    log_peer(l, "text", span_str(text));
+}
+
 void gateway_log_message(const struct client *c, enum message_result result,
                          const struct hop_facts *facts)
 {
@@ -101,10 +113,7 @@ void gateway_log_message(const struct client *c, enum message_result result,
     if (c->body.header.message_id_len > 0)
         log_peer(&l, "message_id",
                  span_make(c->body.header.message_id, c->body.header.message_id_len));
-    if (c->said.code != 0) {
-        log_u64(&l, "reply", c->said.code);
-        log_peer(&l, "text", span_str(c->said.text));
-    }
+    log_said(&l, c);
     log_fixed(&l, "delay_s",
               txn->started_us && now > txn->started_us ? (now - txn->started_us) / 1000 : 0, 3);
     log_write(&l);

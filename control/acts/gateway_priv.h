@@ -58,6 +58,8 @@ struct client {
     enum message_result result;
     struct {
         uint16_t code;
+        struct smtp_enhanced enhanced;
+        size_t len; /* of text */
         char text[160];
     } said; /* what ended the message */
     enum session_end end;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "smtp_reply.h"
 
-#include <stdio.h>
+#include <string.h>
 
 /* RFC 5321 section 4.5.3.1.5: a reply line has at most 512 bytes with code and CRLF. */
-enum { LINE_TEXT_MAX = 480 };
+enum { LINE_TEXT_MAX = 480, ENHANCED_MAX = 40 };
 
 void smtp_reply_make(struct smtp_reply *ret, uint16_t code, uint16_t subject, uint16_t detail,
                      const char *text)
@@ -16,38 +16,69 @@ void smtp_reply_make(struct smtp_reply *ret, uint16_t code, uint16_t subject, ui
     memcpy(ret->text, text, ret->len);
 }
 
-/* RFC 2034 section 4: on each line of 2yz, 4yz and 5yz, its class that of the code. */
-static void enhanced_text(const struct smtp_reply *reply, bool without, char *out, size_t room)
+/* Five replies a message are written: by hand, which printf would take longer for than the rest. */
+static size_t number_put(char *out, unsigned value)
 {
-    unsigned class = smtp_reply_class(reply);
-    const struct smtp_enhanced *e = &reply->enhanced;
+    char digits[12];
+    size_t at = sizeof(digits);
 
-    out[0] = '\0';
-    if (without || (class != 2 && class != 4 && class != 5))
-        return;
-    if (e->class == class)
-        snprintf(out, room, "%u.%u.%u ", class, e->subject, e->detail);
-    else
-        snprintf(out, room, "%u.0.0 ", class);
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    memcpy(out, digits + at, sizeof(digits) - at);
+    return sizeof(digits) - at;
 }
 
-static int line_append(struct buf *out, unsigned code, char mark, const char *enhanced,
+/* RFC 2034 section 4: on each line of 2yz, 4yz and 5yz, its class that of the code. */
+static size_t enhanced_put(const struct smtp_reply *reply, bool without, char out[ENHANCED_MAX])
+{
+    unsigned class = smtp_reply_class(reply);
+    bool own = reply->enhanced.class == class;
+    size_t len = 0;
+
+    if (without || (class != 2 && class != 4 && class != 5))
+        return 0;
+    len += number_put(out, class);
+    out[len++] = '.';
+    len += number_put(out + len, own ? reply->enhanced.subject : 0);
+    out[len++] = '.';
+    len += number_put(out + len, own ? reply->enhanced.detail : 0);
+    out[len++] = ' ';
+    return len;
+}
+
+static int line_append(struct buf *out, unsigned code, char mark, struct span enhanced,
                        struct span text)
 {
-    char clean[LINE_TEXT_MAX];
+    size_t room = 4 + enhanced.len + text.len + 2;
+    char *to = (char *)buf_reserve(out, room);
 
+    if (!to)
+        return ERR_FULL;
+    to[0] = (char)('0' + code / 100 % 10);
+    to[1] = (char)('0' + code / 10 % 10);
+    to[2] = (char)('0' + code % 10);
+    to[3] = mark;
+    to += 4;
+    if (enhanced.len > 0)
+        memcpy(to, enhanced.ptr, enhanced.len);
+    to += enhanced.len;
     for (size_t i = 0; i < text.len; i++)
-        clean[i] = text.ptr[i] < ' ' || text.ptr[i] > '~' ? '?' : (char)text.ptr[i];
-    return buf_printf(out, "%03u%c%s%.*s\r\n", code, mark, enhanced, (int)text.len, clean);
+        *to++ = text.ptr[i] < ' ' || text.ptr[i] > '~' ? '?' : (char)text.ptr[i];
+    to[0] = '\r';
+    to[1] = '\n';
+    buf_commit(out, room);
+    return ERR_OK;
 }
 
 int smtp_reply_write(const struct smtp_reply *reply, bool without_enhanced, struct buf *out)
 {
     struct span rest = span_make(reply->text, reply->len);
-    char enhanced[24];
+    char text[ENHANCED_MAX];
+    struct span enhanced = span_make(text, enhanced_put(reply, without_enhanced, text));
     bool last;
 
-    enhanced_text(reply, without_enhanced, enhanced, sizeof(enhanced));
     do {
         const uint8_t *newline = rest.len ? memchr(rest.ptr, '\n', rest.len) : NULL;
         size_t len = newline ? (size_t)(newline - rest.ptr) : rest.len;
