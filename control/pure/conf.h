@@ -207,12 +207,7 @@ void conf_free(struct conf *conf);
 /* "none", "may", "encrypt", "verify", "pin". */
 const char *conf_level_text(enum conf_level level);
 
-/* The key paths of settings that differ between two configurations and that only a restart
- * changes, one after the other with ", " between; empty where a reload is enough. */
 struct buf;
-int conf_restart_needed(const struct conf *before, const struct conf *after,
-                        struct buf *ret) ERR_CHECK;
-
 /* The man page postern.conf(5), made from the table, as mdoc. */
 int conf_write_man(struct buf *out) ERR_CHECK;
 /* The complete configurations that the man page shows; NULL past the last. */

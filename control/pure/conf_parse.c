@@ -385,41 +385,6 @@ void conf_free(struct conf *conf)
     free(conf);
 }
 
-static bool value_same(const struct conf_row *row, const uint8_t *a, const uint8_t *b)
-{
-    if (row->type == CONF_TYPE_UINT || row->type == CONF_TYPE_WORD)
-        return *(const unsigned *)(a + row->offset) == *(const unsigned *)(b + row->offset);
-    if (row->type == CONF_TYPE_U64)
-        return *(const uint64_t *)(a + row->offset) == *(const uint64_t *)(b + row->offset);
-    if (row->type == CONF_TYPE_BOOL)
-        return *(const bool *)(a + row->offset) == *(const bool *)(b + row->offset);
-    return strcmp(*(const char *const *)(a + row->offset),
-                  *(const char *const *)(b + row->offset)) == 0;
-}
-
-/* Every setting of class RESTART is a single value of a section of the file itself, with a
- * default; tests hold the table to that. */
-int conf_restart_needed(const struct conf *before, const struct conf *after, struct buf *ret)
-{
-    for (size_t s = 0; s < conf_rows_len; s++) {
-        const struct conf_row *section = &conf_rows[s];
-        if (section->group != CONF_GROUP_ROOT || section->type != CONF_TYPE_SECTION)
-            continue;
-        const uint8_t *a = (const uint8_t *)before + section->offset;
-        const uint8_t *b = (const uint8_t *)after + section->offset;
-        for (size_t i = 0; i < conf_rows_len; i++) {
-            const struct conf_row *row = &conf_rows[i];
-            if (row->group != section->section || row->reload != CONF_RELOAD_RESTART ||
-                value_same(row, a, b))
-                continue;
-            if (buf_printf(ret, "%s%s.%s", buf_len(ret) ? ", " : "", section->key, row->key) !=
-                ERR_OK)
-                return ERR_FULL;
-        }
-    }
-    return ERR_OK;
-}
-
 /* libconfig writes routes[0].tls as routes.[0].tls */
 static void lookup_path(const char *path, char out[CONF_PATH_TEXT])
 {

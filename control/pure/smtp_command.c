@@ -73,17 +73,6 @@ enum smtp_verb smtp_command_verb(struct span line, struct span *ret_rest)
     return SMTP_VERB_UNKNOWN;
 }
 
-const char *smtp_verb_text(enum smtp_verb verb)
-{
-    if (verb == SMTP_VERB_HTTP)
-        return "HTTP";
-    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-        if (verbs[i].verb == verb)
-            return verbs[i].text;
-    }
-    return "unknown";
-}
-
 /* keyword[=value] (RFC 5321 section 4.1.2, esmtp-param; RFC 6531 section 3.3 lets 8-bit in). */
 struct param {
     struct span whole, key, value;

@@ -59,7 +59,6 @@ struct smtp_rcpt {
 
 /* The verb of a line, and what follows it with the blanks trimmed. */
 enum smtp_verb smtp_command_verb(struct span line, struct span *ret_rest);
-const char *smtp_verb_text(enum smtp_verb verb);
 enum { SMTP_ADDRESS_MAX = 512 }; /* more than RFC 5321 section 4.5.3.1.3 asks, for VERP and SRS */
 
 /* rest: what follows the verb. ERR_SYNTAX: 501 5.5.2 (5.1.7 or 5.1.3 for the address itself, which

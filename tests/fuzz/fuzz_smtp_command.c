@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len == 0)
         return 0;
     enum smtp_verb verb = smtp_command_verb(line, &rest);
-    ASSERT(verb < SMTP_VERB_COUNT && smtp_verb_text(verb));
+    ASSERT(verb < SMTP_VERB_COUNT);
     check_inside(line, rest);
     check_mail(line, rest);
     check_rcpt(line, rest, false);

@@ -238,29 +238,6 @@ static void found_text_is_shown_safely(void **state)
                    "found \"\\x1b[31m\\x22\\x5c\", allowed");
 }
 
-static void restart_is_told(void **state)
-{
-    struct parts parts = {.gateway = "hostname = \"a\"; metrics = \"\";",
-                          .limits = "max_hops = 200;"};
-    struct parsed before = parse_parts(&parts);
-    struct buf keys;
-
-    buf_init(&keys, 0);
-    parts.limits = "max_hops = 300;";
-    struct parsed after = parse_parts(&parts);
-    assert_int_equal(conf_restart_needed(before.conf, after.conf, &keys), ERR_OK);
-    assert_int_equal(buf_len(&keys), 0);
-    conf_free(after.conf);
-    parts.gateway = "hostname = \"b\"; workers = 2; log_level = \"error\";";
-    after = parse_parts(&parts);
-    assert_int_equal(conf_restart_needed(before.conf, after.conf, &keys), ERR_OK);
-    assert_true(span_equal(buf_span(&keys),
-                           SPAN_LIT("gateway.hostname, gateway.workers, gateway.metrics")));
-    conf_free(after.conf);
-    conf_free(before.conf);
-    buf_release(&keys);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,7 +251,6 @@ int main(void)
         cmocka_unit_test(all_errors_are_collected),
         cmocka_unit_test(errors_have_a_bound),
         cmocka_unit_test(found_text_is_shown_safely),
-        cmocka_unit_test(restart_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -349,7 +349,7 @@ static void every_must_is_missed(void **state)
     }
 }
 
-/* What conf_restart_needed relies on, and what a default has to be. */
+/* What each row owes its readers, and what a default has to be. */
 static void the_table_is_sound(void **state)
 {
     for (size_t i = 0; i < conf_rows_len; i++) {
