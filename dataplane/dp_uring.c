@@ -274,8 +274,8 @@ static int ring_make(struct io_uring *ring)
 }
 
 /*
- * From here on the ring does what the dp_uring files do, and nothing else: seccomp does not see a ring's
- * operations, so without this a worker that was taken over could open files through it.
+ * From here on the ring does what the dp_uring files do, and nothing else: seccomp does not see a
+ * ring's operations, so without this a worker that was taken over could open files through it.
  */
 static int ring_restrict(struct io_uring *ring)
 {
