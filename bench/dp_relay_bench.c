@@ -139,7 +139,7 @@ static void next_body(struct bench *bench)
 static void leg_ready(struct bench *bench, struct leg_id leg)
 {
     if (bench->keys)
-        ASSERT(dp_set_keys(bench->dp, leg, bench->keys, span_make(NULL, 0), false) == ERR_OK);
+        ASSERT(dp_set_keys(bench->dp, leg, bench->keys, span_make(NULL, 0), 0) == ERR_OK);
     if (++bench->legs < 2)
         return;
     bench->cpu_s = cpu_now();

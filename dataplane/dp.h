@@ -11,6 +11,10 @@
  * A leg exists from accept or connect on, first in plaintext. dp_set_keys changes its keys, once,
  * and never makes a leg. Everything sent before it goes out as it is, before; everything after is
  * sealed.
+ *
+ * Who seals and opens a leg's records, we or the transport's kernel, is decided here for each
+ * direction, from dp_conf, what the kernel can do, and the leg's own keys. Where the kernel can't,
+ * or refuses, the records stay ours, and nobody notices.
  */
 #pragma once
 
@@ -32,6 +36,8 @@ enum dp_lost {
     DP_LOST_BAD_RECORD, /* malformed or not authentic; our alert was sent */
     DP_LOST_LIMIT,      /* KeyUpdates, empty records or tickets beyond what is allowed */
     DP_LOST_SEND,       /* the far end takes no bytes any more */
+    DP_LOST_REKEY,      /* a KeyUpdate, which this kernel's records can't follow; our alert was
+                           sent. The peer's next session should have user records (DP_KEYS_USER) */
 };
 
 struct dp_lost_info {
@@ -54,25 +60,34 @@ struct dp_events {
      * is the source of a relay.
      */
     size_t (*received)(void *user, struct leg_id leg, const uint8_t *data, size_t len);
-    /* TLS 1.3 client legs whose keys were set with want_tickets: each whole record, still sealed,
-     * up to the first application data. */
+    /* TLS 1.3 client legs whose keys were set with DP_KEYS_TICKETS: each whole record, still
+     * sealed, up to the first application data. */
     void (*ticket_record)(void *user, struct leg_id leg, struct span record);
     /* The far end is gone and all it sent was delivered. An orderly end waits while the leg is
-     * paused, a reset or an alert does not. Not called after dp_close. The leg stays until dp_close, but nothing can be sent. */
+     * paused, a reset or an alert does not. Not called after dp_close. The leg stays until
+     * dp_close, but nothing can be sent. */
     void (*lost)(void *user, struct leg_id leg, const struct dp_lost_info *info);
     /* After a send ended with ERR_FULL: the leg's output has fallen below half its bound. */
     void (*writable)(void *user, struct leg_id leg);
 };
 
 enum {
-    DP_STASH_MAX = 64 * 1024,  /* received and not yet used, per leg */
+    DP_STASH_MAX = 64 * 1024,   /* received and not yet used, per leg */
     DP_OUTPUT_MAX = 256 * 1024, /* sent by control and not yet taken by the transport, per leg */
-    DP_BATCH = 256 * 1024,     /* a relay's arena: only while it moves a body */
+    DP_BATCH = 256 * 1024,      /* a relay's arena: only while it moves a body */
+};
+
+/* When a direction's records become the kernel's: never, at the hand-off (after_bytes 0), or once a
+ * relay has moved so many bytes of one body over the leg. */
+struct dp_kernel_when {
+    bool on;
+    uint64_t after_bytes;
 };
 
 struct dp_conf {
     uint32_t max_legs;
     uint32_t max_relays; /* arenas: relays beyond it go on through small buffers, less fast */
+    struct dp_kernel_when kernel_rx, kernel_tx; /* no harm where the transport has no such thing */
 };
 
 /* A transport is chosen once, here. Each function makes a whole dataplane over one. */
@@ -109,18 +124,24 @@ size_t dp_pending(const struct dp *dp, struct leg_id leg);
 int dp_pause(struct dp *dp, struct leg_id leg) ERR_CHECK;
 int dp_resume(struct dp *dp, struct leg_id leg) ERR_CHECK;
 
+enum dp_keys_flags {
+    DP_KEYS_TICKETS = 1, /* ticket_record events, until the first application data */
+    DP_KEYS_USER = 2,    /* never the kernel's records: this peer sends KeyUpdates */
+};
+
 /* The hand-off. rest: ciphertext that came with the handshake's last record. The caller's keys are
- * copied; it wipes its own. Preconditions (checked, ERR_STATE): no keys yet, nothing unused in the
- * leg's stash. Nothing fails after the commit. */
+ * copied; it wipes its own. flags: of dp_keys_flags. Preconditions (checked, ERR_STATE): no keys
+ * yet, nothing unused in the leg's stash. Nothing fails after the commit. */
 int dp_set_keys(struct dp *dp, struct leg_id leg, const struct tls_keys *keys, struct span rest,
-                bool want_tickets) ERR_CHECK;
-/* Records sealed plus opened on the leg, for the rule that legs retire after 2^23. */
+                unsigned flags) ERR_CHECK;
+/* Records sealed plus opened on the leg, for the rule that legs retire after 2^23: with kernel
+ * records an upper bound, up to 2^21 too high. */
 uint64_t dp_records(const struct dp *dp, struct leg_id leg);
 
 struct dp_relay {
     struct leg_id from;
-    struct leg_id to; /* LEG_NONE: the body is read to its end and dropped */
-    struct body_flow flow; /* framing, limits, and the state from what went before */
+    struct leg_id to;         /* LEG_NONE: the body is read to its end and dropped */
+    struct body_flow flow;    /* framing, limits, and the state from what went before */
     uint32_t idle_timeout_ms; /* no byte moved for so long */
 };
 
@@ -142,16 +163,17 @@ struct dp_relay_result {
 };
 
 /*
- * Moves a body from leg to leg; done is called once, never from inside dp_relay itself. A DOT target
- * gets everything but the final "." CRLF: control sends that, so that it alone decides that a
- * message is complete (body_flow_finish says which). Bytes not used by the last received event are the body's first. While it
- * runs, from's received events stop; to's go on (the next hop may answer early). Bytes beyond the
- * body come as received events after done.
- * ERR_STATE: from has a relay already. ERR_UNSUPPORTED: DOT in and LENGTH out.
+ * Moves a body from leg to leg; done is called once, never from inside dp_relay itself. A DOT
+ * target gets everything but the final "." CRLF: control sends that, so that it alone decides that
+ * a message is complete (body_flow_finish says which). Bytes not used by the last received event
+ * are the body's first. While it runs, from's received events stop; to's go on (the next hop may
+ * answer early). Bytes beyond the body come as received events after done. ERR_STATE: from has a
+ * relay already. ERR_UNSUPPORTED: DOT in and LENGTH out.
  */
 typedef void dp_relay_done(void *user, const struct dp_relay *relay,
                            const struct dp_relay_result *result);
-int dp_relay(struct dp *dp, const struct dp_relay *relay, dp_relay_done *done, void *user) ERR_CHECK;
+int dp_relay(struct dp *dp, const struct dp_relay *relay, dp_relay_done *done,
+             void *user) ERR_CHECK;
 /* Ends the relay of from with DP_RELAY_STOPPED; done is called before it returns. */
 int dp_relay_stop(struct dp *dp, struct leg_id from) ERR_CHECK;
 
@@ -186,5 +208,7 @@ struct dp_counters {
     uint64_t records_opened, records_sealed;
     uint64_t key_updates, submits; /* submits: system calls of the loop */
     uint32_t legs, relays;         /* now */
+    uint32_t kernel_rx, kernel_tx; /* legs now whose records the kernel opens, seals */
+    uint64_t kernel_refused;       /* directions that were to be the kernel's and stayed ours */
 };
 void dp_counters(const struct dp *dp, struct dp_counters *ret);

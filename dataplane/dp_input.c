@@ -284,7 +284,7 @@ void dp_leg_input(struct dp *dp, struct dp_leg *leg)
         dp_leg_flush(dp, leg);
 }
 
-static struct dp_tls *tls_new(const struct tls_keys *keys, bool want_tickets)
+static struct dp_tls *tls_new(const struct tls_keys *keys, unsigned flags)
 {
     struct dp_tls *tls = calloc(1, sizeof(*tls));
 
@@ -297,12 +297,12 @@ static struct dp_tls *tls_new(const struct tls_keys *keys, bool want_tickets)
         free(tls);
         return NULL;
     }
-    tls->want_tickets = want_tickets && keys->version == TLS_VERSION_1_3;
+    tls->want_tickets = flags & DP_KEYS_TICKETS && keys->version == TLS_VERSION_1_3;
     return tls;
 }
 
 int dp_set_keys(struct dp *dp, struct leg_id id, const struct tls_keys *keys, struct span rest,
-                bool want_tickets)
+                unsigned flags)
 {
     struct dp_leg *leg = dp_leg_find(dp, id);
     struct buf cipher;
@@ -315,7 +315,7 @@ int dp_set_keys(struct dp *dp, struct leg_id id, const struct tls_keys *keys, st
     buf_init(&cipher, 0);
     if (buf_append_span(&cipher, rest) != ERR_OK)
         return ERR_NOMEM;
-    struct dp_tls *tls = tls_new(keys, want_tickets);
+    struct dp_tls *tls = tls_new(keys, flags);
     if (!tls) {
         buf_release(&cipher);
         return ERR_NOMEM;

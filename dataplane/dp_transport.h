@@ -2,21 +2,39 @@
 /*
  * The seam between the dataplane's core (legs, records, relay, timers) and what moves bytes. A
  * transport owns sockets (or memory, or a port), names a connection by its leg's slot, and knows
- * nothing of TLS, relays or control. Private to dataplane/.
+ * nothing of relays or control, and of TLS only how keys reach a kernel. Private to dataplane/.
  *
  * The core calls the operations; the transport calls the dp_leg_* functions below, only from
  * inside turn. At most one receive and one send are under way per slot. An operation that returns
  * false found no room in the ring: the core asks again in the next turn.
+ *
+ * Kernel records. A transport over kernel sockets can have the kernel seal and open a leg's
+ * records (Linux, Documentation/networking/tls.rst). The core alone decides when; dp_kernel.c has
+ * the order of steps. Each of these operations is done when it returns, but for send_record:
+ *   kernel_attach   while no receive is under way: a reader that began before it would take
+ *                   sealed bytes from under the kernel's records (CVE-2025-38616);
+ *   kernel_keys TX  while nothing is under way to the far end: what the socket took before stays
+ *                   as it is, what it takes after is sealed;
+ *   kernel_keys RX  while no receive is under way and what was received ends with a record: the
+ *                   socket's next byte begins the record with the sequence number given.
+ * From then on that direction's bytes are plaintext for receive, send and splice. A receive that
+ * meets a record of another type than data gives -EIO and leaves it for receive_record.
  */
 #pragma once
 
 #include "dp.h"
+#include "tls_record.h"
 
 #include <sys/types.h>
 #include <sys/uio.h>
 
 /* The size of the buffers that a transport's own receives use. */
 enum { DP_RECEIVE_BUFFER = 16 * 1024 };
+
+/* The longest control record that we send: an alert, or our answer to a KeyUpdate. */
+enum { DP_CONTROL_RECORD_MAX = 8 };
+
+enum dp_poll { DP_POLL_IN, DP_POLL_OUT };
 
 struct dp_transport;
 
@@ -43,6 +61,44 @@ struct dp_transport_ops {
     void (*shutdown)(struct dp_transport *t, uint32_t slot);
     /* Ends what is under way and closes, reset: with a RST; dp_leg_closed follows. */
     bool (*close)(struct dp_transport *t, uint32_t slot, bool reset);
+
+    /* Kernel records and splice; all NULL where kernel_records is false. */
+    /* The kernel's TLS joins the connection; changes nothing before keys come. ERR_UNSUPPORTED:
+     * this connection can't. Harmless when it fails, and when no keys follow. */
+    int (*kernel_attach)(struct dp_transport *t, uint32_t slot);
+    /* One direction's keys, from its next record on; again for the next generation of them.
+     * ERR_UNSUPPORTED: the kernel lacks the cipher. ERR_STATE: it has keys and takes no others.
+     * ERR_SYSTEM. After an error the direction is as it was. */
+    int (*kernel_keys)(struct dp_transport *t, uint32_t slot, enum tls_dir dir,
+                       const struct tls_record_dir *keys);
+    /* The sequence number of the direction's next record. ERR_SYSTEM. */
+    int (*kernel_sequence)(struct dp_transport *t, uint32_t slot, enum tls_dir dir,
+                           uint64_t *ret_seq);
+    /* A send, of one record of this type; len at most DP_CONTROL_RECORD_MAX. Takes a copy. */
+    bool (*send_record)(struct dp_transport *t, uint32_t slot, enum tls_content type,
+                        const void *data, size_t len);
+    /* After a receive or a splice met it: the next record's plaintext and its type. Bytes, or
+     * minus errno; a record beyond len goes on in the next one. */
+    ssize_t (*receive_record)(struct dp_transport *t, uint32_t slot, enum tls_content *ret_type,
+                              void *room, size_t len);
+    /* A pipe for the slot's splices, from the transport's pool; pipe_give takes it back, with what
+     * is still in it (dropped), and so does close. ERR_LIMIT, ERR_SYSTEM. ret_size: what it holds
+     * at most. */
+    int (*pipe_take)(struct dp_transport *t, uint32_t slot, size_t *ret_size);
+    void (*pipe_give)(struct dp_transport *t, uint32_t slot);
+    /* At most len bytes from the slot's socket into its pipe, never waiting, while no receive is
+     * under way. Bytes; -EAGAIN: nothing there, or no room; 0: FIN, or an empty record, so never
+     * an end by itself; -EINVAL: a record of another type comes next. */
+    ssize_t (*splice_in)(struct dp_transport *t, uint32_t slot, size_t len);
+    /* At most len bytes from the slot's pipe into to's socket, never waiting, while no send of to
+     * is under way. more: further bytes follow at once, a record may wait for them. */
+    ssize_t (*splice_out)(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len,
+                          bool more);
+    /* Bytes from the slot's pipe into memory: a splice that must go on without one. */
+    ssize_t (*pipe_read)(struct dp_transport *t, uint32_t slot, void *room, size_t len);
+    /* dp_leg_polled follows once the socket can be read, or written; at most one of each. It may
+     * come early, and tells nothing about errors: the next call does. */
+    bool (*poll)(struct dp_transport *t, uint32_t slot, enum dp_poll what);
     int (*watch)(struct dp_transport *t, int fd, void (*ready)(void *user, int fd), void *user);
     void (*unwatch)(struct dp_transport *t, int fd);
     void (*free)(struct dp_transport *t);
@@ -51,7 +107,9 @@ struct dp_transport_ops {
 struct dp_transport {
     const struct dp_transport_ops *ops;
     struct dp *dp;
-    uint64_t submits; /* system calls of turn */
+    uint64_t submits;    /* system calls of turn */
+    bool kernel_records; /* the operations for it are there, and the kernel has TLS */
+    bool kernel_rekey;   /* a direction takes a next generation of keys (Linux 6.14) */
 };
 
 /* The core over a transport, which it owns from here on, also where this fails (ERR_NOMEM). */
@@ -77,5 +135,6 @@ void dp_leg_connected(struct dp *dp, uint32_t slot, int error);
  * 0: FIN; below 0: minus errno. */
 void dp_leg_received(struct dp *dp, uint32_t slot, uint8_t *data, ssize_t n);
 void dp_leg_sent(struct dp *dp, uint32_t slot, ssize_t n);
+void dp_leg_polled(struct dp *dp, uint32_t slot, enum dp_poll what);
 /* The slot is free from here on. */
 void dp_leg_closed(struct dp *dp, uint32_t slot);

@@ -501,6 +501,7 @@ static enum session_end end_of_lost(const struct dp_lost_info *info)
     case DP_LOST_ALERT:
     case DP_LOST_BAD_RECORD:
     case DP_LOST_LIMIT:
+    case DP_LOST_REKEY:
         return SESSION_END_TLS_ERROR;
     case DP_LOST_TRUNCATED:
     case DP_LOST_RESET:
@@ -587,7 +588,7 @@ static void on_tls_done(void *user, struct leg_id leg, const struct tls_keys *ke
     client_count(c, COUNTER_TLS_IN);
     if (facts->resumed)
         client_count(c, COUNTER_TLS_IN_RESUMED);
-    if (dp_set_keys(g->dp, leg, keys, rest, false) != ERR_OK) {
+    if (dp_set_keys(g->dp, leg, keys, rest, 0) != ERR_OK) {
         client_close(c, SESSION_END_INTERNAL, DP_CLOSE_CUT);
         return;
     }

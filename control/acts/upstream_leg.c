@@ -403,6 +403,9 @@ static void lost_text(const struct dp_lost_info *info, char out[UPSTREAM_WHY])
     case DP_LOST_LIMIT:
         upstream_why(out, "too many TLS messages without data");
         break;
+    case DP_LOST_REKEY:
+        upstream_why(out, "the next hop changed its TLS keys, which this kernel can't follow");
+        break;
     }
 }
 

@@ -304,7 +304,7 @@ bool upstream_tls_done(struct upstream *u, struct leg_id id, const struct tls_ke
         return false;
     leg_pin(leg);
     bool tickets = keys->version == TLS_VERSION_1_3;
-    int err = dp_set_keys(u->conf.dp, id, keys, rest, tickets);
+    int err = dp_set_keys(u->conf.dp, id, keys, rest, tickets ? DP_KEYS_TICKETS : 0);
     if (err) {
         leg_failed(leg, SMTP_PHASE_TLS, NULL, err_text(err), false);
     } else if (!level_met(leg, facts)) {

@@ -113,8 +113,9 @@ static void stage_open(struct stage *stage, uint8_t choice, uint8_t seed)
     ASSERT(dp_connect(stage->dp, &there, NULL, &stage->b) == ERR_OK);
     dp_sim_run(stage->dp, 100);
     ASSERT(tls_record_init(&stage->client_tx, &keys, TLS_DIR_TX) == ERR_OK);
-    ASSERT(dp_set_keys(stage->dp, stage->a, &keys, span_make(NULL, 0), choice & 128) == ERR_OK);
-    ASSERT(dp_set_keys(stage->dp, stage->b, &server_keys, span_make(NULL, 0), false) == ERR_OK);
+    ASSERT(dp_set_keys(stage->dp, stage->a, &keys, span_make(NULL, 0),
+                       choice & 128 ? DP_KEYS_TICKETS : 0) == ERR_OK);
+    ASSERT(dp_set_keys(stage->dp, stage->b, &server_keys, span_make(NULL, 0), 0) == ERR_OK);
 }
 
 static void client_record(struct stage *stage, uint8_t type, const uint8_t *data, size_t len)

@@ -208,7 +208,7 @@ void lab_keys(const struct lab_tls *tls, uint8_t seed, struct tls_keys *ret_gate
 }
 
 static void establish(struct lab *lab, struct leg_id id, struct lab_end *end,
-                      const struct lab_tls *tls, uint8_t seed, bool want_tickets)
+                      const struct lab_tls *tls, uint8_t seed, unsigned flags)
 {
     struct tls_keys gateway, far;
 
@@ -218,7 +218,7 @@ static void establish(struct lab *lab, struct leg_id id, struct lab_end *end,
     end->tls = true;
     ASSERT(tls_record_init(&end->tx, &far, TLS_DIR_TX) == ERR_OK);
     ASSERT(tls_record_init(&end->rx, &far, TLS_DIR_RX) == ERR_OK);
-    ASSERT(dp_set_keys(lab->dp, id, &gateway, span_make(NULL, 0), want_tickets) == ERR_OK);
+    ASSERT(dp_set_keys(lab->dp, id, &gateway, span_make(NULL, 0), flags) == ERR_OK);
 }
 
 void lab_open(struct lab *lab, const struct lab_conf *conf)
@@ -234,8 +234,8 @@ void lab_open(struct lab *lab, const struct lab_conf *conf)
     ASSERT(dp_connect(lab->dp, &server_address, NULL, &lab->b.id) == ERR_OK);
     lab_run(lab, 10000);
     ASSERT(lab->connect_error == 0 && !leg_is_none(lab->a.id));
-    establish(lab, lab->a.id, &lab->client, &conf->a, 10, false);
-    establish(lab, lab->b.id, &lab->server, &conf->b, 40, conf->want_tickets);
+    establish(lab, lab->a.id, &lab->client, &conf->a, 10, 0);
+    establish(lab, lab->b.id, &lab->server, &conf->b, 40, conf->want_tickets ? DP_KEYS_TICKETS : 0);
 }
 
 static void end_free(struct lab_end *end)

@@ -419,10 +419,9 @@ static void the_rest_is_opened_first(void **state)
     assert_int_equal(tls_record_seal(&lab.client.tx, TLS_CONTENT_DATA, (const uint8_t *)"NOOP\r\n",
                                      6, rest + n, &m),
                      ERR_OK);
-    assert_int_equal(dp_set_keys(lab.dp, lab.a.id, &gateway, span_make(rest, n + 9), false),
-                     ERR_OK);
+    assert_int_equal(dp_set_keys(lab.dp, lab.a.id, &gateway, span_make(rest, n + 9), 0), ERR_OK);
     assert_int_equal(lab.a.received, 0); /* never from inside a call */
-    assert_int_equal(dp_set_keys(lab.dp, lab.a.id, &gateway, span_make(NULL, 0), false), ERR_STATE);
+    assert_int_equal(dp_set_keys(lab.dp, lab.a.id, &gateway, span_make(NULL, 0), 0), ERR_STATE);
     dp_sim_peer_send(lab.client.peer, rest + n + 9, m - 9);
     lab_run(&lab, 1000);
     text_is(&lab.a.text, "EHLO a\r\nNOOP\r\n");
@@ -442,7 +441,7 @@ static void keys_need_an_empty_stash(void **state)
     lab.a.keep = 5;
     lab_send(&lab.client, "STARTTLS\r\nNOOP\r\n", 16, 100);
     lab_run(&lab, 1000);
-    assert_int_equal(dp_set_keys(lab.dp, lab.a.id, &gateway, span_make(NULL, 0), false), ERR_STATE);
+    assert_int_equal(dp_set_keys(lab.dp, lab.a.id, &gateway, span_make(NULL, 0), 0), ERR_STATE);
     lab_close(&lab);
 }
 
@@ -462,7 +461,7 @@ static void a_smaller_largest_record(void **state)
     gateway.max_plaintext = 512; /* RFC 6066 max_fragment_length */
     lab.server.tls = lab.finish = true;
     assert_int_equal(tls_record_init(&lab.server.rx, &far, TLS_DIR_RX), ERR_OK);
-    assert_int_equal(dp_set_keys(lab.dp, lab.b.id, &gateway, span_make(NULL, 0), false), ERR_OK);
+    assert_int_equal(dp_set_keys(lab.dp, lab.b.id, &gateway, span_make(NULL, 0), 0), ERR_OK);
     body_flow_init(&flow, BODY_FRAME_DOT, BODY_FRAME_DOT);
     lab_send(&lab.client, body, sizeof(body), 16384);
     lab_send(&lab.client, ".\r\n", 3, 3);

@@ -215,10 +215,10 @@ static void bridge_ready(struct bridge *bridge)
     if (!bridge->have_a || !bridge->have_b)
         return;
     if (bridge->a_tls)
-        ASSERT(dp_set_keys(bridge->dp, bridge->a, &bridge->a_keys, span_make(NULL, 0), false) ==
+        ASSERT(dp_set_keys(bridge->dp, bridge->a, &bridge->a_keys, span_make(NULL, 0), 0) ==
                ERR_OK);
     if (bridge->b_tls)
-        ASSERT(dp_set_keys(bridge->dp, bridge->b, &bridge->b_keys, span_make(NULL, 0), false) ==
+        ASSERT(dp_set_keys(bridge->dp, bridge->b, &bridge->b_keys, span_make(NULL, 0), 0) ==
                ERR_OK);
     ASSERT(dp_relay(bridge->dp, &relay, bridge_done, bridge) == ERR_OK);
 }
