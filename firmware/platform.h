@@ -4,7 +4,7 @@
  * huge pages. platform_probe asks and tries; it changes nothing, but asking for kernel TLS may make
  * the kernel load its module. The decoding of each answer is a pure function of its bytes, so that
  * tests feed it recorded ones. The result is a plain value; names in it are static texts of the
- * tables (cpu_feature.def, ring_feature.def).
+ * tables (cpu_feature.def, ring_feature.def, ktls_cipher.def, kernel_fix.def).
  */
 #pragma once
 
@@ -49,17 +49,53 @@ void platform_cpu_model(struct span cpuinfo, char *out, size_t room);
 
 /* --- kernel TLS --------------------------------------------------------------------------- */
 
-enum { KTLS_CIPHERS_MAX = 6 };
+/* One row a version and cipher (ktls_cipher.def). */
+enum ktls_cipher {
+#define KTLS_CIPHER(name, text, version, cipher, type) KTLS_##name,
+#include "ktls_cipher.def"
+#undef KTLS_CIPHER
+    KTLS_CIPHER_COUNT
+};
 
 struct platform_ktls {
     bool ulp;                    /* a socket takes the protocol "tls" */
     char why[PLATFORM_WHY_TEXT]; /* why not */
-    size_t len;
     struct {
-        const char *name; /* "TLS1.3 AES-128-GCM" */
         bool tx, rx;
-    } ciphers[KTLS_CIPHERS_MAX];
+    } ciphers[KTLS_CIPHER_COUNT];
+    bool rekey;        /* TLS 1.3 keys can be replaced: a KeyUpdate does not end the session */
+    bool splice_pages; /* pages spliced to a socket are sealed without a copy first */
 };
+
+/* "TLS1.3 AES-128-GCM" */
+const char *platform_ktls_cipher(enum ktls_cipher cipher);
+/* Real sockets on loopback take the protocol and each cipher's keys, and are closed. Before a
+ * sandbox is entered. Where the caller may load modules, the kernel loads what it needs. */
+void platform_ktls_probe(struct platform_ktls *ret);
+
+/* --- fixes of the kernel ------------------------------------------------------------------ */
+
+enum { KERNEL_FIXES_MAX = 16, KERNEL_PACKAGE_TEXT = 96 };
+
+/* A fault of kernel TLS that can't be probed: judged by the version of the kernel's package. */
+struct platform_fix {
+    const char *id;              /* "CVE-2025-38616" */
+    const char *text;            /* what happens without it */
+    bool has;                    /* false where that is not known */
+    char why[PLATFORM_WHY_TEXT]; /* what was compared */
+};
+
+struct platform_fixes {
+    char package[KERNEL_PACKAGE_TEXT]; /* "Debian 6.1.187-1", or the release "Linux 6.18.16" */
+    size_t len, lacking;
+    struct platform_fix fixes[KERNEL_FIXES_MAX];
+};
+
+/* release and version: as uname(2) gives them. A Debian kernel is judged by its package, any other
+ * by its upstream release, for what a distribution added to that is not known here. */
+void platform_fixes_decode(const char *release, const char *version, struct platform_fixes *ret);
+/* True where release is of that series or of a newer one. */
+bool platform_kernel_since(const char *release, unsigned major, unsigned minor);
 
 /* --- io_uring ----------------------------------------------------------------------------- */
 
@@ -74,7 +110,7 @@ struct ring_answer {
 
 struct platform_ring {
     bool available;
-    bool usable; /* every needed feature is there */
+    bool usable;                 /* every needed feature is there */
     char why[PLATFORM_WHY_TEXT]; /* not: what is missing, and what would do */
     size_t len;
     struct platform_feature features[RING_FEATURES_MAX];
@@ -118,6 +154,7 @@ struct platform {
     char machine[66];
     struct platform_cpu cpu;
     struct platform_ktls ktls;
+    struct platform_fixes fixes;
     struct platform_ring ring;
     char nics_why[PLATFORM_WHY_TEXT]; /* why there are none */
     size_t nics_len;

@@ -83,12 +83,13 @@ void platform_probe(struct platform *ret)
     if (uname(&name) == 0) {
         snprintf(ret->kernel, sizeof(ret->kernel), "%s %s", name.sysname, name.release);
         snprintf(ret->machine, sizeof(ret->machine), "%s", name.machine);
+        platform_fixes_decode(name.release, name.version, &ret->fixes);
     }
     cpu_ask(&cpu);
     platform_cpu_decode(&cpu, &ret->cpu);
     platform_cpu_model(file_head(AT_FDCWD, "/proc/cpuinfo", cpuinfo, sizeof(cpuinfo)),
                        ret->cpu.model, sizeof(ret->cpu.model));
-    platform_probe_ktls(&ret->ktls);
+    platform_ktls_probe(&ret->ktls);
     platform_ring_probe(&ret->ring);
     platform_probe_nics(ret);
     probe_huge(ret);

@@ -4,7 +4,5 @@
 
 #include "platform.h"
 
-/* Real sockets on loopback take the protocol and each cipher's keys, and are closed. */
-void platform_probe_ktls(struct platform_ktls *ret);
 /* Asks the kernel's ethtool family for the features of all interfaces. */
 void platform_probe_nics(struct platform *ret);

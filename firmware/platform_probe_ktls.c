@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "platform_probe.h"
+#include "platform.h"
 
 #include <errno.h>
 #include <linux/tls.h>
@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #ifndef SOL_TLS
@@ -24,22 +25,17 @@ static const struct {
     const char *name;
     uint16_t version, cipher;
     socklen_t len;
-} ciphers[] = {
-    {"TLS1.3 AES-128-GCM", TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128,
-     sizeof(struct tls12_crypto_info_aes_gcm_128)},
-    {"TLS1.3 AES-256-GCM", TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256,
-     sizeof(struct tls12_crypto_info_aes_gcm_256)},
-    {"TLS1.3 CHACHA20-POLY1305", TLS_1_3_VERSION, TLS_CIPHER_CHACHA20_POLY1305,
-     sizeof(struct tls12_crypto_info_chacha20_poly1305)},
-    {"TLS1.2 AES-128-GCM", TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128,
-     sizeof(struct tls12_crypto_info_aes_gcm_128)},
-    {"TLS1.2 AES-256-GCM", TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256,
-     sizeof(struct tls12_crypto_info_aes_gcm_256)},
-    {"TLS1.2 CHACHA20-POLY1305", TLS_1_2_VERSION, TLS_CIPHER_CHACHA20_POLY1305,
-     sizeof(struct tls12_crypto_info_chacha20_poly1305)},
+} ciphers[KTLS_CIPHER_COUNT] = {
+#define KTLS_CIPHER(name, text, version, cipher, type)                                             \
+    [KTLS_##name] = {text, version, cipher, sizeof(struct type)},
+#include "ktls_cipher.def"
+#undef KTLS_CIPHER
 };
 
-_Static_assert(sizeof(ciphers) / sizeof(ciphers[0]) <= KTLS_CIPHERS_MAX, "all rows have room");
+const char *platform_ktls_cipher(enum ktls_cipher cipher)
+{
+    return ciphers[cipher].name;
+}
 
 struct pair {
     int client, server;
@@ -87,8 +83,36 @@ static bool keys_set(const struct pair *p, int direction, size_t row)
     return setsockopt(p->client, SOL_TLS, direction, &keys, ciphers[row].len) == 0;
 }
 
-void platform_probe_ktls(struct platform_ktls *ret)
+static bool ciphers_try(struct platform_ktls *ret)
 {
+    bool any = false;
+
+    for (size_t i = 0; i < KTLS_CIPHER_COUNT; i++) {
+        struct pair p;
+        bool ready = pair_open(&p) && ulp_set(&p);
+        ret->ciphers[i].tx = ready && keys_set(&p, TLS_TX, i);
+        ret->ciphers[i].rx = ready && keys_set(&p, TLS_RX, i);
+        any = any || ret->ciphers[i].tx || ret->ciphers[i].rx;
+        pair_close(&p);
+    }
+    return any;
+}
+
+/* Keys are set twice; a kernel that can't replace them says EBUSY. */
+static bool rekey_try(void)
+{
+    struct pair p;
+    bool ok = pair_open(&p) && ulp_set(&p) && keys_set(&p, TLS_TX, KTLS_TLS13_AES128) &&
+              keys_set(&p, TLS_RX, KTLS_TLS13_AES128) && keys_set(&p, TLS_TX, KTLS_TLS13_AES128) &&
+              keys_set(&p, TLS_RX, KTLS_TLS13_AES128);
+
+    pair_close(&p);
+    return ok;
+}
+
+void platform_ktls_probe(struct platform_ktls *ret)
+{
+    struct utsname name;
     struct pair p;
 
     *ret = (struct platform_ktls){0};
@@ -105,17 +129,9 @@ void platform_probe_ktls(struct platform_ktls *ret)
     pair_close(&p);
     if (!ret->ulp)
         return;
-    bool any = false;
-    for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
-        bool ready = pair_open(&p) && ulp_set(&p);
-        ret->ciphers[ret->len].name = ciphers[i].name;
-        ret->ciphers[ret->len].tx = ready && keys_set(&p, TLS_TX, i);
-        ret->ciphers[ret->len].rx = ready && keys_set(&p, TLS_RX, i);
-        any = any || ret->ciphers[ret->len].tx || ret->ciphers[ret->len].rx;
-        ret->len++;
-        pair_close(&p);
-    }
-    if (!any)
+    if (!ciphers_try(ret))
         snprintf(ret->why, sizeof(ret->why),
                  "but no cipher: the kernel lacks modules such as gcm and chacha20poly1305");
+    ret->rekey = rekey_try();
+    ret->splice_pages = uname(&name) == 0 && platform_kernel_since(name.release, 6, 5);
 }

@@ -29,12 +29,30 @@ static void put_cpu(struct buf *b, const struct platform *p)
             p->cpu.features[i].text);
 }
 
+static const char *yes_no(bool yes)
+{
+    return yes ? "yes" : "no";
+}
+
 static void put_ktls(struct buf *b, const struct platform_ktls *k)
 {
-    put(b, "kernel TLS  %s%s%s\n", k->ulp ? "yes" : "no", k->why[0] ? ": " : "", k->why);
-    for (size_t i = 0; i < k->len; i++)
-        put(b, "  %-26s send %-4s receive %s\n", k->ciphers[i].name,
-            k->ciphers[i].tx ? "yes" : "no", k->ciphers[i].rx ? "yes" : "no");
+    put(b, "kernel TLS  %s%s%s\n", yes_no(k->ulp), k->why[0] ? ": " : "", k->why);
+    if (!k->ulp)
+        return;
+    for (int i = 0; i < KTLS_CIPHER_COUNT; i++)
+        put(b, "  %-26s send %-4s receive %s\n", platform_ktls_cipher((enum ktls_cipher)i),
+            yes_no(k->ciphers[i].tx), yes_no(k->ciphers[i].rx));
+    put(b, "  %-26s %s\n", "new keys after KeyUpdate", yes_no(k->rekey));
+    put(b, "  %-26s %s\n", "splice without a copy", yes_no(k->splice_pages));
+}
+
+static void put_fixes(struct buf *b, const struct platform_fixes *f)
+{
+    put(b, "fixes       %s lacks %zu of %zu that kernel TLS needs\n", f->package, f->lacking,
+        f->len);
+    for (size_t i = 0; i < f->len; i++)
+        put(b, "  %-20s %-8s %s; %s\n", f->fixes[i].id, f->fixes[i].has ? "there" : "lacking",
+            f->fixes[i].why, f->fixes[i].text);
 }
 
 static void put_ring(struct buf *b, const struct platform_ring *r)
@@ -71,6 +89,7 @@ int platform_text(const struct platform *p, char **ret)
     buf_init(&b, 0);
     put_cpu(&b, p);
     put_ktls(&b, &p->ktls);
+    put_fixes(&b, &p->fixes);
     put_ring(&b, &p->ring);
     put_nics(&b, p);
     put(&b, "huge pages%s\n", p->huge_len ? "" : "  none");
@@ -115,10 +134,24 @@ static json_t *ktls_json(const struct platform_ktls *k)
 {
     json_t *ciphers = json_array();
 
-    for (size_t i = 0; i < k->len; i++)
-        array_add(&ciphers, json_pack("{s:s, s:b, s:b}", "cipher", k->ciphers[i].name, "tx",
-                                      k->ciphers[i].tx, "rx", k->ciphers[i].rx));
-    return json_pack("{s:b, s:s, s:o}", "available", k->ulp, "why", k->why, "ciphers", ciphers);
+    for (int i = 0; k->ulp && i < KTLS_CIPHER_COUNT; i++)
+        array_add(&ciphers,
+                  json_pack("{s:s, s:b, s:b}", "cipher", platform_ktls_cipher((enum ktls_cipher)i),
+                            "tx", k->ciphers[i].tx, "rx", k->ciphers[i].rx));
+    return json_pack("{s:b, s:s, s:o, s:b, s:b}", "available", k->ulp, "why", k->why, "ciphers",
+                     ciphers, "rekey", k->rekey, "splice_pages", k->splice_pages);
+}
+
+static json_t *fixes_json(const struct platform_fixes *f)
+{
+    json_t *fixes = json_array();
+
+    for (size_t i = 0; i < f->len; i++)
+        array_add(&fixes,
+                  json_pack("{s:s, s:b, s:s, s:s}", "id", f->fixes[i].id, "there", f->fixes[i].has,
+                            "why", f->fixes[i].why, "without_it", f->fixes[i].text));
+    return json_pack("{s:s, s:I, s:o}", "package", f->package, "lacking", (json_int_t)f->lacking,
+                     "fixes", fixes);
 }
 
 static json_t *nics_json(const struct platform *p)
@@ -154,13 +187,14 @@ static json_t *huge_json(const struct platform *p)
 
 int platform_json(const struct platform *p, char **ret)
 {
-    json_t *root = json_pack(
-        "{s:s, s:s, s:{s:s, s:o}, s:o, s:{s:b, s:b, s:s, s:o}, s:o, s:s, s:o}", "kernel", p->kernel,
-        "machine", p->machine, "cpu", "model", p->cpu.model, "features",
-        features_json(p->cpu.features, p->cpu.len), "kernel_tls", ktls_json(&p->ktls), "io_uring",
-        "available", p->ring.available, "usable", p->ring.usable, "why", p->ring.why, "features",
-        features_json(p->ring.features, p->ring.len), "interfaces", nics_json(p), "interfaces_why",
-        p->nics_why, "huge_pages", huge_json(p));
+    json_t *root =
+        json_pack("{s:s, s:s, s:{s:s, s:o}, s:o, s:o, s:{s:b, s:b, s:s, s:o}, s:o, s:s, s:o}",
+                  "kernel", p->kernel, "machine", p->machine, "cpu", "model", p->cpu.model,
+                  "features", features_json(p->cpu.features, p->cpu.len), "kernel_tls",
+                  ktls_json(&p->ktls), "kernel_fixes", fixes_json(&p->fixes), "io_uring",
+                  "available", p->ring.available, "usable", p->ring.usable, "why", p->ring.why,
+                  "features", features_json(p->ring.features, p->ring.len), "interfaces",
+                  nics_json(p), "interfaces_why", p->nics_why, "huge_pages", huge_json(p));
 
     *ret = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);

@@ -37,6 +37,11 @@ class Probe(BenchCase):
         self.assertTrue(tls["available"], tls)
         both = {c["cipher"] for c in tls["ciphers"] if c["tx"] and c["rx"]}
         self.assertEqual(both, CIPHERS, tls)
+        release = tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2])
+        self.assertEqual(tls["rekey"], release >= (6, 14), tls)
+        self.assertEqual(tls["splice_pages"], release >= (6, 5), tls)
+        lacking = {f["id"] for f in found["kernel_fixes"]["fixes"] if not f["there"]}
+        self.assertEqual("CVE-2026-23240" in lacking, release < (6, 12), found["kernel_fixes"])
 
 
 class Unit(BenchCase):

@@ -14,14 +14,15 @@ static struct platform sample(void)
     struct platform p = {.kernel = "Linux 6.12.1",
                          .machine = "x86_64",
                          .cpu = {.model = "Some \"CPU\"", .len = 1},
-                         .ktls = {.ulp = true, .len = 1},
+                         .ktls = {.ulp = true, .rekey = true},
+                         .fixes = {.package = "Debian 6.12.1-1", .len = 1, .lacking = 1},
                          .ring = {.available = true, .usable = false, .len = 1},
                          .nics_len = 1,
                          .huge_len = 1};
 
     p.cpu.features[0] = (struct platform_feature){.name = "vaes", .text = "wide", .has = true};
-    p.ktls.ciphers[0].name = "TLS1.3 AES-128-GCM";
-    p.ktls.ciphers[0].tx = true;
+    p.ktls.ciphers[KTLS_TLS13_AES128].tx = true;
+    p.fixes.fixes[0] = (struct platform_fix){.id = "CVE-1", .text = "a crash", .why = "fixed in 9"};
     p.ring.features[0] = (struct platform_feature){.name = "recv", .text = "tried", .needed = true};
     snprintf(p.ring.why, sizeof(p.ring.why), "the kernel lacks recv");
     p.nics[0] = (struct platform_nic){.name = "eth0",
@@ -40,6 +41,11 @@ static void text_says_it(void **state)
         "  vaes               yes  wide\n",
         "kernel TLS  yes\n",
         "  TLS1.3 AES-128-GCM         send yes  receive no\n",
+        "  TLS1.2 AES-128-GCM         send no   receive no\n",
+        "  new keys after KeyUpdate   yes\n",
+        "  splice without a copy      no\n",
+        "fixes       Debian 6.12.1-1 lacks 1 of 1 that kernel TLS needs\n",
+        "  CVE-1                lacking  fixed in 9; a crash\n",
         "io_uring    too little for the uring transport: the kernel lacks recv\n",
         "  recv               no   tried, needed\n",
         "  eth0               driver mlx5_core    send on    receive off   whole records none\n",
@@ -70,6 +76,8 @@ static void json_says_it(void **state)
     assert_non_null(root);
     json_t *cpu = json_object_get(root, "cpu"), *ring = json_object_get(root, "io_uring");
     json_t *ktls = json_object_get(root, "kernel_tls");
+    json_t *fixes = json_object_get(root, "kernel_fixes");
+    json_t *fix = json_array_get(json_object_get(fixes, "fixes"), 0);
     json_t *cipher = json_array_get(json_object_get(ktls, "ciphers"), 0);
     json_t *nic = json_array_get(json_object_get(root, "interfaces"), 0);
     json_t *huge = json_array_get(json_object_get(root, "huge_pages"), 0);
@@ -80,6 +88,13 @@ static void json_says_it(void **state)
     assert_string_equal(string_of(cipher, "cipher"), "TLS1.3 AES-128-GCM");
     assert_true(json_is_true(json_object_get(cipher, "tx")));
     assert_true(json_is_false(json_object_get(cipher, "rx")));
+    assert_true(json_is_true(json_object_get(ktls, "rekey")));
+    assert_true(json_is_false(json_object_get(ktls, "splice_pages")));
+    assert_string_equal(string_of(fixes, "package"), "Debian 6.12.1-1");
+    assert_int_equal(json_integer_value(json_object_get(fixes, "lacking")), 1);
+    assert_string_equal(string_of(fix, "id"), "CVE-1");
+    assert_true(json_is_false(json_object_get(fix, "there")));
+    assert_string_equal(string_of(fix, "why"), "fixed in 9");
     assert_true(json_is_false(json_object_get(ring, "usable")));
     assert_true(json_is_false(json_object_get(json_object_get(ring, "features"), "recv")));
     assert_string_equal(string_of(nic, "driver"), "mlx5_core");
@@ -112,7 +127,8 @@ static void this_machine_is_probed(void **state)
     platform_probe(&p);
     assert_int_equal(descriptors(), before);
     assert_memory_equal(p.kernel, "Linux ", 6);
-    assert_true(p.ktls.ulp ? p.ktls.len > 0 : p.ktls.why[0] != '\0');
+    assert_true(p.ktls.ulp || p.ktls.why[0] != '\0');
+    assert_true(p.fixes.len > 0 && p.fixes.package[0] != '\0');
     assert_true(p.ring.usable || p.ring.why[0] != '\0');
     assert_true(p.nics_len > 0 || p.nics_why[0] != '\0');
     assert_int_equal(platform_text(&p, &text), ERR_OK);
