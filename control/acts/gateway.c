@@ -521,6 +521,10 @@ static void on_lost(void *user, struct leg_id leg, const struct dp_lost_info *in
         return;
     }
     bool in_handshake = c->mode == CLIENT_TLS;
+    if (info->why == DP_LOST_REKEY) {
+        client_count(c, COUNTER_REKEYS_LOST);
+        shared_rekeyed(g->conf.shared.shared, c->address_key, dp_now_ms(g->dp) / 1000);
+    }
     if (in_handshake)
         client_count(c, COUNTER_TLS_IN_FAILED);
     client_close(c, in_handshake ? SESSION_END_TLS_FAILED : end_of_lost(info),
@@ -588,7 +592,8 @@ static void on_tls_done(void *user, struct leg_id leg, const struct tls_keys *ke
     client_count(c, COUNTER_TLS_IN);
     if (facts->resumed)
         client_count(c, COUNTER_TLS_IN_RESUMED);
-    if (dp_set_keys(g->dp, leg, keys, rest, 0) != ERR_OK) {
+    bool rekeys = shared_rekeys(g->conf.shared.shared, c->address_key, dp_now_ms(g->dp) / 1000);
+    if (dp_set_keys(g->dp, leg, keys, rest, rekeys ? DP_KEYS_USER : 0) != ERR_OK) {
         client_close(c, SESSION_END_INTERNAL, DP_CLOSE_CUT);
         return;
     }
@@ -747,6 +752,10 @@ void gateway_publish(struct gateway *g)
     counter_add(s, COUNTER_RECORDS_SEALED,
                 (int64_t)(now.records_sealed - g->published.records_sealed));
     counter_add(s, COUNTER_KEY_UPDATES, (int64_t)(now.key_updates - g->published.key_updates));
+    counter_add(s, COUNTER_KERNEL_REFUSED,
+                (int64_t)(now.kernel_refused - g->published.kernel_refused));
+    counter_set(s, COUNTER_KERNEL_RX, now.kernel_rx);
+    counter_set(s, COUNTER_KERNEL_TX, now.kernel_tx);
     g->published = now;
     for (size_t i = 0; i < g->conf.conf->listeners_len; i++)
         upstream_offers(g->upstream, &g->conf.conf->listeners[i], &g->listeners[i].offers);

@@ -18,6 +18,13 @@
 enum { HOLD_ENTRIES = 1 << 16, HOLD_WINDOW = 32 };
 #define HOLD_COUNT_MASK ((UINT64_C(1) << 20) - 1)
 
+/*
+ * The table of peers that change keys: one 64-bit word an entry, the upper half names the key, the
+ * lower is the second in which it ends. A key lives in one of REKEY_WINDOW entries from its place
+ * on. An entry whose time is over is free.
+ */
+enum { REKEY_ENTRIES = 4096, REKEY_WINDOW = 8, REKEY_S = 24 * 60 * 60 };
+
 struct column {
     _Alignas(64) _Atomic uint64_t counters[COUNTER_COUNT];
     _Atomic uint64_t ends[SESSION_END_COUNT];
@@ -35,6 +42,7 @@ struct shared {
     struct column retired; /* counters of columns that were cleared */
     struct column columns[SHARED_COLUMNS];
     _Atomic uint64_t holds[HOLD_ENTRIES];
+    _Atomic uint64_t rekeyed[REKEY_ENTRIES];
     /* A column's part of each entry's count, so that a dead worker's holds can be dropped. Apart
      * from the counters: what nobody touches takes no memory. */
     _Atomic uint32_t held[SHARED_COLUMNS][HOLD_ENTRIES];
@@ -257,6 +265,64 @@ void shared_drop(const struct shared_column *c, enum shared_kind kind, uint64_t 
 unsigned shared_held(const struct shared *s, enum shared_kind kind, uint64_t key)
 {
     return (unsigned)hold_count(s, hold_hash(kind, key));
+}
+
+static uint64_t rekey_tag(uint64_t key)
+{
+    return key & ~(uint64_t)UINT32_MAX;
+}
+
+static unsigned rekey_entry(uint64_t key, unsigned step)
+{
+    return (unsigned)((key + step) % REKEY_ENTRIES);
+}
+
+static bool rekey_lives(uint64_t word, uint64_t now_s)
+{
+    return (word & UINT32_MAX) > now_s;
+}
+
+void shared_rekeyed(struct shared *s, uint64_t key, uint64_t now_s)
+{
+    _Atomic uint64_t *chosen = &s->rekeyed[rekey_entry(key, 0)];
+    uint64_t least = UINT64_MAX;
+
+    /* Its own entry; or else the one that ends first, which a free one does. Two workers may write
+     * the same: one of the peers is then told about again in its next session. */
+    for (unsigned step = 0; step < REKEY_WINDOW; step++) {
+        _Atomic uint64_t *entry = &s->rekeyed[rekey_entry(key, step)];
+        uint64_t word = atomic_load_explicit(entry, memory_order_relaxed);
+        if (rekey_tag(word) == rekey_tag(key) && word != 0) {
+            chosen = entry;
+            break;
+        }
+        if ((word & UINT32_MAX) < least) {
+            least = word & UINT32_MAX;
+            chosen = entry;
+        }
+    }
+    atomic_store_explicit(chosen, rekey_tag(key) | (uint32_t)(now_s + REKEY_S),
+                          memory_order_relaxed);
+}
+
+bool shared_rekeys(const struct shared *s, uint64_t key, uint64_t now_s)
+{
+    for (unsigned step = 0; step < REKEY_WINDOW; step++) {
+        uint64_t word =
+            atomic_load_explicit(&s->rekeyed[rekey_entry(key, step)], memory_order_relaxed);
+        if (rekey_tag(word) == rekey_tag(key) && rekey_lives(word, now_s))
+            return true;
+    }
+    return false;
+}
+
+unsigned shared_rekeyed_count(const struct shared *s, uint64_t now_s)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < REKEY_ENTRIES; i++)
+        count += rekey_lives(atomic_load_explicit(&s->rekeyed[i], memory_order_relaxed), now_s);
+    return count;
 }
 
 static uint64_t rotate_left(uint64_t x, unsigned bits)

@@ -57,6 +57,15 @@ unsigned shared_held(const struct shared *s, enum shared_kind kind, uint64_t key
 uint64_t shared_address_key(const struct shared *s, const union net_addr *a);
 uint64_t shared_text_key(const struct shared *s, struct span text);
 
+/* Peers whose TLS the kernel's records can't follow: they changed keys in a session, and get our
+ * own records for a day. key: shared_address_key's. now_s: seconds of the monotonic clock, which
+ * workers share. Bounded: where too many come at once, the one whose day ends first is forgotten.
+ * Asked once a handshake, told once such a session. */
+void shared_rekeyed(struct shared *s, uint64_t key, uint64_t now_s);
+bool shared_rekeys(const struct shared *s, uint64_t key, uint64_t now_s);
+/* How many there are now. */
+unsigned shared_rekeyed_count(const struct shared *s, uint64_t now_s);
+
 /* In a process that needs no more than counters: the ticket seed is not in its memory any more. */
 void shared_forget_seed(struct shared *s);
 const struct tls_ticket_seed *shared_ticket_seed(const struct shared *s);

@@ -416,6 +416,12 @@ void leg_lost(struct upstream_leg *leg, const struct dp_lost_info *info)
 
     leg_pin(leg);
     lost_text(info, text);
+    if (info->why == DP_LOST_REKEY) {
+        struct shared *shared = leg->u->conf.shared.shared;
+        upstream_count(leg->u, COUNTER_REKEYS_LOST);
+        shared_rekeyed(shared, shared_address_key(shared, &leg->addr),
+                       dp_now_ms(leg->u->conf.dp) / 1000);
+    }
     /* An alert on a TLS 1.3 leg's first read refuses the handshake, our certificate say. */
     if (leg->state == LEG_HANDSHAKE ||
         (leg->has_tls && !leg->got_data && info->why == DP_LOST_ALERT)) {

@@ -304,7 +304,11 @@ bool upstream_tls_done(struct upstream *u, struct leg_id id, const struct tls_ke
         return false;
     leg_pin(leg);
     bool tickets = keys->version == TLS_VERSION_1_3;
-    int err = dp_set_keys(u->conf.dp, id, keys, rest, tickets ? DP_KEYS_TICKETS : 0);
+    const struct shared *shared = u->conf.shared.shared;
+    bool rekeys =
+        shared_rekeys(shared, shared_address_key(shared, &leg->addr), dp_now_ms(u->conf.dp) / 1000);
+    int err = dp_set_keys(u->conf.dp, id, keys, rest,
+                          (tickets ? DP_KEYS_TICKETS : 0) | (rekeys ? DP_KEYS_USER : 0));
     if (err) {
         leg_failed(leg, SMTP_PHASE_TLS, NULL, err_text(err), false);
     } else if (!level_met(leg, facts)) {

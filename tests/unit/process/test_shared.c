@@ -149,6 +149,44 @@ static void metrics_have_help_type_and_value(void **state)
     buf_release(&out);
 }
 
+static uint64_t rekey_key(unsigned n) /* all near one place, all different */
+{
+    return (uint64_t)(n + 1) << 32 | 7;
+}
+
+static void peers_that_rekey_are_known_for_a_day(void **state)
+{
+    struct shared *s = *state;
+    const uint64_t now_s = 1000, day_s = 24 * 60 * 60;
+
+    assert_false(shared_rekeys(s, rekey_key(0), now_s));
+    shared_rekeyed(s, rekey_key(0), now_s);
+    assert_true(shared_rekeys(s, rekey_key(0), now_s));
+    assert_true(shared_rekeys(s, rekey_key(0), now_s + day_s - 1));
+    assert_false(shared_rekeys(s, rekey_key(0), now_s + day_s));
+    assert_false(shared_rekeys(s, rekey_key(1), now_s));
+    /* Told again: its day begins anew, in the same entry. */
+    shared_rekeyed(s, rekey_key(0), now_s + 10);
+    assert_true(shared_rekeys(s, rekey_key(0), now_s + day_s));
+    assert_int_equal(shared_rekeyed_count(s, now_s + 10), 1);
+}
+
+static void the_table_of_peers_is_bounded(void **state)
+{
+    struct shared *s = *state;
+    unsigned known = 0;
+
+    for (unsigned i = 0; i < 100; i++)
+        shared_rekeyed(s, rekey_key(i), 1000 + i);
+    for (unsigned i = 0; i < 100; i++)
+        known += shared_rekeys(s, rekey_key(i), 1100);
+    assert_int_equal(known, 8);
+    assert_int_equal(shared_rekeyed_count(s, 1100), 8);
+    assert_true(shared_rekeys(s, rekey_key(99), 1100)); /* the newest stay */
+    assert_true(shared_rekeys(s, rekey_key(92), 1100));
+    assert_false(shared_rekeys(s, rekey_key(91), 1100));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +196,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_window_counts_as_held, setup, teardown),
         cmocka_unit_test_setup_teardown(address_keys_are_v4_address_and_v6_prefix, setup, teardown),
         cmocka_unit_test_setup_teardown(processes_never_pass_the_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(peers_that_rekey_are_known_for_a_day, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_table_of_peers_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_have_help_type_and_value, setup, teardown),
     };
 
