@@ -117,6 +117,9 @@ int dp_connect(struct dp *dp, const union net_addr *to, const union net_addr *so
  * was taken, wait for writable (more than DP_OUTPUT_MAX at once never fits). ERR_CLOSED: the far
  * end takes nothing any more, or lost was told. */
 int dp_send(struct dp *dp, struct leg_id leg, const void *data, size_t len) ERR_CHECK;
+/* As dp_send, for bytes that need not go out by themselves: they wait for the next dp_send, a
+ * relay's first bytes, or a close, and spare a record and a packet. */
+int dp_send_held(struct dp *dp, struct leg_id leg, const void *data, size_t len) ERR_CHECK;
 /* Bytes of output not yet taken by the transport. */
 size_t dp_pending(const struct dp *dp, struct leg_id leg);
 

@@ -44,6 +44,7 @@ bool dp_leg_append(struct dp *dp, struct dp_leg *leg, const void *data, size_t l
         dp_leg_lose(dp, leg, DP_LOST_SEND, 0, ENOMEM);
         return false;
     }
+    leg->held = false;
     dp_leg_flush(dp, leg);
     return true;
 }
@@ -64,6 +65,17 @@ int dp_send(struct dp *dp, struct leg_id id, const void *data, size_t len)
         return ERR_FULL;
     }
     return dp_leg_append(dp, leg, data, len) ? ERR_OK : ERR_NOMEM;
+}
+
+int dp_send_held(struct dp *dp, struct leg_id id, const void *data, size_t len)
+{
+    struct dp_leg *leg = dp_leg_find(dp, id);
+    bool held = leg && (leg->held || buffered(leg) == 0);
+    int err = dp_send(dp, id, data, len);
+
+    if (err == ERR_OK)
+        leg->held = held;
+    return err;
 }
 
 /* One record to the end of out. */
@@ -108,6 +120,7 @@ void dp_leg_control_record(struct dp *dp, struct dp_leg *leg, enum tls_content t
 {
     if (leg->output_dead || leg->tls->alert_sent || leg->tls->close_notify_sent)
         return;
+    leg->held = false;
     dp_leg_seal(dp, leg);
     if (!leg->output_dead && seal_record(dp, leg, type, data, len))
         dp_leg_flush(dp, leg);
@@ -124,6 +137,7 @@ void dp_leg_fatal_alert(struct dp *dp, struct dp_leg *leg, enum tls_alert alert)
 void dp_leg_bulk(struct dp *dp, struct dp_leg *leg, struct dp_arena *arena)
 {
     ASSERT(dp_leg_output_idle(leg));
+    leg->held = false;
     leg->sending = leg->out;
     buf_init(&leg->out, 0);
     arena->refs++;
@@ -175,6 +189,8 @@ static void bulk_drop(struct dp *dp, struct dp_leg *leg)
 void dp_leg_output(struct dp *dp, struct dp_leg *leg)
 {
     if (leg->in_flight > 0 || leg->state == DP_LEG_FINISHED)
+        return;
+    if (leg->held && leg->state == DP_LEG_OPEN && !leg->output_dead)
         return;
     if (leg->tls)
         dp_leg_seal(dp, leg);

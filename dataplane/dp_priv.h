@@ -81,6 +81,7 @@ struct dp_leg {
     bool outgoing; /* made by dp_connect: the TLS client */
     bool in_ready, in_flush;
     bool paused, want_writable;
+    bool held; /* all that waits came by dp_send_held */
     bool receiving, cancelling; /* a receive is at the transport; it was asked back */
     bool input_due;             /* stash and cipher are to be looked at again */
     bool input_ended;           /* FIN, close_notify, or an error: nothing more is read */

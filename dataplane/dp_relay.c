@@ -501,8 +501,11 @@ int dp_relay(struct dp *dp, const struct dp_relay *relay, dp_relay_done *done, v
         dp->relays->previous = run;
     dp->relays = run;
     from->source = run;
-    if (to)
+    if (to) {
         to->target = run;
+        to->held = false;
+        dp_leg_flush(dp, to);
+    }
     dp->counters.relays++;
     dp_leg_ready(dp, from);
     return ERR_OK;

@@ -48,6 +48,57 @@ static void sends_of_a_turn_are_one(void **state)
     lab_close(&lab);
 }
 
+/* What is held goes with the next bytes in one record, and at the latest with a close; bytes that
+ * are not held don't wait because later ones are. */
+static void held_bytes_wait_for_the_next(void **state)
+{
+    struct lab_conf conf = plain_conf;
+    struct lab lab;
+
+    conf.sim.fragment_max = 0;
+    conf.a = conf.b = (struct lab_tls){true, TLS_VERSION_1_3, TLS_AEAD_AES_128_GCM};
+    lab_open(&lab, &conf);
+    assert_int_equal(dp_send_held(lab.dp, lab.a.id, "250 one\r\n", 9), ERR_OK);
+    assert_int_equal(dp_send_held(lab.dp, lab.a.id, "250 two\r\n", 9), ERR_OK);
+    lab_run(&lab, 1000);
+    assert_int_equal(lab.client.records, 0);
+    assert_int_equal(dp_pending(lab.dp, lab.a.id), 18);
+    assert_int_equal(dp_send(lab.dp, lab.a.id, "354 go\r\n", 8), ERR_OK);
+    lab_run(&lab, 1000);
+    text_is(&lab.client.text, "250 one\r\n250 two\r\n354 go\r\n");
+    assert_int_equal(lab.client.records, 1);
+    assert_int_equal(dp_send(lab.dp, lab.b.id, "a", 1), ERR_OK);
+    assert_int_equal(dp_send_held(lab.dp, lab.b.id, "b", 1), ERR_OK);
+    lab_run(&lab, 1000);
+    text_is(&lab.server.text, "ab");
+    assert_int_equal(dp_send_held(lab.dp, lab.b.id, "c", 1), ERR_OK);
+    dp_close(lab.dp, lab.b.id, DP_CLOSE_FLUSH);
+    lab_run(&lab, 1000);
+    text_is(&lab.server.text, "abc");
+    assert_true(lab.server.close_notify);
+    lab_close(&lab);
+}
+
+static void held_bytes_go_with_a_body(void **state)
+{
+    struct lab_conf conf = plain_conf;
+    struct body_flow flow;
+    struct lab lab;
+
+    conf.sim.fragment_max = 0;
+    lab_open(&lab, &conf);
+    lab.finish = true;
+    body_flow_init(&flow, BODY_FRAME_DOT, BODY_FRAME_DOT);
+    assert_int_equal(dp_send_held(lab.dp, lab.b.id, "Received: x\r\n", 13), ERR_OK);
+    lab_run(&lab, 1000);
+    assert_int_equal(buf_len(&lab.server.text), 0);
+    assert_int_equal(lab_relay(&lab, &flow, 10000), ERR_OK);
+    lab_send(&lab.client, "text\r\n.\r\n", 9, 100);
+    lab_run(&lab, 1000);
+    text_is(&lab.server.text, "Received: x\r\ntext\r\n.\r\n");
+    lab_close(&lab);
+}
+
 static void unused_bytes_come_again(void **state)
 {
     struct lab lab;
@@ -312,6 +363,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_cross_both_ways),
         cmocka_unit_test(sends_of_a_turn_are_one),
+        cmocka_unit_test(held_bytes_wait_for_the_next),
+        cmocka_unit_test(held_bytes_go_with_a_body),
         cmocka_unit_test(unused_bytes_come_again),
         cmocka_unit_test(a_paused_leg_is_silent),
         cmocka_unit_test(the_stash_has_a_bound),
