@@ -137,12 +137,9 @@ static bool without_leg(enum smtp_action_kind kind)
 
 bool client_apply(struct client *c, struct smtp_out *out)
 {
-    struct span bytes = buf_span(out->bytes);
-
     /* Where they don't fit it sends commands and reads no replies: DP_OUTPUT_MAX bytes of them
      * wait. What the machine decided holds all the same: this may have been the final answer. */
-    if (c->mode != CLIENT_GONE && bytes.len > 0 &&
-        dp_send(c->gateway->dp, c->leg, bytes.ptr, bytes.len) != ERR_OK)
+    if (client_reply_out(c, out) != ERR_OK)
         client_part(c, SESSION_END_CLIENT_RESET, DP_CLOSE_CUT);
     buf_clear(out->bytes);
     for (unsigned i = 0; i < out->actions_len; i++) {

@@ -213,6 +213,27 @@ static bool act_open(struct client *c)
     return hop_unusable(c);
 }
 
+/* The next hop's answer to a recipient is still to come. What is said before it, to a client that
+ * pipelined, waits for it: RFC 2920 section 3.2 (5). */
+static bool answer_follows(const struct smtp_out *out)
+{
+    for (unsigned i = 0; i < out->actions_len; i++) {
+        if (out->actions[i].kind == SMTP_DO_RCPT)
+            return true;
+    }
+    return false;
+}
+
+int client_reply_out(struct client *c, const struct smtp_out *out)
+{
+    struct span bytes = buf_span(out->bytes);
+
+    if (c->mode == CLIENT_GONE || bytes.len == 0)
+        return ERR_OK;
+    return answer_follows(out) ? dp_send_held(c->gateway->dp, c->leg, bytes.ptr, bytes.len)
+                               : dp_send(c->gateway->dp, c->leg, bytes.ptr, bytes.len);
+}
+
 bool client_act(struct client *c, const struct smtp_action *action)
 {
     int err = ERR_OK;

@@ -29,7 +29,7 @@ static int make_received(struct client *c, struct buf *line)
 
 static int send_received(struct client *c, const struct buf *line)
 {
-    int err = hop_send(c->hop, buf_span(line));
+    int err = hop_send_held(c->hop, buf_span(line));
 
     c->body.begun = err == ERR_OK;
     return err;

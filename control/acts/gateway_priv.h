@@ -102,6 +102,8 @@ void client_out_init(struct client *c, struct smtp_out *out);
 void client_close(struct client *c, enum session_end end, enum dp_close how);
 
 /* gateway_actions.c */
+/* The replies of out. */
+int client_reply_out(struct client *c, const struct smtp_out *out);
 bool client_act(struct client *c, const struct smtp_action *action);
 /* The transaction's hop is over: log line, counters, leg to the pool or cut. */
 void client_message_end(struct client *c, enum message_result otherwise);

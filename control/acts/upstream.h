@@ -79,6 +79,8 @@ bool hop_has_chunking(const struct hop *h);
 int hop_chunk(struct hop *h, uint64_t size, bool last) ERR_CHECK;
 /* Body bytes, header phase. ERR_FULL: wait for writable. */
 int hop_send(struct hop *h, struct span bytes) ERR_CHECK;
+/* The same for bytes that go out with the next ones (dp_send_held). */
+int hop_send_held(struct hop *h, struct span bytes) ERR_CHECK;
 struct leg_id hop_leg(const struct hop *h);
 /* The body of a DATA is complete: finish (".\r\n" or "\r\n.\r\n") goes out, final follows. For BDAT
  * LAST, finish is empty. Also called, with an empty finish, after each chunk that is not the last:

@@ -227,14 +227,27 @@ int hop_chunk(struct hop *h, uint64_t size, bool last)
     return ERR_OK;
 }
 
-int hop_send(struct hop *h, struct span bytes)
+/* The leg's own output went before; ERR_FULL where some of it is still here. */
+static int send_ready(struct hop *h)
 {
     if (h->state != HOP_ACTIVE || !h->leg)
         return ERR_STATE;
     leg_flush(h->leg);
-    if (buf_len(&h->leg->out) > 0)
-        return ERR_FULL;
-    return dp_send(h->u->conf.dp, h->leg->id, bytes.ptr, bytes.len);
+    return buf_len(&h->leg->out) > 0 ? ERR_FULL : ERR_OK;
+}
+
+int hop_send(struct hop *h, struct span bytes)
+{
+    int err = send_ready(h);
+
+    return err ? err : dp_send(h->u->conf.dp, h->leg->id, bytes.ptr, bytes.len);
+}
+
+int hop_send_held(struct hop *h, struct span bytes)
+{
+    int err = send_ready(h);
+
+    return err ? err : dp_send_held(h->u->conf.dp, h->leg->id, bytes.ptr, bytes.len);
 }
 
 struct leg_id hop_leg(const struct hop *h)
