@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include "assertion.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -63,15 +64,13 @@ static void put_escaped(struct log_line *l, struct span value)
     }
 }
 
-/* At least min digits. A line a message is written: snprintf would be the larger part of it. */
-static void put_u64(struct log_line *l, uint64_t value, unsigned min)
+static void put_u64(struct log_line *l, uint64_t value, unsigned min_digits)
 {
-    char text[24];
-    size_t at = sizeof(text);
+    char digits[24];
+    struct text t = text_into(digits, sizeof(digits));
 
-    for (; value > 0 || min > 0; value /= 10, min -= min > 0)
-        text[--at] = (char)('0' + value % 10);
-    put(l, text + at, sizeof(text) - at);
+    text_u64(&t, value, min_digits);
+    put(l, digits, t.len);
 }
 
 void log_begin(struct log_line *l, enum log_level level, const char *id, const char *event)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net_addr.h"
 
+#include "text.h"
+
 #include <arpa/inet.h>
-#include <stdio.h>
 
 bool net_addr_is_v6(const union net_addr *a)
 {
@@ -122,31 +123,49 @@ void net_addr_set_port(union net_addr *a, uint16_t port)
         a->v4.sin_port = htons(port);
 }
 
-const char *net_addr_ip_text(const union net_addr *a, char out[NET_ADDR_TEXT])
+/* inet_ntop prints IPv4 with sprintf, which a message's log and Received lines would feel. */
+static void ip_put(struct text *t, const union net_addr *a)
 {
     size_t len;
     const uint8_t *bytes = address_bytes(a, &len);
+    char v6[INET6_ADDRSTRLEN];
 
-    if (!inet_ntop(len == 16 ? AF_INET6 : AF_INET, bytes, out, NET_ADDR_TEXT))
-        out[0] = '\0';
-    return out;
+    if (len == 16) {
+        text_str(t, inet_ntop(AF_INET6, bytes, v6, sizeof(v6)) ? v6 : "");
+        return;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (i > 0)
+            text_put(t, ".", 1);
+        text_u64(t, bytes[i], 1);
+    }
+}
+
+const char *net_addr_ip_text(const union net_addr *a, char out[NET_ADDR_TEXT])
+{
+    struct text t = text_into(out, NET_ADDR_TEXT);
+
+    ip_put(&t, a);
+    return text_end(&t);
 }
 
 const char *net_addr_text(const union net_addr *a, char out[NET_ADDR_TEXT])
 {
-    char ip[NET_ADDR_TEXT];
+    struct text t = text_into(out, NET_ADDR_TEXT);
 
-    net_addr_ip_text(a, ip);
-    snprintf(out, NET_ADDR_TEXT, net_addr_is_v6(a) ? "[%.45s]:%u" : "%.45s:%u", ip,
-             net_addr_port(a));
-    return out;
+    text_str(&t, net_addr_is_v6(a) ? "[" : "");
+    ip_put(&t, a);
+    text_str(&t, net_addr_is_v6(a) ? "]:" : ":");
+    text_u64(&t, net_addr_port(a), 1);
+    return text_end(&t);
 }
 
 const char *net_addr_literal(const union net_addr *a, char out[NET_ADDR_TEXT])
 {
-    char ip[NET_ADDR_TEXT];
+    struct text t = text_into(out, NET_ADDR_TEXT);
 
-    net_addr_ip_text(a, ip);
-    snprintf(out, NET_ADDR_TEXT, net_addr_is_v6(a) ? "[IPv6:%.45s]" : "[%.45s]", ip);
-    return out;
+    text_str(&t, net_addr_is_v6(a) ? "[IPv6:" : "[");
+    ip_put(&t, a);
+    text_str(&t, "]");
+    return text_end(&t);
 }

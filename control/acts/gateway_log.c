@@ -6,8 +6,7 @@
 #include "gateway_priv.h"
 
 #include "log.h"
-
-#include <stdio.h>
+#include "text.h"
 
 const char *message_result_text(enum message_result result)
 {
@@ -29,16 +28,22 @@ const char *message_result_text(enum message_result result)
 
 static void log_tls(struct log_line *l, const char *key, const struct tls_facts *facts)
 {
-    char text[128];
+    char room[128];
+    struct text t = text_into(room, sizeof(room));
 
     if (!facts) {
         log_str(l, key, "none");
         return;
     }
-    snprintf(text, sizeof(text), "%s:%s:%s:%s%s", tls_version_text(facts->version), facts->suite,
-             facts->group[0] ? facts->group : "-", tls_verify_text(facts->verify),
-             facts->resumed ? ":resumed" : "");
-    log_str(l, key, text);
+    text_str(&t, tls_version_text(facts->version));
+    text_str(&t, ":");
+    text_str(&t, facts->suite);
+    text_str(&t, facts->group[0] ? ":" : ":-");
+    text_str(&t, facts->group);
+    text_str(&t, ":");
+    text_str(&t, tls_verify_text(facts->verify));
+    text_str(&t, facts->resumed ? ":resumed" : "");
+    log_str(l, key, text_end(&t));
 }
 
 static void log_client(struct log_line *l, const struct client *c)
@@ -76,14 +81,20 @@ static void log_hop(struct log_line *l, const struct hop_facts *facts)
 
 static void log_said(struct log_line *l, const struct client *c)
 {
-    char text[sizeof(c->said.text) + 24];
+    char room[sizeof(c->said.text) + 24];
+    struct text t = text_into(room, sizeof(room));
 
     if (c->said.code == 0)
         return;
-    snprintf(text, sizeof(text), "%u.%u.%u %.*s", c->said.enhanced.class, c->said.enhanced.subject,
-             c->said.enhanced.detail, (int)c->said.len, c->said.text);
+    text_u64(&t, c->said.enhanced.class, 1);
+    text_put(&t, ".", 1);
+    text_u64(&t, c->said.enhanced.subject, 1);
+    text_put(&t, ".", 1);
+    text_u64(&t, c->said.enhanced.detail, 1);
+    text_put(&t, " ", 1);
+    text_put(&t, c->said.text, c->said.len);
     log_u64(l, "reply", c->said.code);
-    log_peer(l, "text", span_str(text));
+    log_peer(l, "text", span_make(room, t.len));
 }
 
 void gateway_log_message(const struct client *c, enum message_result result,

@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "received.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include "text.h"
+
 #include <time.h>
 
 enum { LINE_MAX_WANTED = 78 };
 
 /* Puts words with a blank between them, or with a fold where the line would get too long. */
 struct folder {
-    struct buf *out;
+    struct text text;
     size_t column;
-    int err;
 };
 
-static void word_add(struct folder *f, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void word_add(struct folder *f, const char *format, ...)
+/* One word of three parts. */
+static void word_add(struct folder *f, const char *before, struct span word, const char *after)
 {
-    char word[SMTP_RECEIVED_MAX];
-    va_list args;
+    size_t len = strlen(before) + word.len + strlen(after);
+    bool fold = f->column + 1 + len > LINE_MAX_WANTED;
 
-    va_start(args, format);
-    int len = vsnprintf(word, sizeof(word), format, args);
-    va_end(args);
-    if (len < 0 || (size_t)len >= sizeof(word))
-        f->err = ERR_FULL;
-    if (f->err != ERR_OK)
-        return;
-    bool fold = f->column + 1 + (size_t)len > LINE_MAX_WANTED;
-    const char *gap = fold ? "\r\n\t" : f->column > 0 ? " " : "";
-    f->column = fold ? 8 + (size_t)len : f->column + strlen(gap) + (size_t)len;
-    f->err = buf_printf(f->out, "%s%s", gap, word);
+    if (fold)
+        text_put(&f->text, "\r\n\t", 3);
+    else if (f->column > 0)
+        text_put(&f->text, " ", 1);
+    f->column = fold ? 8 + len : f->column + (f->column > 0) + len;
+    text_str(&f->text, before);
+    text_span(&f->text, word);
+    text_str(&f->text, after);
+}
+
+static void str_add(struct folder *f, const char *before, const char *word, const char *after)
+{
+    word_add(f, before, span_str(word), after);
 }
 
 /* A peer's bytes, so that they can neither end the line nor a comment (RFC 5322 section 3.2.2). */
@@ -67,84 +67,91 @@ static const struct smtp_recipient *single_recipient(const struct smtp_transacti
     return NULL;
 }
 
-static void date_add(struct folder *f, uint64_t wall_us)
+static int date_add(struct folder *f, uint64_t wall_us)
 {
-    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t seconds = (time_t)(wall_us / 1000000);
+    char room[64];
+    struct text date = text_into(room, sizeof(room));
     struct tm tm;
 
-    if (!gmtime_r(&seconds, &tm)) {
-        f->err = ERR_RANGE;
-        return;
-    }
-    word_add(f, "%s, %d %s %d %02d:%02d:%02d +0000", days[tm.tm_wday], tm.tm_mday,
-             months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    if (!gmtime_r(&seconds, &tm))
+        return ERR_RANGE;
+    text_put(&date, days + tm.tm_wday * 3, 3);
+    text_str(&date, ", ");
+    text_u64(&date, (unsigned)tm.tm_mday, 1);
+    text_str(&date, " ");
+    text_put(&date, months + tm.tm_mon * 3, 3);
+    text_str(&date, " ");
+    text_u64(&date, (unsigned)tm.tm_year + 1900, 4);
+    text_str(&date, " ");
+    text_u64(&date, (unsigned)tm.tm_hour, 2);
+    text_str(&date, ":");
+    text_u64(&date, (unsigned)tm.tm_min, 2);
+    text_str(&date, ":");
+    text_u64(&date, (unsigned)tm.tm_sec, 2);
+    word_add(f, "", span_make(room, date.len), " +0000");
+    return ERR_OK;
 }
 
 static void tls_comment_add(struct folder *f, const struct tls_facts *tls)
 {
-    word_add(f, "(%s", tls_version_text(tls->version));
-    word_add(f, "%s", tls->suite);
+    str_add(f, "(", tls_version_text(tls->version), "");
+    str_add(f, "", tls->suite, "");
     if (tls->group[0] != '\0')
-        word_add(f, "%s", tls->group);
-    word_add(f, "verify=%s)", tls_verify_text(tls->verify));
+        str_add(f, "", tls->group, "");
+    str_add(f, "verify=", tls_verify_text(tls->verify), ")");
 }
 
+/* Into f->text, with its CRLF; ERR_FULL where it does not fit. */
 static int write_line(const struct smtp_session *s, const char *ptr,
-                      const struct smtp_recipient *rcpt, uint64_t wall_us, struct buf *out)
+                      const struct smtp_recipient *rcpt, uint64_t wall_us, struct folder *f)
 {
-    struct folder f = {.out = out};
     const struct tls_facts *tls = s->peer.tls_done ? &s->peer.tls : NULL;
     char literal[NET_ADDR_TEXT], room[256];
 
-    word_add(&f, "Received: from %s", clean(smtp_session_helo(s), room));
+    str_add(f, "Received: from ", clean(smtp_session_helo(s), room), "");
     if (s->era.xclient)
         ptr = s->era.client_name;
-    word_add(&f, "(%s", clean(ptr[0] != '\0' ? ptr : "unknown", room));
-    word_add(&f, "%s)", net_addr_literal(smtp_session_client(s), literal));
-    word_add(&f, "by %s", s->peer.conf->gateway.hostname);
-    word_add(&f, "(postern)");
-    word_add(&f, "with %s", protocol(s));
-    word_add(&f, "id %s", s->txn.id);
+    str_add(f, "(", clean(ptr[0] != '\0' ? ptr : "unknown", room), "");
+    str_add(f, "", net_addr_literal(smtp_session_client(s), literal), ")");
+    str_add(f, "by ", s->peer.conf->gateway.hostname, "");
+    str_add(f, "", "(postern)", "");
+    str_add(f, "with ", protocol(s), "");
+    str_add(f, "id ", s->txn.id, "");
     if (tls)
-        tls_comment_add(&f, tls);
+        tls_comment_add(f, tls);
     if (rcpt)
-        word_add(&f, "for <%.*s>", (int)rcpt->rcpt.address.len,
-                 (const char *)rcpt->rcpt.address.ptr);
+        word_add(f, "for <", rcpt->rcpt.address, ">");
     /* RFC 8314 section 4.3: the last clause. */
     if (tls)
-        word_add(&f, "tls %s", tls->suite);
+        str_add(f, "tls ", tls->suite, "");
     if (tls && tls->group[0] != '\0')
-        word_add(&f, "group %s", tls->group);
-    if (f.err == ERR_OK)
-        f.err = buf_append(out, ";", 1);
-    f.column++;
-    date_add(&f, wall_us);
-    return f.err == ERR_OK ? buf_append(out, "\r\n", 2) : f.err;
+        str_add(f, "group ", tls->group, "");
+    text_put(&f->text, ";", 1);
+    f->column++;
+    int err = date_add(f, wall_us);
+    text_put(&f->text, "\r\n", 2);
+    return !err && f->text.full ? ERR_FULL : err;
 }
 
 int received_write(const struct smtp_session *s, const char *ptr, uint64_t wall_us, struct buf *out)
 {
     const struct smtp_recipient *rcpt = single_recipient(&s->txn);
-    struct buf line;
-    int err;
+    char room[SMTP_RECEIVED_MAX];
+    struct folder f = {.text = text_into(room, sizeof(room))};
+    int err = write_line(s, ptr, rcpt, wall_us, &f);
 
     /* Names may have 255 bytes each and an address more: what does not fit is left out, the
      * recipient first. */
-    buf_init(&line, SMTP_RECEIVED_MAX);
-    err = write_line(s, ptr, rcpt, wall_us, &line);
     if (err == ERR_FULL && rcpt) {
-        buf_clear(&line);
-        err = write_line(s, ptr, NULL, wall_us, &line);
+        f = (struct folder){.text = text_into(room, sizeof(room))};
+        err = write_line(s, ptr, NULL, wall_us, &f);
     }
     if (err == ERR_FULL) {
-        buf_clear(&line);
-        err = write_line(s, "", NULL, wall_us, &line);
+        f = (struct folder){.text = text_into(room, sizeof(room))};
+        err = write_line(s, "", NULL, wall_us, &f);
     }
-    if (err == ERR_OK)
-        err = buf_append_span(out, buf_span(&line));
-    buf_release(&line);
-    return err;
+    return err == ERR_OK ? buf_append(out, room, f.text.len) : err;
 }

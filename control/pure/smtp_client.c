@@ -52,8 +52,8 @@ static void say_hello(struct smtp_client *c, bool helo)
     c->caps = (struct smtp_caps){0};
     c->helo = helo;
     state_set(c, CLIENT_HELLO);
-    if (smtp_client_say(c, SMTP_PHASE_EHLO, 0, "%s %s\r\n", helo ? "HELO" : "EHLO",
-                        c->conf->helo) != ERR_OK)
+    if (SAY(c, SMTP_PHASE_EHLO, 0, helo ? SPAN_LIT("HELO ") : SPAN_LIT("EHLO "),
+            span_str(c->conf->helo)) != ERR_OK)
         broken(c, "no memory for a command");
 }
 
@@ -141,7 +141,7 @@ static void on_hello(struct smtp_client *c, struct span raw)
         without_tls(c, "STARTTLS is not offered");
     } else {
         state_set(c, CLIENT_STARTTLS);
-        if (smtp_client_say(c, SMTP_PHASE_STARTTLS, 0, "STARTTLS\r\n") != ERR_OK)
+        if (SAY(c, SMTP_PHASE_STARTTLS, 0, SPAN_LIT("STARTTLS")) != ERR_OK)
             broken(c, "no memory for a command");
     }
 }

@@ -10,14 +10,14 @@
 enum smtp_client_state {
     CLIENT_TLS_WAIT, /* the caller does the handshake */
     CLIENT_GREETING,
-    CLIENT_HELLO,    /* EHLO or HELO is out */
+    CLIENT_HELLO, /* EHLO or HELO is out */
     CLIENT_STARTTLS,
     CLIENT_XCLIENT,
     CLIENT_AUTH,
-    CLIENT_READY,    /* see transaction */
+    CLIENT_READY, /* see transaction */
     CLIENT_QUIT,
-    CLIENT_FAILED,   /* the last event was FAILED: only QUIT is left to say */
-    CLIENT_DEAD,     /* the last event was BROKEN, CLOSING, or an ANSWER with 421 */
+    CLIENT_FAILED, /* the last event was FAILED: only QUIT is left to say */
+    CLIENT_DEAD,   /* the last event was BROKEN, CLOSING, or an ANSWER with 421 */
 };
 
 enum smtp_client_txn {
@@ -32,7 +32,7 @@ enum smtp_client_txn {
 
 struct smtp_client_command { /* in the order of the replies */
     uint8_t phase;
-    bool ignored;   /* nobody hears of its answer */
+    bool ignored; /* nobody hears of its answer */
     uint32_t index;
     uint32_t held; /* bytes of it in held: not sent yet; 0: it is on its way */
 };
@@ -61,10 +61,13 @@ struct smtp_client {
 /* What the lines of an EHLO reply, as they came, say. */
 void smtp_caps_read(struct span reply, struct smtp_caps *ret);
 
-/* Writes one command line, or holds it back where the one before is unanswered and the next hop does
- * not pipeline; its answer will be of this phase. */
+/* Writes one command line, the parts one behind the other and CRLF, or holds it back where the one
+ * before is unanswered and the next hop does not pipeline; its answer will be of this phase. */
 int smtp_client_say(struct smtp_client *c, enum smtp_client_phase phase, unsigned index,
-                    const char *format, ...) __attribute__((format(printf, 4, 5))) ERR_CHECK;
+                    const struct span *parts, size_t parts_len) ERR_CHECK;
+#define SAY(c, phase, index, ...)                                                                  \
+    smtp_client_say((c), (phase), (index), (const struct span[]){__VA_ARGS__},                     \
+                    sizeof((const struct span[]){__VA_ARGS__}) / sizeof(struct span))
 /* Puts the answer's place in the queue for a line that was written otherwise. */
 int smtp_client_expect(struct smtp_client *c, enum smtp_client_phase phase, unsigned index,
                        uint32_t held) ERR_CHECK;

@@ -3,6 +3,7 @@
 
 #include "assertion.h"
 #include "smtp_answer.h"
+#include "text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,21 +47,25 @@ int smtp_client_expect(struct smtp_client *c, enum smtp_client_phase phase, unsi
 }
 
 int smtp_client_say(struct smtp_client *c, enum smtp_client_phase phase, unsigned index,
-                    const char *format, ...)
+                    const struct span *parts, size_t parts_len)
 {
     bool hold = !c->caps.pipelining && c->queue_first != c->queue_last;
     struct buf *to = hold ? &c->held : c->out;
-    size_t before = buf_len(to);
-    va_list args;
+    size_t len = 2;
 
+    for (size_t i = 0; i < parts_len; i++)
+        len += parts[i].len;
     if (!queue_room(c))
         return ERR_LIMIT;
-    va_start(args, format);
-    int err = buf_vprintf(to, format, args);
-    va_end(args);
-    if (err)
-        return err;
-    return smtp_client_expect(c, phase, index, hold ? (uint32_t)(buf_len(to) - before) : 0);
+    uint8_t *room = buf_reserve(to, len);
+    if (!room)
+        return ERR_FULL;
+    struct text line = text_into(room, len);
+    for (size_t i = 0; i < parts_len; i++)
+        text_span(&line, parts[i]);
+    text_put(&line, "\r\n", 2);
+    buf_commit(to, len);
+    return smtp_client_expect(c, phase, index, hold ? (uint32_t)len : 0);
 }
 
 int smtp_client_unhold(struct smtp_client *c)
@@ -137,7 +142,7 @@ int smtp_client_say_auth(struct smtp_client *c)
     case CONF_AUTH_PLAIN:
         return c->caps.auth_plain ? say_plain(c) : ERR_UNSUPPORTED;
     case CONF_AUTH_LOGIN:
-        return c->caps.auth_login ? smtp_client_say(c, SMTP_PHASE_AUTH, 0, "AUTH LOGIN\r\n")
+        return c->caps.auth_login ? SAY(c, SMTP_PHASE_AUTH, 0, SPAN_LIT("AUTH LOGIN"))
                                   : ERR_UNSUPPORTED;
     }
     return ERR_STATE;
@@ -207,8 +212,7 @@ int smtp_client_say_xclient(struct smtp_client *c)
     xclient_add(&l, SMTP_XCLIENT_HELO, "HELO", who->helo);
     int err = l.err;
     if (!err)
-        err = smtp_client_say(c, SMTP_PHASE_XCLIENT, 0, "XCLIENT%.*s\r\n", (int)buf_len(&l.text),
-                              (const char *)buf_span(&l.text).ptr);
+        err = SAY(c, SMTP_PHASE_XCLIENT, 0, SPAN_LIT("XCLIENT"), buf_span(&l.text));
     buf_release(&l.text);
     return err;
 }
@@ -228,7 +232,17 @@ static int parameter_add(struct buf *b, const char *name, struct span value)
         return ERR_OK;
     if (!clean(value))
         return ERR_SYNTAX;
-    return buf_printf(b, " %s=%.*s", name, (int)value.len, (const char *)value.ptr);
+    int err = buf_append_span(b, span_str(name));
+    return err ? err : buf_append_span(b, value);
+}
+
+static int size_parameter_add(struct buf *b, uint64_t size)
+{
+    char digits[20];
+    struct text t = text_into(digits, sizeof(digits));
+
+    text_u64(&t, size, 1);
+    return parameter_add(b, " SIZE=", span_make(digits, t.len));
 }
 
 static const char *body_text(enum smtp_body body)
@@ -250,15 +264,15 @@ static int mail_parameters(struct smtp_client *c, const struct smtp_mail *m, uin
     int err = ERR_OK;
 
     if (m->has_size && c->caps.size)
-        err = buf_printf(b, " SIZE=%llu", (unsigned long long)(m->size + size_added));
+        err = size_parameter_add(b, m->size + size_added);
     if (!err && m->has_body && (c->caps.eightbit || m->body == SMTP_BODY_BINARYMIME))
-        err = buf_printf(b, " BODY=%s", body_text(m->body));
+        err = parameter_add(b, " BODY=", span_str(body_text(m->body)));
     if (!err && m->smtputf8)
-        err = buf_printf(b, " SMTPUTF8");
+        err = buf_append_span(b, SPAN_LIT(" SMTPUTF8"));
     if (!err && c->caps.dsn)
-        err = parameter_add(b, "RET", m->ret);
+        err = parameter_add(b, " RET=", m->ret);
     if (!err && c->caps.dsn)
-        err = parameter_add(b, "ENVID", m->envid);
+        err = parameter_add(b, " ENVID=", m->envid);
     return err;
 }
 
@@ -277,9 +291,8 @@ int smtp_client_mail(struct smtp_client *c, const struct smtp_transaction *txn, 
     buf_init(&parameters, 0);
     int err = mail_parameters(c, m, size_added, &parameters);
     if (!err)
-        err = smtp_client_say(c, SMTP_PHASE_MAIL, 0, "MAIL FROM:<%.*s>%.*s\r\n",
-                              (int)m->address.len, (const char *)m->address.ptr,
-                              (int)buf_len(&parameters), (const char *)buf_span(&parameters).ptr);
+        err = SAY(c, SMTP_PHASE_MAIL, 0, SPAN_LIT("MAIL FROM:<"), m->address, SPAN_LIT(">"),
+                  buf_span(&parameters));
     buf_release(&parameters);
     if (err)
         return err;
@@ -303,7 +316,7 @@ static int notify_write(struct buf *b, unsigned notify)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!(notify & names[i].bit))
             continue;
-        int err = buf_printf(b, "%s%s", separator, names[i].name);
+        int err = parameter_add(b, separator, span_str(names[i].name));
         if (err)
             return err;
         separator = ",";
@@ -329,11 +342,10 @@ int smtp_client_rcpt(struct smtp_client *c, const struct smtp_transaction *txn, 
     if (c->caps.dsn)
         err = notify_write(&parameters, r->notify);
     if (!err && c->caps.dsn)
-        err = parameter_add(&parameters, "ORCPT", r->orcpt);
+        err = parameter_add(&parameters, " ORCPT=", r->orcpt);
     if (!err)
-        err = smtp_client_say(c, SMTP_PHASE_RCPT, index, "RCPT TO:<%.*s>%.*s\r\n",
-                              (int)r->address.len, (const char *)r->address.ptr,
-                              (int)buf_len(&parameters), (const char *)buf_span(&parameters).ptr);
+        err = SAY(c, SMTP_PHASE_RCPT, index, SPAN_LIT("RCPT TO:<"), r->address, SPAN_LIT(">"),
+                  buf_span(&parameters));
     buf_release(&parameters);
     if (!err)
         c->recipients++;
@@ -344,7 +356,7 @@ int smtp_client_data(struct smtp_client *c)
 {
     if (c->state != CLIENT_READY || c->txn != CLIENT_TXN_OPEN)
         return ERR_STATE;
-    int err = smtp_client_say(c, SMTP_PHASE_DATA, 0, "DATA\r\n");
+    int err = SAY(c, SMTP_PHASE_DATA, 0, SPAN_LIT("DATA"));
     if (!err)
         c->txn = CLIENT_TXN_DATA;
     return err;
@@ -357,8 +369,11 @@ int smtp_client_chunk(struct smtp_client *c, uint64_t size, bool last)
         return ERR_STATE;
     if (!c->caps.chunking)
         return ERR_UNSUPPORTED;
-    int err = smtp_client_say(c, last ? SMTP_PHASE_FINAL : SMTP_PHASE_CHUNK, 0, "BDAT %llu%s\r\n",
-                              (unsigned long long)size, last ? " LAST" : "");
+    char digits[20];
+    struct text number = text_into(digits, sizeof(digits));
+    text_u64(&number, size, 1);
+    int err = SAY(c, last ? SMTP_PHASE_FINAL : SMTP_PHASE_CHUNK, 0, SPAN_LIT("BDAT "),
+                  span_make(digits, number.len), last ? SPAN_LIT(" LAST") : SPAN_LIT(""));
     if (!err)
         c->txn = last ? CLIENT_TXN_FINAL : CLIENT_TXN_CHUNK;
     return err;
@@ -380,7 +395,7 @@ int smtp_client_rset(struct smtp_client *c)
     while (c->queue_last > c->queue_first && c->queue[c->queue_last - 1].held > 0)
         c->queue_last--;
     buf_release(&c->held);
-    int err = smtp_client_say(c, SMTP_PHASE_RSET, 0, "RSET\r\n");
+    int err = SAY(c, SMTP_PHASE_RSET, 0, SPAN_LIT("RSET"));
     if (!err)
         c->txn = CLIENT_TXN_RESET;
     return err;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "smtp_reply.h"
 
+#include "text.h"
+
 #include <string.h>
 
 /* RFC 5321 section 4.5.3.1.5: a reply line has at most 512 bytes with code and CRLF. */
@@ -16,36 +18,22 @@ void smtp_reply_make(struct smtp_reply *ret, uint16_t code, uint16_t subject, ui
     memcpy(ret->text, text, ret->len);
 }
 
-/* Five replies a message are written: by hand, which printf would take longer for than the rest. */
-static size_t number_put(char *out, unsigned value)
-{
-    char digits[12];
-    size_t at = sizeof(digits);
-
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    memcpy(out, digits + at, sizeof(digits) - at);
-    return sizeof(digits) - at;
-}
-
 /* RFC 2034 section 4: on each line of 2yz, 4yz and 5yz, its class that of the code. */
 static size_t enhanced_put(const struct smtp_reply *reply, bool without, char out[ENHANCED_MAX])
 {
     unsigned class = smtp_reply_class(reply);
     bool own = reply->enhanced.class == class;
-    size_t len = 0;
+    struct text t = text_into(out, ENHANCED_MAX);
 
     if (without || (class != 2 && class != 4 && class != 5))
         return 0;
-    len += number_put(out, class);
-    out[len++] = '.';
-    len += number_put(out + len, own ? reply->enhanced.subject : 0);
-    out[len++] = '.';
-    len += number_put(out + len, own ? reply->enhanced.detail : 0);
-    out[len++] = ' ';
-    return len;
+    text_u64(&t, class, 1);
+    text_put(&t, ".", 1);
+    text_u64(&t, own ? reply->enhanced.subject : 0, 1);
+    text_put(&t, ".", 1);
+    text_u64(&t, own ? reply->enhanced.detail : 0, 1);
+    text_put(&t, " ", 1);
+    return t.len;
 }
 
 static int line_append(struct buf *out, unsigned code, char mark, struct span enhanced,

@@ -6,7 +6,7 @@
 #include "smtp_address.h"
 #include "smtp_session_priv.h"
 
-#include <stdio.h>
+#include "text.h"
 
 static const struct smtp_local ok = {250, 1, 0, "Ok"};
 static const struct smtp_local syntax_mail = {501, 5, 2, "Syntax: MAIL FROM:<address>"};
@@ -101,7 +101,11 @@ void smtp_do_mail(struct smtp_session *s, struct span rest, struct smtp_out *out
         return;
     }
     s->peer.transactions++;
-    snprintf(s->txn.id, sizeof(s->txn.id), "%.16s.%x", s->peer.id, s->peer.transactions & 0xffffff);
+    struct text id = text_into(s->txn.id, sizeof(s->txn.id));
+    text_str(&id, s->peer.id);
+    text_put(&id, ".", 1);
+    text_hex(&id, s->peer.transactions & 0xffffff);
+    text_end(&id);
     s->txn.open = true;
     smtp_enter_state(s, SMTP_STATE_MAIL);
     smtp_say_local(s, &ok, out);
