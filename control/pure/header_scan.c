@@ -66,13 +66,32 @@ static enum header_result line_first(struct header_scan *h, uint8_t c)
     return name_byte(h, c);
 }
 
+/* How many bytes of a value that nobody reads come next, up to the line's end. */
+static size_t unread_value(const struct header_scan *h, struct span bytes)
+{
+    if (h->line_start || h->in_name || h->in_message_id)
+        return 0;
+    const uint8_t *newline = memchr(bytes.ptr, '\n', bytes.len);
+    return newline ? (size_t)(newline - bytes.ptr) : bytes.len;
+}
+
 enum header_result header_scan_feed(struct header_scan *h, struct span bytes)
 {
-    for (size_t i = 0; i < bytes.len; i++) {
-        uint8_t c = bytes.ptr[i];
+    size_t room = h->max_bytes > h->bytes ? h->max_bytes - h->bytes : 0;
+    bool too_big = bytes.len > room;
+
+    if (too_big)
+        bytes.len = room;
+    while (bytes.len > 0) {
         enum header_result result = HEADER_MORE;
-        if (h->bytes++ >= h->max_bytes)
-            return HEADER_TOO_BIG;
+        size_t unread = unread_value(h, bytes);
+        h->bytes += (uint32_t)unread;
+        bytes = span_from(bytes, unread);
+        if (bytes.len == 0)
+            break;
+        uint8_t c = bytes.ptr[0];
+        h->bytes++;
+        bytes = span_from(bytes, 1);
         if (h->line_start)
             result = line_first(h, c);
         else if (h->in_name)
@@ -84,5 +103,5 @@ enum header_result header_scan_feed(struct header_scan *h, struct span bytes)
         if (result != HEADER_MORE)
             return result;
     }
-    return HEADER_MORE;
+    return too_big ? HEADER_TOO_BIG : HEADER_MORE;
 }
