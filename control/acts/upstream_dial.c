@@ -163,7 +163,6 @@ static void on_addresses(void *user, const struct dns_addr_answer *answer)
 static bool target_enter(struct hop *h)
 {
     const struct upstream_target *t = &h->targets[h->target];
-    const struct conf_route *route = h->route->conf;
 
     if (h->host)
         upstream_host_drop(h->u, h->host);
@@ -171,9 +170,7 @@ static bool target_enter(struct hop *h)
     memcpy(h->fact_host, t->host, sizeof(h->fact_host));
     h->addrs_len = h->addr = 0;
     h->resolved = h->plaintext = false;
-    upstream_pool_key(h->u, h->route, t, h->txn->domain,
-                      route->helo ? route->helo : h->u->conf.conf->gateway.hostname, h->who,
-                      &h->key);
+    upstream_pool_key(h, &h->key);
     return h->host != NULL;
 }
 

@@ -2,8 +2,8 @@
 #include "upstream_priv.h"
 
 #include "assertion.h"
+#include "text.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* --- hosts --- */
@@ -40,8 +40,12 @@ static void hosts_trim(struct upstream *u)
 struct upstream_host *upstream_host_get(struct upstream *u, const char *name, uint16_t port)
 {
     char text[DNS_NAME_MAX + 8];
+    struct text t = text_into(text, sizeof(text));
 
-    snprintf(text, sizeof(text), "%s:%u", name, port);
+    text_str(&t, name);
+    text_put(&t, ":", 1);
+    text_u64(&t, port, 1);
+    text_end(&t);
     uint64_t key = shared_text_key(u->conf.shared.shared, span_str(text));
     struct upstream_host *host = *bucket_of(u, key);
     while (host && strcmp(host->name, text) != 0)

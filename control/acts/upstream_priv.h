@@ -47,6 +47,7 @@ struct upstream_route {
     struct tls_client_ctx *ctx;      /* NULL: level none */
     struct upstream_key policy;      /* hash of all that the route says of TLS */
     struct upstream_target *targets; /* fixed hops */
+    struct upstream_key *keys;       /* of the pool, for each, where no client is passed on */
     struct smtp_caps *caps;          /* of each, where seen */
     bool *seen;
 };
@@ -205,10 +206,9 @@ int upstream_route_init(const struct upstream *u, struct upstream_route *r,
                         const struct conf_route *conf, char *why, size_t why_room) ERR_CHECK;
 void upstream_route_free(struct upstream_route *r);
 enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, bool plaintext);
-/* Of the pool: destination, names, policy, and whatever else makes a leg this route's own. */
-void upstream_pool_key(const struct upstream *u, const struct upstream_route *r,
-                       const struct upstream_target *target, const char *domain, const char *helo,
-                       const struct upstream_who *who, struct upstream_key *ret);
+/* Of the pool, for the hop's target: destination, names, policy, and whatever else makes a leg its
+ * route's own. */
+void upstream_pool_key(const struct hop *h, struct upstream_key *ret);
 void upstream_tls_begin(struct upstream_leg *leg);
 
 /* upstream_pool.c */

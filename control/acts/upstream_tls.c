@@ -131,9 +131,14 @@ static void hash_session(struct hash *h, const struct upstream_route *r,
     hash_bytes(h, r->policy.sha256, sizeof(r->policy.sha256));
 }
 
-void upstream_pool_key(const struct upstream *u, const struct upstream_route *r,
-                       const struct upstream_target *target, const char *domain, const char *helo,
-                       const struct upstream_who *who, struct upstream_key *ret)
+static const char *helo_of(const struct upstream *u, const struct conf_route *r)
+{
+    return r->helo ? r->helo : u->conf.conf->gateway.hostname;
+}
+
+static void pool_key_make(const struct upstream *u, const struct upstream_route *r,
+                          const struct upstream_target *target, const char *domain,
+                          const struct upstream_who *who, struct upstream_key *ret)
 {
     struct names names;
     struct hash h;
@@ -141,7 +146,7 @@ void upstream_pool_key(const struct upstream *u, const struct upstream_route *r,
     names_find(r->conf, target, domain, &names);
     hash_begin(&h, u);
     hash_session(&h, r, target, &names);
-    hash_text(&h, helo);
+    hash_text(&h, helo_of(u, r->conf));
     hash_addr(&h, r->conf->has_source4, &r->conf->source4);
     hash_addr(&h, r->conf->has_source6, &r->conf->source6);
     hash_number(&h, r->conf->auth.mechanism);
@@ -156,6 +161,17 @@ void upstream_pool_key(const struct upstream *u, const struct upstream_route *r,
         hash_number(&h, who->speaks_for.esmtp);
     }
     hash_end(&h, ret->sha256);
+}
+
+void upstream_pool_key(const struct hop *h, struct upstream_key *ret)
+{
+    const struct upstream_route *r = h->route;
+
+    /* What a fixed hop's key is made of does not change from message to message. */
+    if (!r->conf->mx && !h->who)
+        *ret = r->keys[h->target];
+    else
+        pool_key_make(h->u, r, &h->targets[h->target], h->txn->domain, h->who, ret);
 }
 
 /* --- routes --- */
@@ -175,16 +191,17 @@ static enum tls_check check_of(enum conf_level level)
     return TLS_CHECK_NAME;
 }
 
-static int route_targets(struct upstream_route *r)
+static int route_targets(const struct upstream *u, struct upstream_route *r)
 {
     size_t len = r->conf->hops_len;
 
     if (len == 0)
         return ERR_OK;
     r->targets = calloc(len, sizeof(*r->targets));
+    r->keys = calloc(len, sizeof(*r->keys));
     r->caps = calloc(len, sizeof(*r->caps));
     r->seen = calloc(len, sizeof(*r->seen));
-    if (!r->targets || !r->caps || !r->seen)
+    if (!r->targets || !r->keys || !r->caps || !r->seen)
         return ERR_NOMEM;
     for (size_t i = 0; i < len; i++) {
         const struct conf_hop *hop = &r->conf->hops[i];
@@ -197,6 +214,7 @@ static int route_targets(struct upstream_route *r)
         t->addr = hop->addr;
         if (t->is_addr)
             net_addr_set_port(&t->addr, t->port);
+        pool_key_make(u, r, t, NULL, NULL, &r->keys[i]);
     }
     return ERR_OK;
 }
@@ -218,7 +236,7 @@ int upstream_route_init(const struct upstream *u, struct upstream_route *r,
 
     *r = (struct upstream_route){.conf = conf};
     policy_hash(u, conf, &r->policy);
-    int err = route_targets(r);
+    int err = route_targets(u, r);
     if (!err && conf->tls.level != CONF_LEVEL_NONE)
         err = tls_client_ctx_new(&tls, &r->ctx, why, why_room);
     else if (err)
@@ -230,6 +248,7 @@ void upstream_route_free(struct upstream_route *r)
 {
     tls_client_ctx_free(r->ctx);
     free(r->targets);
+    free(r->keys);
     free(r->caps);
     free(r->seen);
 }

@@ -153,6 +153,7 @@ static void test_max_connections(void **state)
     world_init(&w, 1);
     for (unsigned r = 0; r < ROUTES; r++)
         w.routes[r].max_connections = 1;
+    w.routes[1].helo = "other.test";
     world_start(&w);
     struct sender *first = sender_open(&w, 0, 0, 1);
     world_run(&w, 1000);
@@ -171,7 +172,6 @@ static void test_max_connections(void **state)
     /* An idle leg that another policy can't use makes room for it. */
     sender_close(second);
     world_run(&w, 100);
-    w.routes[1].helo = "other.test";
     struct sender *fourth = sender_open(&w, 3, 1, 1);
     world_run(&w, 500);
     sender_expect(fourth, "rcpt 250 2.1.5\n");
