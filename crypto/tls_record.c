@@ -43,6 +43,7 @@ int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys, enu
         .secret_len = keys->secret_len,
     };
     memcpy(ret->iv, from->iv, TLS_IV_LEN);
+    memcpy(ret->key, from->key, keys->key_len);
     memcpy(ret->secret, from->secret, keys->secret_len);
     ret->aead = EVP_CIPHER_CTX_new();
     /* Keyed once: a record sets nothing but its nonce. */
@@ -58,6 +59,13 @@ void tls_record_free(struct tls_record_dir *d)
 {
     EVP_CIPHER_CTX_free(d->aead);
     OPENSSL_cleanse(d, sizeof(*d));
+}
+
+void tls_record_leave(struct tls_record_dir *d)
+{
+    EVP_CIPHER_CTX_free(d->aead);
+    d->aead = NULL;
+    OPENSSL_cleanse(d->key, sizeof(d->key));
 }
 
 static bool has_explicit_nonce(const struct tls_record_dir *d)
@@ -288,10 +296,11 @@ int tls_record_rekey(struct tls_record_dir *d)
         tls13_expand_label(d->secret, d->secret_len, "traffic upd", next.secret, d->secret_len);
     if (!err)
         err = tls13_direction_derive(&next, d->secret_len, d->key_len);
-    if (!err && EVP_CipherInit_ex(d->aead, NULL, NULL, next.key, NULL, -1) != 1)
+    if (!err && d->aead && EVP_CipherInit_ex(d->aead, NULL, NULL, next.key, NULL, -1) != 1)
         err = ERR_TLS;
     if (!err) {
         memcpy(d->secret, next.secret, d->secret_len);
+        memcpy(d->key, next.key, d->key_len);
         memcpy(d->iv, next.iv, TLS_IV_LEN);
         d->seq = 0;
     }

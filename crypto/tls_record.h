@@ -34,13 +34,14 @@ enum tls_alert {
 struct evp_cipher_ctx_st;
 
 struct tls_record_dir {
-    struct evp_cipher_ctx_st *aead;
+    struct evp_cipher_ctx_st *aead; /* NULL once another record layer has the direction */
     uint8_t iv[TLS_IV_LEN];
     uint64_t seq;
     enum tls_version version;
     enum tls_aead cipher;
     uint16_t max_plaintext;
     uint8_t key_len, secret_len;
+    uint8_t key[TLS_KEY_MAX];       /* for another record layer: the kernel's */
     uint8_t secret[TLS_SECRET_MAX]; /* for KeyUpdate; TLS 1.3 only */
 };
 
@@ -51,6 +52,9 @@ int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys,
                     enum tls_dir dir) ERR_CHECK;
 /* Wipes and frees; a zeroed struct is fine. */
 void tls_record_free(struct tls_record_dir *d);
+/* Another record layer goes on from here: nothing is opened or sealed with d any more, and the key
+ * is wiped; tls_record_rekey still makes the next one. */
+void tls_record_leave(struct tls_record_dir *d);
 
 /* How long the record at data is, header included: ERR_AGAIN where fewer than 5 bytes are there,
  * else as tls_record_open where the header can't be one of an established connection (type,

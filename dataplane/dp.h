@@ -138,8 +138,8 @@ enum dp_keys_flags {
 int dp_set_keys(struct dp *dp, struct leg_id leg, const struct tls_keys *keys, struct span rest,
                 unsigned flags) ERR_CHECK;
 /* Records sealed plus opened on the leg, for the rule that legs retire after 2^23: with kernel
- * records an upper bound, up to 2^21 too high. */
-uint64_t dp_records(const struct dp *dp, struct leg_id leg);
+ * records an upper bound, up to 2^20 too high. */
+uint64_t dp_records(struct dp *dp, struct leg_id leg);
 
 struct dp_relay {
     struct leg_id from;
@@ -207,11 +207,11 @@ void dp_unwatch_fd(struct dp *dp, int fd);
 
 /* Counters of this dataplane since it was made. */
 struct dp_counters {
-    uint64_t bytes_in, bytes_out; /* on the wire */
-    uint64_t records_opened, records_sealed;
-    uint64_t key_updates, submits; /* submits: system calls of the loop */
-    uint32_t legs, relays;         /* now */
-    uint32_t kernel_rx, kernel_tx; /* legs now whose records the kernel opens, seals */
-    uint64_t kernel_refused;       /* directions that were to be the kernel's and stayed ours */
+    uint64_t bytes_in, bytes_out; /* on the wire; plaintext where the kernel seals and opens */
+    uint64_t records_opened, records_sealed; /* by us */
+    uint64_t key_updates, submits;           /* submits: system calls of the loop */
+    uint32_t legs, relays;                   /* now */
+    uint32_t kernel_rx, kernel_tx;           /* legs now whose records the kernel opens, seals */
+    uint64_t kernel_refused; /* directions that were to be the kernel's and stayed ours */
 };
 void dp_counters(const struct dp *dp, struct dp_counters *ret);

@@ -33,9 +33,9 @@ static enum batch_way batch_way(const struct dp_relay_run *run)
 
     if (flow->normalize || (flow->in == BODY_FRAME_LENGTH && flow->out == BODY_FRAME_DOT))
         return WAY_COPY;
-    if (!run->to->tls)
+    if (!dp_tx_user(run->to))
         return WAY_VIEW;
-    if (!run->from->tls)
+    if (!dp_rx_user(run->from))
         return WAY_COPY;
     const struct tls_record_dir *rx = &run->from->tls->rx, *tx = &run->to->tls->tx;
     bool fits = tls_record_before(tx) <= tls_record_before(rx) &&
@@ -86,7 +86,7 @@ static void emit_joined(struct dp_relay_run *run, uint8_t *end, size_t total, bo
         run->tail = span_make(start, total);
         return;
     }
-    if (!run->to->tls) {
+    if (!dp_tx_user(run->to)) {
         add_run(run->arena, start, total);
         return;
     }
@@ -201,6 +201,14 @@ static void copy_plain(struct dp_relay_run *run, struct span pass)
     run->out_used += pass.len;
 }
 
+static void copy(struct dp_relay_run *run, struct span pass)
+{
+    if (dp_tx_user(run->to))
+        copy_sealed(run, pass);
+    else
+        copy_plain(run, pass);
+}
+
 /* The opened bytes as far as there is room for them. */
 static enum body_result step_copy(struct dp_relay_run *run, bool *ret_full)
 {
@@ -214,10 +222,7 @@ static enum body_result step_copy(struct dp_relay_run *run, bool *ret_full)
             return result;
         }
         result = body_flow_step(&run->flow, run->opened, n, &piece);
-        if (run->to->tls)
-            copy_sealed(run, piece.pass);
-        else
-            copy_plain(run, piece.pass);
+        copy(run, piece.pass);
         run->opened += piece.used;
         run->opened_len -= piece.used;
     }
@@ -235,7 +240,7 @@ static enum dp_record_result open_next(struct dp_relay_run *run)
     size_t len = run->in_end - run->in_start, record_len;
     struct tls_record record;
 
-    if (!run->from->tls) {
+    if (!dp_rx_user(run->from)) {
         run->opened = data;
         run->opened_len = len;
         run->in_start = run->in_end;
@@ -279,9 +284,15 @@ static enum dp_batch_end batch(struct dp_relay_run *run, enum batch_way way,
 
 enum dp_batch_end dp_batch_step(struct dp_relay_run *run, enum body_result *ret_result)
 {
-    enum dp_batch_end end = batch(run, batch_way(run), ret_result);
+    enum batch_way way = batch_way(run);
 
-    if (run->to->tls)
+    /* Held by a batch that went another way, before records changed hands. */
+    if (way == WAY_COPY && run->carry_len > 0) {
+        copy(run, span_make(run->carry, run->carry_len));
+        run->carry_len = 0;
+    }
+    enum dp_batch_end end = batch(run, way, ret_result);
+    if (dp_tx_user(run->to))
         seal_staged(run);
     return end;
 }

@@ -61,7 +61,10 @@ static void leg_buffers_free(struct dp *dp, struct dp_leg *leg)
     if (leg->orphan)
         dp_arena_unref(dp, leg->orphan);
     leg->bulk = leg->orphan = NULL;
+    free(leg->exact);
+    leg->exact = NULL;
     if (leg->tls) {
+        dp_kernel_end(dp, leg);
         tls_record_free(&leg->tls->tx);
         tls_record_free(&leg->tls->rx);
         explicit_bzero(leg->tls, sizeof(*leg->tls));
@@ -140,6 +143,7 @@ static void leg_hand_over(struct dp *dp, struct dp_leg *leg)
     case DP_LEG_OPEN:
     case DP_LEG_FLUSHING:
     case DP_LEG_FINISHED:
+        dp_kernel_step(dp, leg);
         dp_leg_output(dp, leg);
         dp_leg_arm(dp, leg);
         return;
@@ -269,6 +273,8 @@ int dp_new(const struct dp_conf *conf, const struct dp_events *events, void *use
     dp->user = user;
     dp->max_legs = conf->max_legs;
     dp->max_arenas = conf->max_relays;
+    dp->kernel_rx = conf->kernel_rx;
+    dp->kernel_tx = conf->kernel_tx;
     dp->free_head = dp->ready_head = dp->flush_head = DP_NO_SLOT;
     dp_clock(dp);
     *ret = dp;
@@ -415,11 +421,11 @@ void dp_unwatch_fd(struct dp *dp, int fd)
     dp->transport->ops->unwatch(dp->transport, fd);
 }
 
-uint64_t dp_records(const struct dp *dp, struct leg_id id)
+uint64_t dp_records(struct dp *dp, struct leg_id id)
 {
-    const struct dp_leg *leg = dp_leg_find(dp, id);
+    struct dp_leg *leg = dp_leg_find(dp, id);
 
-    return leg && leg->tls ? leg->tls->records : 0;
+    return leg && leg->tls ? dp_kernel_records(dp, leg, DP_UNSURE_MAX) : 0;
 }
 
 void dp_counters(const struct dp *dp, struct dp_counters *ret)

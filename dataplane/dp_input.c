@@ -111,7 +111,7 @@ static void process(struct dp *dp, struct dp_leg *leg, uint8_t *data, size_t len
     uint32_t generation = leg->generation;
     size_t plain = len;
 
-    if (leg->tls) {
+    if (dp_rx_user(leg)) {
         size_t used = open_all(dp, leg, data, len, &plain);
         if (!same_leg(leg, generation))
             return;
@@ -150,7 +150,9 @@ static void take(struct dp *dp, struct dp_leg *leg, uint8_t *data, size_t len)
 
 static void input_over(struct dp *dp, struct dp_leg *leg, ssize_t n)
 {
-    if (n < 0)
+    if (n < 0 && dp_rx_kernel(leg))
+        dp_kernel_broken(dp, leg, (int)-n);
+    else if (n < 0)
         dp_leg_lose(dp, leg, DP_LOST_RESET, 0, (int)-n);
     else
         dp_leg_lose(dp, leg, leg->tls ? DP_LOST_TRUNCATED : DP_LOST_EOF, 0, 0);
@@ -165,7 +167,11 @@ static void receive_open(struct dp *dp, struct dp_leg *leg, uint8_t *data, ssize
 {
     if (n > 0)
         dp->counters.bytes_in += (uint64_t)n;
-    if (leg->source)
+    if (n > 0 && dp_rx_kernel(leg))
+        dp_kernel_received(leg, (size_t)n);
+    if (n == -EIO && dp_rx_kernel(leg))
+        dp_kernel_control(dp, leg);
+    else if (leg->source)
         dp_relay_received(leg->source, data, n);
     else if (n > 0)
         take(dp, leg, data, (size_t)n);
@@ -178,6 +184,8 @@ static void receive_open(struct dp *dp, struct dp_leg *leg, uint8_t *data, ssize
 /* The leg is being closed: input is dropped, so that unread bytes don't turn our FIN into a RST. */
 static void receive_closing(struct dp *dp, struct dp_leg *leg, ssize_t n)
 {
+    if (n == -EIO && dp_rx_kernel(leg))
+        n = dp_kernel_drop(dp, leg);
     if (n > 0)
         leg->discarded += (size_t)n;
     else if (!try_again(n))
@@ -191,9 +199,11 @@ void dp_leg_received(struct dp *dp, uint32_t slot, uint8_t *data, ssize_t n)
 {
     struct dp_leg *leg = dp_slot(dp, slot);
     struct dp_arena *orphan = leg->orphan;
+    uint8_t *exact = leg->exact;
 
     leg->receiving = leg->cancelling = false;
     leg->orphan = NULL;
+    leg->exact = NULL;
     switch (leg->state) {
     case DP_LEG_OPEN:
         receive_open(dp, leg, data, n);
@@ -209,7 +219,33 @@ void dp_leg_received(struct dp *dp, uint32_t slot, uint8_t *data, ssize_t n)
     }
     if (orphan)
         dp_arena_unref(dp, orphan);
+    free(exact);
     dp_leg_flush(dp, leg);
+}
+
+bool dp_leg_receive(struct dp *dp, struct dp_leg *leg)
+{
+    const struct dp_transport_ops *ops = dp->transport->ops;
+    size_t most = dp_kernel_receive_most(dp, leg, buf_span(&leg->cipher));
+
+    if (most == 0)
+        return true;
+    leg->bounded = most != SIZE_MAX;
+    if (!leg->bounded) {
+        leg->receiving = ops->receive(dp->transport, dp_slot_of(dp, leg));
+        return leg->receiving;
+    }
+    leg->exact = malloc(most);
+    if (!leg->exact) {
+        dp_leg_lose(dp, leg, DP_LOST_RESET, 0, ENOMEM);
+        return true;
+    }
+    leg->receiving = ops->receive_into(dp->transport, dp_slot_of(dp, leg), leg->exact, most);
+    if (!leg->receiving) {
+        free(leg->exact);
+        leg->exact = NULL;
+    }
+    return leg->receiving;
 }
 
 void dp_leg_arm(struct dp *dp, struct dp_leg *leg)
@@ -221,8 +257,7 @@ void dp_leg_arm(struct dp *dp, struct dp_leg *leg)
     if (leg->state == DP_LEG_OPEN && leg->source) {
         armed = dp_relay_arm(leg->source);
     } else if (leg->state == DP_LEG_FINISHED || may_deliver(leg)) {
-        armed = dp->transport->ops->receive(dp->transport, dp_slot_of(dp, leg));
-        leg->receiving = armed;
+        armed = dp_leg_receive(dp, leg);
     }
     if (!armed)
         dp_leg_flush(dp, leg);
@@ -323,6 +358,7 @@ int dp_set_keys(struct dp *dp, struct leg_id id, const struct tls_keys *keys, st
     leg->tls = tls;
     leg->cipher = cipher;
     leg->input_due = true;
+    dp_kernel_begin(dp, leg, flags);
     /* A FIN that was seen before the keys is now one without close_notify. */
     if (leg->lost_due && leg->lost.why == DP_LOST_EOF)
         leg->lost.why = DP_LOST_TRUNCATED;

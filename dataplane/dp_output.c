@@ -40,7 +40,9 @@ bool dp_leg_append(struct dp *dp, struct dp_leg *leg, const void *data, size_t l
 {
     if (leg->output_dead)
         return false;
-    if (buf_append(leg->tls ? &leg->plain : &leg->out, data, len) != ERR_OK) {
+    if (dp_tx_kernel(leg) && (leg->tls->alert_sent || leg->tls->close_notify_sent))
+        return true;
+    if (buf_append(dp_tx_user(leg) ? &leg->plain : &leg->out, data, len) != ERR_OK) {
         dp_leg_lose(dp, leg, DP_LOST_SEND, 0, ENOMEM);
         return false;
     }
@@ -122,8 +124,11 @@ void dp_leg_control_record(struct dp *dp, struct dp_leg *leg, enum tls_content t
         return;
     leg->held = false;
     dp_leg_seal(dp, leg);
-    if (!leg->output_dead && seal_record(dp, leg, type, data, len))
-        dp_leg_flush(dp, leg);
+    if (dp_tx_kernel(leg))
+        dp_kernel_control_record(dp, leg, type, data, len);
+    else if (!leg->output_dead)
+        (void)seal_record(dp, leg, type, data, len);
+    dp_leg_flush(dp, leg);
 }
 
 void dp_leg_fatal_alert(struct dp *dp, struct dp_leg *leg, enum tls_alert alert)
@@ -134,12 +139,21 @@ void dp_leg_fatal_alert(struct dp *dp, struct dp_leg *leg, enum tls_alert alert)
     leg->tls->alert_sent = true;
 }
 
+static void out_to_sending(struct dp_leg *leg)
+{
+    leg->sending = leg->out;
+    buf_init(&leg->out, 0);
+    if (leg->tls) {
+        leg->tls->sending_marks = leg->tls->out_marks;
+        leg->tls->out_marks.len = 0;
+    }
+}
+
 void dp_leg_bulk(struct dp *dp, struct dp_leg *leg, struct dp_arena *arena)
 {
     ASSERT(dp_leg_output_idle(leg));
     leg->held = false;
-    leg->sending = leg->out;
-    buf_init(&leg->out, 0);
+    out_to_sending(leg);
     arena->refs++;
     arena->runs_sent = 0;
     leg->bulk = arena;
@@ -159,22 +173,43 @@ static void output_gone(struct dp *dp, struct dp_leg *leg)
     leg->state = DP_LEG_FINISHED;
 }
 
-static bool send_pieces(struct dp *dp, struct dp_leg *leg)
+/* Output up to the next record of another type than data, or that record. */
+static size_t send_to_mark(struct dp *dp, struct dp_leg *leg, struct iovec head)
+{
+    const struct dp_transport_ops *ops = dp->transport->ops;
+    struct dp_tls *tls = leg->tls;
+    const struct dp_mark *mark = &tls->sending_marks.of[0];
+    uint32_t slot = dp_slot_of(dp, leg);
+
+    if (mark->at > 0) {
+        head.iov_len = mark->at;
+        return ops->send(dp->transport, slot, &head, 1) ? mark->at : 0;
+    }
+    tls->mark_in_flight = ops->send_record(dp->transport, slot, (enum tls_content)mark->type,
+                                           head.iov_base, mark->len);
+    return tls->mark_in_flight ? mark->len : 0;
+}
+
+/* How much was given to the transport; 0: it has no room. */
+static size_t send_pieces(struct dp *dp, struct dp_leg *leg)
 {
     struct iovec head = {.iov_base =
                              leg->sending.data ? leg->sending.data + leg->sending.start : NULL,
                          .iov_len = buf_len(&leg->sending)};
+    size_t size = head.iov_len + (leg->bulk ? bulk_left(leg->bulk) : 0);
     uint32_t slot = dp_slot_of(dp, leg);
 
+    if (leg->tls && leg->tls->sending_marks.len > 0)
+        return send_to_mark(dp, leg, head);
     if (!leg->bulk)
-        return dp->transport->ops->send(dp->transport, slot, &head, 1);
+        return dp->transport->ops->send(dp->transport, slot, &head, 1) ? size : 0;
     struct iovec *pieces = &leg->bulk->runs[1 + leg->bulk->runs_sent];
     unsigned count = leg->bulk->runs_len - leg->bulk->runs_sent;
     if (head.iov_len > 0) {
         *--pieces = head;
         count++;
     }
-    return dp->transport->ops->send(dp->transport, slot, pieces, count);
+    return dp->transport->ops->send(dp->transport, slot, pieces, count) ? size : 0;
 }
 
 static void bulk_drop(struct dp *dp, struct dp_leg *leg)
@@ -194,22 +229,19 @@ void dp_leg_output(struct dp *dp, struct dp_leg *leg)
         return;
     if (leg->tls)
         dp_leg_seal(dp, leg);
-    if (!leg->output_dead && buf_len(&leg->sending) == 0 && !leg->bulk) {
-        leg->sending = leg->out;
-        buf_init(&leg->out, 0);
-    }
-    size_t size = buf_len(&leg->sending) + (leg->bulk ? bulk_left(leg->bulk) : 0);
-    if (leg->output_dead || size == 0) {
+    if (!leg->output_dead && buf_len(&leg->sending) == 0 && !leg->bulk)
+        out_to_sending(leg);
+    if (leg->output_dead || (buf_len(&leg->sending) == 0 && !leg->bulk)) {
         buf_release(&leg->sending);
         buf_release(&leg->out);
         buf_release(&leg->plain);
         bulk_drop(dp, leg);
         output_gone(dp, leg);
-    } else if (send_pieces(dp, leg)) {
-        leg->in_flight = size;
-    } else {
-        dp_leg_flush(dp, leg);
+        return;
     }
+    leg->in_flight = send_pieces(dp, leg);
+    if (leg->in_flight == 0)
+        dp_leg_flush(dp, leg);
 }
 
 static void sent_consume(struct dp *dp, struct dp_leg *leg, size_t n)
@@ -256,6 +288,8 @@ void dp_leg_sent(struct dp *dp, uint32_t slot, ssize_t n)
     } else if (n > 0) {
         dp->counters.bytes_out += (uint64_t)n;
         sent_consume(dp, leg, (size_t)n);
+        if (dp_tx_kernel(leg))
+            dp_kernel_sent(dp, leg, (size_t)n);
         if (leg->target)
             dp_relay_moved(leg->target);
     }

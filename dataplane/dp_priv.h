@@ -7,6 +7,7 @@
  *   dp_output.c   from dp_send to the transport: sealing, one send a turn, closing
  *   dp_input.c    from the transport to control: records, stash, loss
  *   dp_records.c  what each opened record means (alerts, KeyUpdate, tickets)
+ *   dp_kernel.c   when a direction's records become the kernel's, and what is different then
  *   dp_relay.c    a body from leg to leg, through small buffers or through an arena
  *   dp_batch.c    an arena's batch: open, flow, seal
  *   dp_timers.c   the heap
@@ -19,6 +20,7 @@
 
 enum {
     DP_SLOTS_MAX = 1 << 24,
+    DP_UNSURE_MAX = 1 << 20, /* records that may be fewer, before the kernel is asked */
     DP_NO_SLOT = UINT32_MAX,
     DP_EMPTY_RECORDS_MAX = 32, /* in a row, without a byte of data in between */
     DP_WARNINGS_MAX = 8,       /* alerts that mean nothing, in a leg's life */
@@ -47,9 +49,37 @@ struct dp_arena {
     struct iovec runs[1 + DP_ARENA_RUNS];
 };
 
+/* Who seals or opens a direction's records. */
+enum dp_layer {
+    DP_LAYER_USER,
+    DP_LAYER_DUE, /* we, until the kernel can take over */
+    DP_LAYER_KERNEL,
+};
+
+/* A record of another type than data, in output that the kernel seals. */
+struct dp_mark {
+    size_t at; /* its first byte */
+    uint8_t len;
+    uint8_t type;
+};
+
+/* Those of one buffer, in order: an answer to KeyUpdates, an alert. */
+enum { DP_MARKS_MAX = 2 };
+struct dp_marks {
+    struct dp_mark of[DP_MARKS_MAX];
+    uint8_t len;
+};
+
 /* A leg's records, from dp_set_keys on. */
 struct dp_tls {
     struct tls_record_dir tx, rx;
+    enum dp_layer tx_layer, rx_layer;
+    bool tx_may, rx_may;  /* become the kernel's, by configuration, keys, and what is known of it */
+    bool attached;        /* the kernel's TLS has joined the connection */
+    bool mark_in_flight;  /* the send under way is the first of sending_marks */
+    uint64_t unsure;      /* received from the kernel's records: at most so many records of them */
+    uint64_t rx_sequence; /* up to which the kernel's records are counted */
+    struct dp_marks out_marks, sending_marks;
     uint64_t records;
     uint64_t key_update_window_ms;
     uint32_t handshake_left; /* of a post-handshake message, after its header */
@@ -83,9 +113,11 @@ struct dp_leg {
     bool paused, want_writable;
     bool held; /* all that waits came by dp_send_held */
     bool receiving, cancelling; /* a receive is at the transport; it was asked back */
-    bool input_due;             /* stash and cipher are to be looked at again */
-    bool input_ended;           /* FIN, close_notify, or an error: nothing more is read */
-    bool output_dead;           /* the far end takes nothing any more */
+    bool bounded;               /* the last receive was asked to end with a record */
+    bool polling_in, polling_out;
+    bool input_due;   /* stash and cipher are to be looked at again */
+    bool input_ended; /* FIN, close_notify, or an error: nothing more is read */
+    bool output_dead; /* the far end takes nothing any more */
     bool lost_due, lost_told;
     bool close_begun, reset;
     struct dp_lost_info lost;
@@ -98,6 +130,7 @@ struct dp_leg {
     struct buf sending; /* at the transport, before bulk */
     struct dp_arena *bulk;   /* a relay's batch, at the transport */
     struct dp_arena *orphan; /* the receive under way writes here, its relay is over */
+    uint8_t *exact;          /* the receive under way writes here, to the end of a record */
     size_t in_flight;
     struct dp_relay_run *source, *target; /* the relay that it is part of */
     struct dp_timer close_timer;
@@ -118,6 +151,8 @@ struct dp {
     uint32_t timers_len, timers_cap;
     uint64_t now_ms, wall_us;
     struct dp_counters counters;
+    struct dp_kernel_when kernel_rx, kernel_tx;
+    uint8_t kernel_lacks[2]; /* ciphers, one bit each, that the kernel refused: TX, RX */
     bool stopped;
 };
 
@@ -138,6 +173,57 @@ void dp_leg_ready(struct dp *dp, struct dp_leg *leg);
 /* Its output and its receive are looked at at the end of this turn. */
 void dp_leg_flush(struct dp *dp, struct dp_leg *leg);
 void dp_leg_close_now(struct dp *dp, struct dp_leg *leg, bool reset);
+
+/* dp_kernel.c */
+/* Whether we open what it receives, seal what it sends. */
+static inline bool dp_rx_user(const struct dp_leg *leg)
+{
+    return leg->tls && leg->tls->rx_layer != DP_LAYER_KERNEL;
+}
+static inline bool dp_tx_user(const struct dp_leg *leg)
+{
+    return leg->tls && leg->tls->tx_layer != DP_LAYER_KERNEL;
+}
+static inline bool dp_rx_kernel(const struct dp_leg *leg)
+{
+    return leg->tls && leg->tls->rx_layer == DP_LAYER_KERNEL;
+}
+static inline bool dp_tx_kernel(const struct dp_leg *leg)
+{
+    return leg->tls && leg->tls->tx_layer == DP_LAYER_KERNEL;
+}
+/* New keys: what the leg may and shall become. */
+void dp_kernel_begin(struct dp *dp, struct dp_leg *leg, unsigned flags);
+/* A relay has moved so many bytes of its body over the leg. */
+void dp_kernel_moved(struct dp_leg *leg, enum tls_dir dir, uint64_t bytes);
+/* Goes on with what is due, as far as that is possible now. Asks a receive back that is in the
+ * way; at the end of a turn, and where a relay is about to send. */
+void dp_kernel_step(struct dp *dp, struct dp_leg *leg);
+/* Before a receive: how many bytes it may take at most, so that it does not pass the place where
+ * the kernel can take over; 0: none now. waiting: received and not yet opened. */
+size_t dp_kernel_receive_most(struct dp *dp, struct dp_leg *leg, struct span waiting);
+/* A receive or splice met a record of another type: reads it, and does what it says. */
+void dp_kernel_control(struct dp *dp, struct dp_leg *leg);
+/* A receive of the kernel's records failed. */
+void dp_kernel_broken(struct dp *dp, struct dp_leg *leg, int error);
+/* Drops the next record of a leg that is being closed; as for a receive. */
+ssize_t dp_kernel_drop(struct dp *dp, struct dp_leg *leg);
+/* The next generation of keys, that the direction's records need from here on. ERR_STATE: this
+ * kernel can't. */
+int dp_kernel_rekey(struct dp *dp, struct dp_leg *leg, enum tls_dir dir) ERR_CHECK;
+/* To the end of out, as a record of its own. */
+void dp_kernel_control_record(struct dp *dp, struct dp_leg *leg, enum tls_content type,
+                              const uint8_t *data, size_t len);
+/* n bytes of the leg's output were sent. */
+void dp_kernel_sent(struct dp *dp, struct dp_leg *leg, size_t n);
+/* n bytes came out of the kernel's records. */
+void dp_kernel_received(struct dp_leg *leg, size_t n);
+/* As dp_records, at most unsure_max too high. */
+uint64_t dp_kernel_records(struct dp *dp, struct dp_leg *leg, uint64_t unsure_max);
+/* The leg goes away. */
+void dp_kernel_end(struct dp *dp, struct dp_leg *leg);
+/* dp_leg_polled follows; false: ask again. Asked for already is fine. */
+bool dp_leg_poll(struct dp *dp, struct dp_leg *leg, enum dp_poll what);
 
 /* dp_output.c */
 size_t dp_leg_pending(const struct dp_leg *leg);
@@ -161,6 +247,8 @@ void dp_leg_output(struct dp *dp, struct dp_leg *leg);
 /* dp_input.c */
 void dp_leg_input(struct dp *dp, struct dp_leg *leg);
 void dp_leg_arm(struct dp *dp, struct dp_leg *leg);
+/* Asks the transport for the leg's next bytes; false: ask again. */
+bool dp_leg_receive(struct dp *dp, struct dp_leg *leg);
 /* The first loss counts. It is told once what came before is delivered. */
 void dp_leg_lose(struct dp *dp, struct dp_leg *leg, enum dp_lost why, uint8_t alert, int error);
 
@@ -174,6 +262,8 @@ enum dp_record_result {
 /* Opens the record at data in place and deals with what is not data. ret_len: its length. */
 enum dp_record_result dp_record_next(struct dp *dp, struct dp_leg *leg, uint8_t *data, size_t len,
                                      struct tls_record *ret, size_t *ret_len);
+/* The same for one that the kernel opened and that is not data. */
+void dp_record_kernel(struct dp *dp, struct dp_leg *leg, const struct tls_record *record);
 
 /* dp_relay.c */
 struct dp_relay_run {
@@ -185,6 +275,7 @@ struct dp_relay_run {
     struct dp_leg *from, *to; /* to: NULL where the body is dropped */
     struct body_flow flow;
     uint64_t moved_ms; /* when a byte last came or went */
+    uint64_t bytes;    /* received */
     struct dp_timer tick;
     bool begun;
     /* With an arena: */

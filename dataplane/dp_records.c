@@ -65,11 +65,19 @@ static enum dp_record_result take_key_update(struct dp *dp, struct dp_leg *leg, 
     tls->want_tickets = false; /* what comes now is under keys that OpenSSL does not have */
     if (request > 1)
         return broken(dp, leg, TLS_ALERT_DECODE_ERROR, DP_LOST_BAD_RECORD);
-    if (tls_record_rekey(&tls->rx) != ERR_OK)
+    /* Before the answer: after it the far end takes nothing under the old keys. */
+    if (request == 1 && dp_tx_kernel(leg) && !dp->transport->kernel_rekey)
+        return broken(dp, leg, TLS_ALERT_INTERNAL_ERROR, DP_LOST_REKEY);
+    if (dp_rx_kernel(leg)) {
+        if (dp_kernel_rekey(dp, leg, TLS_DIR_RX) != ERR_OK)
+            return broken(dp, leg, TLS_ALERT_INTERNAL_ERROR, DP_LOST_REKEY);
+    } else if (tls_record_rekey(&tls->rx) != ERR_OK) {
         return broken(dp, leg, TLS_ALERT_INTERNAL_ERROR, DP_LOST_BAD_RECORD);
+    }
     if (request == 1) {
         dp_leg_control_record(dp, leg, TLS_CONTENT_HANDSHAKE, answer, sizeof(answer));
-        if (tls_record_rekey(&tls->tx) != ERR_OK)
+        /* The kernel seals the answer when it is sent, and gets the next keys then. */
+        if (dp_tx_user(leg) && tls_record_rekey(&tls->tx) != ERR_OK)
             return broken(dp, leg, TLS_ALERT_INTERNAL_ERROR, DP_LOST_BAD_RECORD);
     }
     return counted(dp, leg, &tls->key_updates, DP_KEY_UPDATES_MAX);
@@ -216,4 +224,19 @@ enum dp_record_result dp_record_next(struct dp *dp, struct dp_leg *leg, uint8_t 
     if (result == DP_RECORD_LOST)
         leg->tls->rx_dead = true; /* nothing after it is opened */
     return result;
+}
+
+void dp_record_kernel(struct dp *dp, struct dp_leg *leg, const struct tls_record *record)
+{
+    struct dp_tls *tls = leg->tls;
+    enum dp_record_result result;
+
+    if (tls->rx_dead)
+        return;
+    tls->records++;
+    if (record->type == TLS_CONTENT_DATA || record->len == 0)
+        result = broken(dp, leg, TLS_ALERT_UNEXPECTED_MESSAGE, DP_LOST_BAD_RECORD);
+    else
+        result = take_record(dp, leg, record);
+    tls->rx_dead = result == DP_RECORD_LOST;
 }

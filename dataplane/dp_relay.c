@@ -124,7 +124,7 @@ static void arena_leave(struct dp_relay_run *run)
     struct dp_leg *from = run->from;
 
     dp_relay_keep(run, run->opened, run->opened_len);
-    if (from->tls)
+    if (dp_rx_user(from))
         keep_sealed(run, arena->in + run->in_start, run->in_end - run->in_start);
     else
         dp_relay_keep(run, arena->in + run->in_start, run->in_end - run->in_start);
@@ -208,7 +208,7 @@ static bool small_bytes(struct dp_relay_run *run, uint8_t *data, size_t len)
 {
     size_t at = 0;
 
-    if (!run->from->tls)
+    if (!dp_rx_user(run->from))
         return small_plain(run, data, len, span_make(NULL, 0));
     for (;;) {
         struct tls_record record;
@@ -322,7 +322,7 @@ static bool fast_batch(struct dp_relay_run *run)
         go_small(run);
         return true;
     }
-    if (run->to->tls)
+    if (dp_tx_user(run->to))
         dp_leg_seal(run->dp, run->to);
     arena->runs_len = arena->runs_sent = 0;
     run->out_used = run->out_fill = 0;
@@ -347,8 +347,11 @@ static void fast_pump(struct dp_relay_run *run)
 {
     struct dp_leg *from = run->from;
 
-    if (run->fresh && dp_leg_output_idle(run->to) && !fast_batch(run))
-        return;
+    if (run->fresh && dp_leg_output_idle(run->to)) {
+        dp_kernel_step(run->dp, run->to);
+        if (!fast_batch(run))
+            return;
+    }
     if (!run->arena) {
         small_pump(run);
         return;
@@ -385,10 +388,15 @@ void dp_relay_received(struct dp_relay_run *run, uint8_t *data, ssize_t n)
 {
     struct dp_leg *from = run->from;
 
-    if (n > 0)
+    if (n > 0) {
         dp_relay_moved(run);
+        run->bytes += (uint64_t)n;
+        dp_kernel_moved(from, TLS_DIR_RX, run->bytes);
+        if (run->to)
+            dp_kernel_moved(run->to, TLS_DIR_TX, run->bytes);
+    }
     if (run->arena) {
-        run->slow = n < TRICKLE;
+        run->slow = n <= 0 || (n < TRICKLE && !from->bounded);
         if (n > 0) {
             run->in_end += (size_t)n;
             run->fresh = true;
@@ -422,14 +430,19 @@ bool dp_relay_arm(struct dp_relay_run *run)
         size_t room = DP_ARENA_ROOM - run->in_end;
         if (run->fresh || room < RECEIVE_MIN)
             return true;
-        from->receiving =
-            transport->ops->receive_into(transport, slot, run->arena->in + run->in_end, room);
+        struct span waiting =
+            span_make(run->arena->in + run->in_start, run->in_end - run->in_start);
+        size_t most = dp_kernel_receive_most(run->dp, from, waiting);
+        if (most == 0)
+            return true;
+        from->bounded = most < room;
+        from->receiving = transport->ops->receive_into(
+            transport, slot, run->arena->in + run->in_end, from->bounded ? most : room);
         return from->receiving;
     }
     if (!run->begun || !target_has_room(run))
         return true;
-    from->receiving = transport->ops->receive(transport, slot);
-    return from->receiving;
+    return dp_leg_receive(run->dp, from);
 }
 
 static uint64_t tick_after(const struct dp_relay_run *run, uint64_t still_ms)

@@ -73,7 +73,7 @@ struct dp_transport_ops {
                        const struct tls_record_dir *keys);
     /* The sequence number of the direction's next record. ERR_SYSTEM. */
     int (*kernel_sequence)(struct dp_transport *t, uint32_t slot, enum tls_dir dir,
-                           uint64_t *ret_seq);
+                           enum tls_aead cipher, uint64_t *ret_seq);
     /* A send, of one record of this type; len at most DP_CONTROL_RECORD_MAX. Takes a copy. */
     bool (*send_record)(struct dp_transport *t, uint32_t slot, enum tls_content type,
                         const void *data, size_t len);

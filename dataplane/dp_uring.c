@@ -136,8 +136,11 @@ static void reap_leg(struct dp_uring *u, enum dp_uring_op op, uint32_t slot, uin
     if (op == OP_RECEIVE) {
         leg->more_waits = cqe->flags & IORING_CQE_F_SOCK_NONEMPTY;
         dp_uring_receive_reap(u, slot, cqe);
-    } else if (op == OP_SEND)
+    } else if (op == OP_SEND) {
+        dp_uring_record_free(leg);
         dp_leg_sent(u->transport.dp, slot, cqe->res);
+    } else if (op == OP_POLL_IN || op == OP_POLL_OUT)
+        dp_leg_polled(u->transport.dp, slot, op == OP_POLL_IN ? DP_POLL_IN : DP_POLL_OUT);
     else if (op == OP_CONNECT)
         dp_leg_connected(u->transport.dp, slot, cqe->res < 0 ? -cqe->res : 0);
     if (leg->closing && leg->ops == 0)
@@ -163,6 +166,8 @@ static void reap(struct dp_uring *u, const struct io_uring_cqe *cqe)
     case OP_SEND:
     case OP_CONNECT:
     case OP_CANCEL:
+    case OP_POLL_IN:
+    case OP_POLL_OUT:
         reap_leg(u, op, slot, generation, cqe);
         return;
     }
@@ -223,9 +228,13 @@ static void uring_free(struct dp_transport *t)
     io_uring_register_sync_cancel(&u->ring, &all);
     io_uring_queue_exit(&u->ring);
     for (uint32_t slot = 0; u->legs && slot < u->max_legs; slot++) {
-        if (u->legs[slot].generation > 0 && u->legs[slot].fd >= 0)
-            close(u->legs[slot].fd);
+        if (u->legs[slot].generation == 0 || u->legs[slot].fd < 0)
+            continue;
+        dp_uring_record_free(&u->legs[slot]);
+        dp_uring_pipe_give(t, slot);
+        close(u->legs[slot].fd);
     }
+    dp_uring_pipes_free(u);
     dp_uring_buffers_free(u);
     free(u->listeners);
     free(u->watches);
@@ -245,6 +254,17 @@ static const struct dp_transport_ops uring_ops = {
     .send = dp_uring_send,
     .shutdown = dp_uring_shutdown,
     .close = dp_uring_close,
+    .kernel_attach = dp_uring_kernel_attach,
+    .kernel_keys = dp_uring_kernel_keys,
+    .kernel_sequence = dp_uring_kernel_sequence,
+    .send_record = dp_uring_send_record,
+    .receive_record = dp_uring_receive_record,
+    .pipe_take = dp_uring_pipe_take,
+    .pipe_give = dp_uring_pipe_give,
+    .splice_in = dp_uring_splice_in,
+    .splice_out = dp_uring_splice_out,
+    .pipe_read = dp_uring_pipe_read,
+    .poll = dp_uring_poll,
     .watch = uring_watch,
     .unwatch = uring_unwatch,
     .free = uring_free,
@@ -321,6 +341,8 @@ int dp_uring_new(const struct dp_conf *conf, const struct dp_events *events, voi
     }
     u->legs = calloc(conf->max_legs, sizeof(*u->legs));
     err = u->legs ? dp_uring_buffers_make(u) : ERR_NOMEM;
+    if (conf->kernel_rx.on || conf->kernel_tx.on)
+        dp_uring_kernel_probe(u);
     if (err == ERR_OK)
         err = ring_restrict(&u->ring);
     if (err != ERR_OK) {

@@ -5,6 +5,7 @@
  *   dp_uring.c          the ring: set-up, restrictions, the turn, watched descriptors
  *   dp_uring_socket.c   listen, accept, connect, shut down, close
  *   dp_uring_receive.c  buffers, receive, send
+ *   dp_uring_ktls.c     kernel records, splice
  */
 #pragma once
 
@@ -20,6 +21,8 @@ enum dp_uring_op {
     OP_SEND,
     OP_CONNECT,
     OP_CANCEL,
+    OP_POLL_IN,
+    OP_POLL_OUT,
     OP_ACCEPT,
     OP_WATCH,
     OP_IGNORE,
@@ -35,6 +38,8 @@ struct dp_uring_leg {
     uint8_t *into;   /* of a receive into the core's memory */
     struct msghdr msg;
     union net_addr to;
+    struct dp_uring_record *record; /* being sent */
+    struct dp_uring_pipe *pipe;     /* for its splices */
 };
 
 struct dp_uring_listener {
@@ -66,6 +71,8 @@ struct dp_uring {
     unsigned watches_len;
     struct dp_timer accept_pause;
     bool accept_paused;
+    struct dp_uring_pipe *pipes_free;
+    unsigned pipes, pipes_kept;
 };
 
 static inline struct dp_uring *dp_uring_of(struct dp_transport *t)
@@ -112,3 +119,27 @@ bool dp_uring_receive_cancel(struct dp_transport *t, uint32_t slot);
 bool dp_uring_send(struct dp_transport *t, uint32_t slot, const struct iovec *pieces,
                    unsigned count);
 void dp_uring_receive_reap(struct dp_uring *u, uint32_t slot, const struct io_uring_cqe *cqe);
+
+/* dp_uring_ktls.c */
+/* Finds out what the kernel can do, with a connection of its own. Before a sandbox is entered. */
+void dp_uring_kernel_probe(struct dp_uring *u);
+int dp_uring_kernel_attach(struct dp_transport *t, uint32_t slot);
+int dp_uring_kernel_keys(struct dp_transport *t, uint32_t slot, enum tls_dir dir,
+                         const struct tls_record_dir *keys);
+int dp_uring_kernel_sequence(struct dp_transport *t, uint32_t slot, enum tls_dir dir,
+                             enum tls_aead cipher, uint64_t *ret_seq);
+bool dp_uring_send_record(struct dp_transport *t, uint32_t slot, enum tls_content type,
+                          const void *data, size_t len);
+/* After each send of the leg. */
+void dp_uring_record_free(struct dp_uring_leg *leg);
+ssize_t dp_uring_receive_record(struct dp_transport *t, uint32_t slot, enum tls_content *ret_type,
+                                void *room, size_t len);
+int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size);
+/* Also where it has none. */
+void dp_uring_pipe_give(struct dp_transport *t, uint32_t slot);
+void dp_uring_pipes_free(struct dp_uring *u);
+ssize_t dp_uring_splice_in(struct dp_transport *t, uint32_t slot, size_t len);
+ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len,
+                            bool more);
+ssize_t dp_uring_pipe_read(struct dp_transport *t, uint32_t slot, void *room, size_t len);
+bool dp_uring_poll(struct dp_transport *t, uint32_t slot, enum dp_poll what);

@@ -104,6 +104,7 @@ void dp_uring_close_reaped(struct dp_uring *u)
             const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
             setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
         }
+        dp_uring_pipe_give(&u->transport, slot);
         close(leg->fd);
         leg->fd = -1;
         dp_leg_closed(u->transport.dp, slot);

@@ -257,11 +257,25 @@ static int add_narrow(scmp_filter_ctx ctx)
     return err;
 }
 
+/* A relay's pipes: what they hold. */
+static int add_pipe_size(scmp_filter_ctx ctx)
+{
+    int err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+                               SCMP_A1(SCMP_CMP_EQ, F_SETPIPE_SZ));
+
+    return err ? err
+               : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+                                  SCMP_A1(SCMP_CMP_EQ, F_GETPIPE_SZ));
+}
+
 static int add_kind(scmp_filter_ctx ctx, enum sandbox kind)
 {
+    int err;
+
     switch (kind) {
     case SANDBOX_WORKER:
-        return ADD_ALL(ctx, SCMP_ACT_ALLOW, calls_worker);
+        err = ADD_ALL(ctx, SCMP_ACT_ALLOW, calls_worker);
+        return err ? err : add_pipe_size(ctx);
     case SANDBOX_RESOLVER:
         return ADD_ALL(ctx, SCMP_ACT_ALLOW, calls_resolver);
     case SANDBOX_METRICS:
