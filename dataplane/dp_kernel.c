@@ -207,8 +207,19 @@ void dp_kernel_broken(struct dp *dp, struct dp_leg *leg, int error)
         return;
     }
     leg->tls->rx_dead = true;
+    dp->transport->ops->clear_error(dp->transport, dp_slot_of(dp, leg));
     dp_leg_fatal_alert(dp, leg, alert);
     dp_leg_lose(dp, leg, DP_LOST_BAD_RECORD, 0, 0);
+}
+
+bool dp_kernel_send_failed(struct dp *dp, struct dp_leg *leg, int error)
+{
+    bool of_receive = error == EBADMSG || error == EMSGSIZE;
+
+    if (!of_receive || !dp_rx_kernel(leg) || leg->tls->rx_dead)
+        return false;
+    dp_kernel_broken(dp, leg, error);
+    return true;
 }
 
 void dp_kernel_control(struct dp *dp, struct dp_leg *leg)

@@ -283,7 +283,7 @@ void dp_leg_sent(struct dp *dp, uint32_t slot, ssize_t n)
     leg->in_flight = 0;
     if (leg->state == DP_LEG_CLOSING || leg->state == DP_LEG_FREE)
         return;
-    if (n < 0 && n != -EAGAIN && n != -EINTR) {
+    if (n < 0 && n != -EAGAIN && n != -EINTR && !dp_kernel_send_failed(dp, leg, (int)-n)) {
         send_failed(dp, leg, (int)-n);
     } else if (n > 0) {
         dp->counters.bytes_out += (uint64_t)n;

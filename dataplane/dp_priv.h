@@ -206,6 +206,8 @@ size_t dp_kernel_receive_most(struct dp *dp, struct dp_leg *leg, struct span wai
 void dp_kernel_control(struct dp *dp, struct dp_leg *leg);
 /* A receive of the kernel's records failed. */
 void dp_kernel_broken(struct dp *dp, struct dp_leg *leg, int error);
+/* A send failed: true where it was told what a receive should have been, and may be sent again. */
+bool dp_kernel_send_failed(struct dp *dp, struct dp_leg *leg, int error);
 /* Drops the next record of a leg that is being closed; as for a receive. */
 ssize_t dp_kernel_drop(struct dp *dp, struct dp_leg *leg);
 /* The next generation of keys, that the direction's records need from here on. ERR_STATE: this

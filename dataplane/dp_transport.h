@@ -81,6 +81,8 @@ struct dp_transport_ops {
      * minus errno; a record beyond len goes on in the next one. */
     ssize_t (*receive_record)(struct dp_transport *t, uint32_t slot, enum tls_content *ret_type,
                               void *room, size_t len);
+    /* Takes back what a receive's failure left with the socket: the next send would fail too. */
+    void (*clear_error)(struct dp_transport *t, uint32_t slot);
     /* A pipe for the slot's splices, from the transport's pool; pipe_give takes it back, with what
      * is still in it (dropped), and so does close. ERR_LIMIT, ERR_SYSTEM. ret_size: what it holds
      * at most. */

@@ -259,6 +259,7 @@ static const struct dp_transport_ops uring_ops = {
     .kernel_sequence = dp_uring_kernel_sequence,
     .send_record = dp_uring_send_record,
     .receive_record = dp_uring_receive_record,
+    .clear_error = dp_uring_clear_error,
     .pipe_take = dp_uring_pipe_take,
     .pipe_give = dp_uring_pipe_give,
     .splice_in = dp_uring_splice_in,

@@ -219,6 +219,14 @@ ssize_t dp_uring_receive_record(struct dp_transport *t, uint32_t slot, enum tls_
     return n;
 }
 
+void dp_uring_clear_error(struct dp_transport *t, uint32_t slot)
+{
+    int error;
+    socklen_t len = sizeof(error);
+
+    (void)getsockopt(dp_uring_of(t)->legs[slot].fd, SOL_SOCKET, SO_ERROR, &error, &len);
+}
+
 /* Pipes. */
 
 static struct dp_uring_pipe *pipe_new(void)

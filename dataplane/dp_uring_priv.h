@@ -134,6 +134,7 @@ bool dp_uring_send_record(struct dp_transport *t, uint32_t slot, enum tls_conten
 void dp_uring_record_free(struct dp_uring_leg *leg);
 ssize_t dp_uring_receive_record(struct dp_transport *t, uint32_t slot, enum tls_content *ret_type,
                                 void *room, size_t len);
+void dp_uring_clear_error(struct dp_transport *t, uint32_t slot);
 int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size);
 /* Also where it has none. */
 void dp_uring_pipe_give(struct dp_transport *t, uint32_t slot);

@@ -3,7 +3,10 @@
 
 #include "assertion.h"
 
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const union net_addr gateway_address = {
     .v4 = {.sin_family = AF_INET, .sin_port = 0x1900, .sin_addr.s_addr = 0x0100007f}};
@@ -297,4 +300,21 @@ void lab_body(uint8_t *out, size_t len, unsigned seed)
         out[at++] = '\r';
         out[at++] = '\n';
     }
+}
+
+/* It joins an established TCP connection, and no other. */
+bool lab_kernel_has_tls(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ASSERT(bind(listener, (struct sockaddr *)&address, len) == 0 && listen(listener, 1) == 0);
+    ASSERT(getsockname(listener, (struct sockaddr *)&address, &len) == 0);
+    ASSERT(connect(fd, (struct sockaddr *)&address, len) == 0);
+    bool has = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0;
+    close(fd);
+    close(listener);
+    return has;
 }

@@ -54,6 +54,10 @@ struct lab {
     uint64_t trace; /* a hash of all events, in order */
 };
 
+enum { LAB_SKIPPED = 77 }; /* the status of a test that can't run here, as Meson wants it */
+/* Whether this machine's kernel has TLS for sockets. */
+bool lab_kernel_has_tls(void);
+
 extern const struct dp_events lab_events;
 extern const struct dp_sim_peer_events lab_peer_events;
 
