@@ -79,6 +79,8 @@ static enum body_result step_dot(struct body_flow *f, const uint8_t *in, struct 
         *ret = (struct body_piece){.used = 1};
         return BODY_MORE;
     }
+    if (f->out == BODY_FRAME_LENGTH) /* a chunk has no transparency */
+        return emit(f, ret, span_make(in, 0), 0, 0, BODY_IN_LINE);
     return emit(f, ret, literal_dot, 0, 1, BODY_IN_LINE);
 }
 
@@ -186,6 +188,8 @@ static enum body_result step_text(struct body_flow *f, const uint8_t *in, size_t
             return emit(f, ret, span_make(in, at), at, framing, BODY_LINE_START);
         if (step_line_dot(f, in, n, at, framing, ret, &result))
             return result;
+        if (f->out == BODY_FRAME_LENGTH) /* the stuffed dot stays behind */
+            return emit(f, ret, span_make(in, at), at + 1, 0, BODY_IN_LINE);
         framing++;
         start = at + 1;
     }

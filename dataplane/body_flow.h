@@ -2,14 +2,15 @@
 /*
  * What happens to a message body between the sender's framing and the next hop's: its end is
  * found, bare CR and LF are refused (or a bare LF normalized), dots are stuffed where a chunk goes
- * out as DATA (RFC 5321 sections 2.3.8, 4.1.1.4, 4.5.2; RFC 3030). Pure; a plain value that
- * survives from one buffer to the next, from control's header phase into dp_relay, and from one
- * BDAT chunk to the next. Works with vector instructions (body_scan.h), fed in any fragmentation.
+ * out as DATA, and unstuffed the other way round (RFC 5321 sections 2.3.8, 4.1.1.4, 4.5.2; RFC
+ * 3030). Pure; a plain value that survives from one buffer to the next, from control's header phase
+ * into dp_relay, and from one BDAT chunk to the next. Works with vector instructions (body_scan.h),
+ * fed in any fragmentation.
  *
  * Only CRLF "." CRLF ends a DATA body. The terminating "." CRLF is never passed on: body_flow_finish
  * says what ends the body on the way out, and control sends it, so that it alone decides that a
  * message is complete. A DATA source is transparent as it stands: its stuffed dots stay where the
- * output is DOT; DOT in and LENGTH out is not spoken (dp_relay refuses it).
+ * output is DOT, and are taken off where it goes out in chunks.
  */
 #pragma once
 

@@ -20,7 +20,7 @@ struct outcome {
 static struct body_flow flow_of(uint8_t choice, size_t len)
 {
     struct body_flow f;
-    bool length = choice & 1, dot_out = !length || (choice & 2);
+    bool length = choice & 1, dot_out = length ? choice & 2 : !(choice & 64);
 
     body_flow_init(&f, length ? BODY_FRAME_LENGTH : BODY_FRAME_DOT,
                    dot_out ? BODY_FRAME_DOT : BODY_FRAME_LENGTH);

@@ -18,6 +18,8 @@ struct setting {
 static const struct setting settings[] = {
     {BODY_FRAME_DOT, BODY_FRAME_DOT, false, false, false},
     {BODY_FRAME_DOT, BODY_FRAME_DOT, false, true, false},
+    {BODY_FRAME_DOT, BODY_FRAME_LENGTH, false, false, false},
+    {BODY_FRAME_DOT, BODY_FRAME_LENGTH, false, true, false},
     {BODY_FRAME_LENGTH, BODY_FRAME_LENGTH, true, false, true},
     {BODY_FRAME_LENGTH, BODY_FRAME_LENGTH, true, false, false},
     {BODY_FRAME_LENGTH, BODY_FRAME_LENGTH, false, false, true},
@@ -71,7 +73,7 @@ static bool ref_dot(const struct setting *s, const uint8_t *in, size_t n, size_t
         o->result = in[*i + 2] != '\n' ? BODY_BARE_CR : bare ? BODY_BARE_LF : BODY_END;
         o->used = *i + 3;
         return false;
-    } else {
+    } else if (s->out == BODY_FRAME_DOT) {
         put(o, ".", 1);
     }
     *i += 1;
