@@ -146,6 +146,14 @@ struct dp_relay {
     struct leg_id to;         /* LEG_NONE: the body is read to its end and dropped */
     struct body_flow flow;    /* framing, limits, and the state from what went before */
     uint32_t idle_timeout_ms; /* no byte moved for so long */
+    /*
+     * DOT in and LENGTH out, else NULL: len bytes of the body are ready to go as one chunk. Control
+     * sends the chunk's command (dp_send) from inside, and they go out right behind it. last: the
+     * body is whole and passed every check, and these bytes, or none, are the rest of it. False:
+     * not now; asked again after dp_relay_resume. It may close no leg and end no relay. user is
+     * that of done.
+     */
+    bool (*chunk)(void *user, const struct dp_relay *relay, size_t len, bool last);
 };
 
 enum dp_relay_end {
@@ -163,6 +171,7 @@ enum dp_relay_end {
 struct dp_relay_result {
     enum dp_relay_end end;
     struct body_flow flow; /* as it stands, for the next chunk or for the drain */
+    bool body_ended; /* the source's body was read to its end, wherever it got: nothing is to be drained */
 };
 
 /*
@@ -171,12 +180,14 @@ struct dp_relay_result {
  * a message is complete (body_flow_finish says which). Bytes not used by the last received event
  * are the body's first. While it runs, from's received events stop; to's go on (the next hop may
  * answer early). Bytes beyond the body come as received events after done. ERR_STATE: from has a
- * relay already. ERR_UNSUPPORTED: DOT in and LENGTH out.
+ * relay already. ERR_UNSUPPORTED: DOT in and LENGTH out without chunk.
  */
 typedef void dp_relay_done(void *user, const struct dp_relay *relay,
                            const struct dp_relay_result *result);
 int dp_relay(struct dp *dp, const struct dp_relay *relay, dp_relay_done *done,
              void *user) ERR_CHECK;
+/* After its chunk said false. ERR_STATE: from has no relay. */
+int dp_relay_resume(struct dp *dp, struct leg_id from) ERR_CHECK;
 /* Ends the relay of from with DP_RELAY_STOPPED; done is called before it returns. */
 int dp_relay_stop(struct dp *dp, struct leg_id from) ERR_CHECK;
 

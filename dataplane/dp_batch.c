@@ -7,6 +7,9 @@
  *   as a view of the received bytes, where the target is plaintext;
  *   through a copy, where neither fits: other framing, dot-stuffing, normalizing.
  *
+ * A body that becomes chunks is staged instead: its length goes out before it, so records are laid
+ * out in arena->out and sealed there once control has written the chunk's command.
+ *
  * In place, the few bytes that a flow held back at the end of a record (a CR, a dot) must come
  * before the next record's: they are put in front of it. There is always room: what was held back
  * made the record before shorter by as much, and a batch begins with headroom.
@@ -31,7 +34,7 @@ static enum batch_way batch_way(const struct dp_relay_run *run)
 {
     const struct body_flow *flow = &run->flow;
 
-    if (flow->normalize || (flow->in == BODY_FRAME_LENGTH && flow->out == BODY_FRAME_DOT))
+    if (flow->normalize || flow->in != flow->out)
         return WAY_COPY;
     if (!dp_tx_user(run->to))
         return WAY_VIEW;
@@ -158,7 +161,7 @@ static uint8_t *staging(const struct dp_relay_run *run)
     return run->arena->out + run->out_used + tls_record_before(&run->to->tls->tx);
 }
 
-static void seal_staged(struct dp_relay_run *run)
+static void seal_filled(struct dp_relay_run *run)
 {
     size_t size;
 
@@ -167,6 +170,91 @@ static void seal_staged(struct dp_relay_run *run)
     seal(run, staging(run), run->out_fill, run->arena->out + run->out_used, &size);
     run->out_used += size;
     run->out_fill = 0;
+}
+
+static uint8_t *stage_record(const struct dp_relay_run *run)
+{
+    return run->arena->out + run->out_used +
+           (run->to->tls ? tls_record_before(&run->to->tls->tx) : 0);
+}
+
+/* Of a full record. */
+static size_t staged_size(const struct dp_relay_run *run)
+{
+    const struct tls_record_dir *tx = &run->to->tls->tx;
+
+    return tls_record_size(tls_record_before(tx), tx->max_plaintext, tls_record_after(tx));
+}
+
+/* Records of the full size one behind the other, the last one with what is left; without TLS it is
+ * one without end. */
+static void stage(struct dp_relay_run *run, struct span pass)
+{
+    const struct tls_record_dir *tx = run->to->tls ? &run->to->tls->tx : NULL;
+
+    while (pass.len > 0) {
+        size_t most = tx ? tx->max_plaintext : SIZE_MAX, n = most - run->out_fill;
+        n = n < pass.len ? n : pass.len;
+        memcpy(stage_record(run) + run->out_fill, pass.ptr, n);
+        run->out_fill += n;
+        run->staged += n;
+        pass = span_from(pass, n);
+        if (run->out_fill < most)
+            continue;
+        run->out_used += staged_size(run);
+        run->out_fill = 0;
+    }
+}
+
+/* By us, or by the kernel, which may have become the one to do it since they were laid out. */
+static void seal_staged(struct dp_relay_run *run)
+{
+    size_t left = run->staged, most = run->to->tls->tx.max_plaintext, size = staged_size(run);
+
+    for (run->out_used = 0; left > 0 && !run->to->output_dead; run->out_used += size) {
+        size_t n = left < most ? left : most;
+        if (!dp_tx_user(run->to))
+            add_run(run->arena, stage_record(run), n);
+        else if (!seal(run, stage_record(run), n, run->arena->out + run->out_used, &size))
+            return;
+        left -= n;
+    }
+}
+
+void dp_batch_hold_staged(struct dp_relay_run *run)
+{
+    size_t left = run->staged, most = run->to->tls ? run->to->tls->tx.max_plaintext : SIZE_MAX;
+
+    for (run->out_used = 0; left > 0;) {
+        size_t n = left < most ? left : most;
+        (void)dp_chunk_hold(run, stage_record(run), n);
+        left -= n;
+        if (left > 0)
+            run->out_used += staged_size(run);
+    }
+    run->staged = run->out_used = run->out_fill = 0;
+}
+
+void dp_batch_send_staged(struct dp_relay_run *run)
+{
+    struct dp_arena *arena = run->arena;
+
+    if (run->staged == 0)
+        return;
+    arena->runs_len = arena->runs_sent = 0;
+    if (run->staged <= TAIL_MAX &&
+        run->out_fill == run->staged) { /* in one record with its command */
+        (void)dp_leg_append(run->dp, run->to, stage_record(run), run->staged);
+    } else if (run->to->tls) {
+        if (dp_tx_user(run->to))
+            dp_leg_seal(run->dp, run->to);
+        seal_staged(run);
+    } else {
+        add_run(arena, arena->out, run->staged);
+    }
+    if (arena->runs_len > 0 && !run->to->output_dead)
+        dp_leg_bulk(run->dp, run->to, arena);
+    run->staged = run->out_used = run->out_fill = 0;
 }
 
 static void copy_sealed(struct dp_relay_run *run, struct span pass)
@@ -185,7 +273,7 @@ static void copy_sealed(struct dp_relay_run *run, struct span pass)
             run->out_fill += n;
         }
         if (run->out_fill == most)
-            seal_staged(run);
+            seal_filled(run);
         pass = span_from(pass, n);
     }
 }
@@ -222,11 +310,14 @@ static enum body_result step_copy(struct dp_relay_run *run, bool *ret_full)
             return result;
         }
         result = body_flow_step(&run->flow, run->opened, n, &piece);
-        copy(run, piece.pass);
+        if (run->chunked)
+            stage(run, piece.pass);
+        else
+            copy(run, piece.pass);
         run->opened += piece.used;
         run->opened_len -= piece.used;
     }
-    if (result == BODY_END && run->out_fill > 0 && run->out_fill <= TAIL_MAX) {
+    if (result == BODY_END && !run->chunked && run->out_fill > 0 && run->out_fill <= TAIL_MAX) {
         run->tail = span_make(staging(run), run->out_fill);
         run->out_fill = 0;
     }
@@ -292,7 +383,7 @@ enum dp_batch_end dp_batch_step(struct dp_relay_run *run, enum body_result *ret_
         run->carry_len = 0;
     }
     enum dp_batch_end end = batch(run, way, ret_result);
-    if (dp_tx_user(run->to))
-        seal_staged(run);
+    if (dp_tx_user(run->to) && !run->chunked)
+        seal_filled(run);
     return end;
 }

@@ -290,6 +290,7 @@ static void relays_free(struct dp *dp)
         dp_timer_stop(dp, &run->tick);
         if (run->arena)
             dp_arena_unref(dp, run->arena);
+        buf_release(&run->held);
         free(run);
     }
 }

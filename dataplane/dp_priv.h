@@ -10,6 +10,7 @@
  *   dp_kernel.c   when a direction's records become the kernel's, and what is different then
  *   dp_relay.c    a body from leg to leg, through small buffers or through an arena
  *   dp_batch.c    an arena's batch: open, flow, seal
+ *   dp_chunk.c    a DATA body that goes out in chunks
  *   dp_timers.c   the heap
  */
 #pragma once
@@ -280,6 +281,12 @@ struct dp_relay_run {
     uint64_t bytes;    /* received */
     struct dp_timer tick;
     bool begun;
+    /* Where it goes out in chunks: */
+    bool chunked;
+    bool ended;      /* the body's end was read */
+    bool chunk_waits; /* control said: not now */
+    struct buf held; /* passed on, in front of what is staged */
+    size_t staged;   /* bytes in the arena's out, as records that are not sealed yet */
     /* With an arena: */
     struct dp_arena *arena;  /* NULL: through the legs' small buffers */
     size_t in_start, in_end; /* received and not yet opened */
@@ -301,6 +308,7 @@ void dp_relay_moved(struct dp_relay_run *run);
 /* Asks the transport for the source's next bytes; false: ask again. */
 bool dp_relay_arm(struct dp_relay_run *run);
 void dp_relay_end(struct dp_relay_run *run, enum dp_relay_end end);
+enum { DP_RELAY_TARGET_MAX = 64 * 1024 }; /* of output, beyond which the small way waits */
 /* Keeps plaintext that is not the body's any more for control. */
 void dp_relay_keep(struct dp_relay_run *run, const uint8_t *data, size_t len);
 void dp_arena_unref(struct dp *dp, struct dp_arena *arena);
@@ -315,6 +323,17 @@ enum dp_batch_end {
 };
 /* Runs what has been received through the flow into the arena's runs, sealed. */
 enum dp_batch_end dp_batch_step(struct dp_relay_run *run, enum body_result *ret_result);
+
+/* The staged bytes go into the target's output, which is idle where there are more than a few. */
+void dp_batch_send_staged(struct dp_relay_run *run);
+/* The arena goes: they are held instead. */
+void dp_batch_hold_staged(struct dp_relay_run *run);
+
+/* dp_chunk.c */
+bool dp_chunk_hold(struct dp_relay_run *run, const uint8_t *data, size_t len);
+/* Sends what is ready: from a size that is worth a command on, at the body's end, or all of it.
+ * False: no more of the body may be looked at, because a chunk waits, or the relay is over. */
+bool dp_chunk_pump(struct dp_relay_run *run, bool all);
 
 /* dp_timers.c */
 void dp_timers_fire(struct dp *dp);

@@ -15,7 +15,6 @@
 
 enum {
     TICK_MS = 1000,
-    TARGET_MAX = 64 * 1024,  /* of output, beyond which the small way waits */
     RECEIVE_MIN = 64 * 1024, /* room in an arena that is worth a receive */
     TRICKLE = 2048,          /* a receive of less: the source is slow */
 };
@@ -161,7 +160,9 @@ void dp_relay_end(struct dp_relay_run *run, enum dp_relay_end end)
     if (run->next)
         run->next->previous = run->previous;
     dp->counters.relays--;
-    struct dp_relay_result result = {.end = end, .flow = run->flow};
+    buf_release(&run->held);
+    struct dp_relay_result result = {
+        .end = end, .flow = run->flow, .body_ended = run->ended || end == DP_RELAY_DONE};
     run->done(run->user, &run->relay, &result);
     free(run);
 }
@@ -180,13 +181,27 @@ static enum body_result small_body(struct dp_relay_run *run, const uint8_t *data
         struct body_piece piece;
         result = body_flow_step(&run->flow, data + *ret_used, len - *ret_used, &piece);
         *ret_used += piece.used;
-        if (piece.pass.len > 0 && (result == BODY_MORE || result == BODY_END))
+        if (piece.pass.len == 0 || (result != BODY_MORE && result != BODY_END))
+            continue;
+        if (run->chunked)
+            (void)dp_chunk_hold(run, piece.pass.ptr, piece.pass.len);
+        else
             (void)dp_leg_append(run->dp, run->to, piece.pass.ptr, piece.pass.len);
     } while (result == BODY_MORE && *ret_used < len);
     return result;
 }
 
-/* Plaintext at data, what follows it still sealed; false: the relay is over. */
+/* The body ended or was refused. */
+static void over(struct dp_relay_run *run, enum body_result result)
+{
+    run->ended = result == BODY_END;
+    if (run->chunked && run->ended)
+        (void)dp_chunk_pump(run, true);
+    else
+        dp_relay_end(run, end_of(result));
+}
+
+/* Plaintext at data, what follows it still sealed; false: the body is over. */
 static bool small_plain(struct dp_relay_run *run, const uint8_t *data, size_t len,
                         struct span sealed)
 {
@@ -199,11 +214,11 @@ static bool small_plain(struct dp_relay_run *run, const uint8_t *data, size_t le
         dp_relay_keep(run, data + used, len - used);
     if (sealed.len > 0)
         keep_sealed(run, sealed.ptr, sealed.len);
-    dp_relay_end(run, end_of(result));
+    over(run, result);
     return false;
 }
 
-/* Bytes as they came, not in the leg's own buffer; false: the relay is over. */
+/* Bytes as they came, not in the leg's own buffer; false: the body is over. */
 static bool small_bytes(struct dp_relay_run *run, uint8_t *data, size_t len)
 {
     size_t at = 0;
@@ -234,7 +249,9 @@ static bool small_bytes(struct dp_relay_run *run, uint8_t *data, size_t len)
 
 static bool target_has_room(const struct dp_relay_run *run)
 {
-    return !run->to || dp_leg_pending(run->to) < TARGET_MAX;
+    if (run->ended || run->chunk_waits)
+        return false;
+    return !run->to || dp_leg_pending(run->to) + buf_len(&run->held) < DP_RELAY_TARGET_MAX;
 }
 
 /* What waited in the leg: first its stash, then what is still sealed. */
@@ -264,7 +281,9 @@ static bool small_waiting(struct dp_relay_run *run)
 
 static void small_pump(struct dp_relay_run *run)
 {
-    if (!small_waiting(run))
+    if (run->chunked && !dp_chunk_pump(run, false))
+        return;
+    if (!small_waiting(run) || (run->chunked && !dp_chunk_pump(run, false)))
         return;
     if (run->from->input_ended && target_has_room(run))
         dp_relay_end(run, DP_RELAY_FROM_LOST);
@@ -290,11 +309,14 @@ static void go_fast(struct dp_relay_run *run)
     run->in_start = DP_ARENA_HEADROOM;
     run->in_end = DP_ARENA_HEADROOM + partial;
     run->opened_len = run->carry_len = 0;
+    run->out_used = run->out_fill = run->staged = 0;
     run->fresh = run->slow = false;
 }
 
 static void go_small(struct dp_relay_run *run)
 {
+    if (run->chunked)
+        dp_batch_hold_staged(run);
     arena_leave(run);
     if (run->carry_len > 0)
         (void)dp_leg_append(run->dp, run->to, run->carry, run->carry_len);
@@ -312,7 +334,7 @@ static void compact(struct dp_relay_run *run)
     run->in_end = DP_ARENA_HEADROOM + len;
 }
 
-/* The target's output is idle: one batch. False: the relay is over. */
+/* The target's output is idle: one batch. False: the relay is over, or a chunk waits. */
 static bool fast_batch(struct dp_relay_run *run)
 {
     struct dp_arena *arena = run->arena;
@@ -325,7 +347,8 @@ static bool fast_batch(struct dp_relay_run *run)
     if (dp_tx_user(run->to))
         dp_leg_seal(run->dp, run->to);
     arena->runs_len = arena->runs_sent = 0;
-    run->out_used = run->out_fill = 0;
+    if (run->staged == 0)
+        run->out_used = run->out_fill = 0;
     run->tail = span_make(NULL, 0);
     enum dp_batch_end end = dp_batch_step(run, &result);
     if (arena->runs_len > 0 && !run->to->output_dead)
@@ -336,10 +359,10 @@ static bool fast_batch(struct dp_relay_run *run)
         return false;
     }
     if (end != DP_BATCH_BODY)
-        return true;
+        return !run->chunked || dp_chunk_pump(run, false);
     if (result == BODY_END && run->tail.len > 0)
         (void)dp_leg_append(run->dp, run->to, run->tail.ptr, run->tail.len);
-    dp_relay_end(run, end_of(result));
+    over(run, result);
     return false;
 }
 
@@ -347,6 +370,8 @@ static void fast_pump(struct dp_relay_run *run)
 {
     struct dp_leg *from = run->from;
 
+    if (run->chunked && !dp_chunk_pump(run, false))
+        return;
     if (run->fresh && dp_leg_output_idle(run->to)) {
         dp_kernel_step(run->dp, run->to);
         if (!fast_batch(run))
@@ -409,7 +434,7 @@ void dp_relay_received(struct dp_relay_run *run, uint8_t *data, ssize_t n)
     bool whole = n >= DP_RECEIVE_BUFFER;
     if (run->begun && buf_len(&from->stash) == 0 && buf_len(&from->cipher) == 0 &&
         target_has_room(run)) {
-        if (!small_bytes(run, data, (size_t)n))
+        if (!small_bytes(run, data, (size_t)n) || (run->chunked && !dp_chunk_pump(run, false)))
             return;
     } else {
         keep_sealed(run, data, (size_t)n);
@@ -426,6 +451,8 @@ bool dp_relay_arm(struct dp_relay_run *run)
     struct dp_leg *from = run->from;
     uint32_t slot = dp_slot_of(run->dp, from);
 
+    if (run->ended || run->chunk_waits)
+        return true;
     if (run->arena) {
         size_t room = DP_ARENA_ROOM - run->in_end;
         if (run->fresh || room < RECEIVE_MIN)
@@ -459,15 +486,23 @@ static void tick(void *user, struct dp_timer *timer)
     uint64_t still_ms = dp->now_ms - run->moved_ms;
 
     if (run->relay.idle_timeout_ms != 0 && still_ms >= run->relay.idle_timeout_ms) {
-        bool target = run->to && dp_leg_pending(run->to) > 0;
+        bool target = run->to && (run->chunk_waits || dp_leg_pending(run->to) > 0);
         dp_relay_end(run, target ? DP_RELAY_TIMEOUT_TO : DP_RELAY_TIMEOUT_FROM);
         return;
     }
     if (run->arena && run->from->receiving && !run->from->cancelling && still_ms >= TICK_MS)
         run->from->cancelling =
             dp->transport->ops->receive_cancel(dp->transport, dp_slot_of(dp, run->from));
+    /* What a slow source has sent is not kept from the next hop for the sake of larger chunks. */
+    if (run->chunked && !run->ended && still_ms >= TICK_MS)
+        (void)dp_chunk_pump(run, true);
     if (dp_timer_start(dp, timer, tick_after(run, still_ms)) != ERR_OK)
         dp_relay_end(run, DP_RELAY_STOPPED);
+}
+
+static bool becomes_chunks(const struct dp_relay *relay)
+{
+    return relay->flow.in == BODY_FRAME_DOT && relay->flow.out == BODY_FRAME_LENGTH;
 }
 
 static int relay_check(struct dp *dp, const struct dp_relay *relay, struct dp_leg **ret_from,
@@ -481,7 +516,7 @@ static int relay_check(struct dp *dp, const struct dp_relay *relay, struct dp_le
         return ERR_STATE;
     if (*ret_to && ((*ret_to)->state != DP_LEG_OPEN || (*ret_to)->target))
         return ERR_STATE;
-    if (*ret_to && relay->flow.in == BODY_FRAME_DOT && relay->flow.out == BODY_FRAME_LENGTH)
+    if (*ret_to && becomes_chunks(relay) && !relay->chunk)
         return ERR_UNSUPPORTED;
     return ERR_OK;
 }
@@ -504,6 +539,7 @@ int dp_relay(struct dp *dp, const struct dp_relay *relay, dp_relay_done *done, v
                                  .to = to,
                                  .flow = relay->flow,
                                  .moved_ms = dp->now_ms,
+                                 .chunked = to && becomes_chunks(relay),
                                  .next = dp->relays,
                                  .tick = {.fire = tick, .user = run}};
     if (dp_timer_start(dp, &run->tick, tick_after(run, 0)) != ERR_OK) {
@@ -520,6 +556,19 @@ int dp_relay(struct dp *dp, const struct dp_relay *relay, dp_relay_done *done, v
         dp_leg_flush(dp, to);
     }
     dp->counters.relays++;
+    dp_leg_ready(dp, from);
+    return ERR_OK;
+}
+
+int dp_relay_resume(struct dp *dp, struct leg_id id)
+{
+    struct dp_leg *from = dp_leg_find(dp, id);
+
+    if (!from)
+        return ERR_STALE;
+    if (!from->source)
+        return ERR_STATE;
+    from->source->chunk_waits = false;
     dp_leg_ready(dp, from);
     return ERR_OK;
 }
