@@ -62,6 +62,7 @@ void client_message_end(struct client *c, enum message_result otherwise)
     count_message(c, result);
     gateway_log_message(c, result, &facts);
     hop_close(&c->hop);
+    buf_release(&c->body.lead);
     c->body.finished = false;
     c->result = MESSAGE_NONE;
     c->said.code = 0;
@@ -149,10 +150,7 @@ static void on_hop_lost(void *user, const struct smtp_reply *reply, bool indeter
 
 static void on_hop_writable(void *user)
 {
-    struct client *c = user;
-
-    if (c->mode == CLIENT_BODY)
-        (void)!dp_resume(c->gateway->dp, c->leg);
+    body_go_on(user);
 }
 
 static const struct hop_events hop_events = {

@@ -3,11 +3,23 @@
  * A body's way from the client's leg to the next hop's. Our Received line goes first; the header
  * passes through user space (hop_send), where Received lines are counted, its size is held and
  * Message-ID is read; the rest is the dataplane's (dp_relay), which calls back once. The final dot
- * is sent from here alone, after the whole body passed every check.
+ * is sent from here alone, after the whole body passed every check; so is the last chunk's command,
+ * where a DATA goes out in chunks. The header then waits for what comes behind it, so that a small
+ * message is one chunk and one send.
  */
 #include "gateway_priv.h"
 
 #include "assertion.h"
+
+enum {
+    LEAD_STEP = 16 * 1024, /* looked at in one go */
+    LEAD_MAX = 32 * 1024,  /* a header from this size on goes out by itself */
+};
+
+static bool as_chunks(const struct client *c)
+{
+    return c->body.flow.in == BODY_FRAME_DOT && c->body.flow.out == BODY_FRAME_LENGTH;
+}
 
 static bool lost_in_body(struct client *c, bool more)
 {
@@ -47,15 +59,21 @@ static bool received_out(struct client *c)
     struct buf line;
     int err = make_received(c, &line);
 
-    if (err == ERR_OK)
+    if (err == ERR_OK && as_chunks(c)) {
+        buf_init(&c->body.lead, 0);
+        err = buf_append_span(&c->body.lead, buf_span(&line));
+    } else if (err == ERR_OK) {
         err = send_received(c, &line);
+    }
     buf_release(&line);
     return err == ERR_OK;
 }
 
 bool body_begin_data(struct client *c)
 {
-    body_flow_init(&c->body.flow, BODY_FRAME_DOT, BODY_FRAME_DOT);
+    bool chunks = c->hop && hop_takes_chunks(c->hop);
+
+    body_flow_init(&c->body.flow, BODY_FRAME_DOT, chunks ? BODY_FRAME_LENGTH : BODY_FRAME_DOT);
     c->body.flow.normalize = c->smtp.peer.listener->bare_newline == CONF_BARE_NEWLINE_NORMALIZE;
     c->body.flow.max_bytes = c->gateway->conf.conf->limits.max_message;
     header_begin(c);
@@ -143,6 +161,16 @@ static bool chunk_answer_here(struct client *c)
     return client_apply(c, &out);
 }
 
+/* What was collected goes out. ERR_AGAIN: the next hop has to do something first. */
+static int lead_send(struct client *c, bool last)
+{
+    int err = hop_data_chunk(c->hop, buf_span(&c->body.lead), 0, last);
+
+    if (err == ERR_OK)
+        buf_release(&c->body.lead);
+    return err;
+}
+
 /* Everything of this body, or chunk, is in the next hop's output. */
 static bool body_passed(struct client *c)
 {
@@ -159,6 +187,34 @@ static bool body_passed(struct client *c)
     client_out_init(c, &out);
     smtp_session_body_done(&c->smtp, &out);
     return client_apply(c, &out);
+}
+
+/* The end of a body that goes out in chunks, while it was still control's. */
+static bool body_last_chunk(struct client *c)
+{
+    int err = c->hop ? lead_send(c, true) : ERR_STATE;
+
+    c->body.ended = true;
+    if (err == ERR_OK)
+        return body_passed(c);
+    if (err != ERR_AGAIN)
+        return lost_in_body(c, false);
+    client_enter(c, CLIENT_BODY_WAIT);
+    return true;
+}
+
+void body_go_on(struct client *c)
+{
+    struct dp *dp = c->gateway->dp;
+
+    if (c->mode == CLIENT_BODY)
+        (void)!dp_resume(dp, c->leg);
+    else if (c->mode == CLIENT_RELAY && as_chunks(c))
+        (void)!dp_relay_resume(dp, c->leg);
+    else if (c->mode == CLIENT_BODY_WAIT && c->body.ended) {
+        c->left_over = true; /* whatever came meanwhile was not used */
+        body_last_chunk(c);
+    }
 }
 
 /* --- refusal --- */
@@ -238,6 +294,7 @@ static struct client *relay_client(struct gateway *g, const struct dp_relay *rel
     if (!c)
         return NULL;
     c->body.flow = result->flow;
+    c->body.ended = result->body_ended;
     if (c->mode != CLIENT_RELAY)
         return NULL;
     client_enter(c, CLIENT_COMMAND);
@@ -262,12 +319,25 @@ static void drain_done(void *user, const struct dp_relay *relay,
     client_apply(c, &out);
 }
 
+/* There is nothing left of it. */
+static bool drained(struct client *c)
+{
+    struct smtp_out out;
+
+    c->left_over = true; /* whatever is behind it was not used */
+    client_out_init(c, &out);
+    smtp_session_drained(&c->smtp, &out);
+    return client_apply(c, &out);
+}
+
 bool body_begin_drain(struct client *c, bool chunk, uint64_t size)
 {
     struct gateway *g = c->gateway;
     struct dp_relay drain = {.from = c->leg, .to = LEG_NONE};
 
     body_leave(c);
+    if (!chunk && c->body.ended)
+        return drained(c);
     if (chunk && size != UINT64_MAX) {
         body_flow_init(&c->body.flow, BODY_FRAME_LENGTH, BODY_FRAME_LENGTH);
         body_flow_chunk(&c->body.flow, size, true);
@@ -320,6 +390,18 @@ static void relay_done(void *user, const struct dp_relay *relay,
     }
 }
 
+/* The dataplane has a chunk: the header goes in front of the first. */
+static bool relay_chunk(void *user, const struct dp_relay *relay, size_t len, bool last)
+{
+    struct client *c = client_find(user, relay->from);
+
+    ASSERT(c && c->hop);
+    if (hop_data_chunk(c->hop, buf_span(&c->body.lead), len, last) != ERR_OK)
+        return false; /* writable or lost goes on, or the time for the body is over */
+    buf_release(&c->body.lead);
+    return true;
+}
+
 static bool relay_begin(struct client *c, struct leg_id to)
 {
     struct gateway *g = c->gateway;
@@ -328,6 +410,7 @@ static bool relay_begin(struct client *c, struct leg_id to)
         .to = to,
         .flow = c->body.flow,
         .idle_timeout_ms = g->conf.conf->limits.data_timeout_s * 1000u,
+        .chunk = as_chunks(c) ? relay_chunk : NULL,
     };
 
     if (dp_relay(g->dp, &relay, relay_done, g) != ERR_OK)
@@ -341,12 +424,20 @@ static int pass_piece(struct client *c, const uint8_t *data, size_t len, struct 
                       enum body_result *ret_result, enum header_result *ret_header)
 {
     struct body_flow before = c->body.flow;
+    bool chunks = as_chunks(c);
 
     *ret_header = c->body.header_done ? HEADER_END : HEADER_MORE;
+    if (chunks && buf_len(&c->body.lead) >= LEAD_MAX) {
+        int full = lead_send(c, false);
+        if (full != ERR_OK)
+            return full;
+    }
+    if (chunks && len > LEAD_STEP)
+        len = LEAD_STEP;
     *ret_result = body_flow_step(&c->body.flow, data, len, piece);
     if (piece->pass.len == 0)
         return ERR_OK;
-    int err = hop_send(c->hop, piece->pass);
+    int err = chunks ? buf_append_span(&c->body.lead, piece->pass) : hop_send(c->hop, piece->pass);
     if (err == ERR_FULL) {
         c->body.flow = before;
         return ERR_AGAIN;
@@ -382,7 +473,7 @@ size_t body_input(struct client *c, const uint8_t *data, size_t len, bool *ret_a
         }
         c->body.header_done = header == HEADER_END;
         if (result == BODY_END) {
-            *ret_alive = body_passed(c);
+            *ret_alive = as_chunks(c) ? body_last_chunk(c) : body_passed(c);
             return used;
         }
     }

@@ -16,7 +16,7 @@ enum client_mode {                   /* who gets the bytes that come from the cl
                    CLIENT_BODY,      /* header phase: body_flow, header_scan, hop_send */
                    CLIENT_RELAY,     /* dp_relay has them */
                    CLIENT_BODY_WAIT, /* nobody yet: the next hop was asked for DATA on behalf of a
-                                        chunk */
+                                        chunk, or has to answer one before the last can go */
                    CLIENT_GONE,      /* the leg is closed; only a final answer is still awaited */
 };
 
@@ -34,7 +34,9 @@ struct client_body { /* the lifetime of one message's body */
     bool header_done;
     bool as_data;  /* chunks go out as DATA: the next hop lacks CHUNKING */
     bool last;     /* of the chunk on its way */
+    bool ended;    /* of a DATA: its end was read, and what is left of it waits for the next hop */
     bool finished; /* the next hop has it all: a loss from here on is indeterminate */
+    struct buf lead; /* of a DATA that goes out in chunks: what the next one begins with */
     struct body_flow flow;
     struct header_scan header;
 };
@@ -115,6 +117,8 @@ bool body_begin_chunk(struct client *c, uint64_t size, bool last);
 bool body_begin_drain(struct client *c, bool chunk, uint64_t size);
 /* The next hop answered the DATA that a chunk needed. */
 bool body_data_answer(struct client *c, const struct smtp_reply *reply);
+/* The next hop takes bytes, or a chunk, again. */
+void body_go_on(struct client *c);
 /* Bytes of the header phase; returns how many were used. c may be gone: *ret_alive false. */
 size_t body_input(struct client *c, const uint8_t *data, size_t len, bool *ret_alive);
 /* Stops what moves, so that the hop can be closed or the rest drained. */

@@ -37,7 +37,7 @@ struct hop_events {
      * message had been sent and its final reply is lost. No call is possible on the hop but
      * hop_close. */
     void (*lost)(void *user, const struct smtp_reply *reply, bool indeterminate);
-    /* The leg's output has room again after hop_send said ERR_FULL. */
+    /* The leg's output has room again after hop_send said ERR_FULL, or hop_data_chunk ERR_AGAIN. */
     void (*writable)(void *user);
 };
 
@@ -77,6 +77,13 @@ int hop_data(struct hop *h) ERR_CHECK;
 bool hop_has_chunking(const struct hop *h);
 /* "BDAT size [LAST]" goes out; the caller then passes exactly size bytes. */
 int hop_chunk(struct hop *h, uint64_t size, bool last) ERR_CHECK;
+/* After data's 354: the body of a DATA goes out in chunks, by hop_data_chunk alone. */
+bool hop_takes_chunks(const struct hop *h);
+/* A chunk of lead, which goes out at once, and of more bytes that the caller puts into the leg's
+ * output at once. ERR_AGAIN: nothing was sent, wait for writable (an answer, or room, is missing). Where
+ * more is not 0, the leg's output has less than half its bound. The answer is counted here: a
+ * refusal is final's. After the last one comes hop_finish. */
+int hop_data_chunk(struct hop *h, struct span lead, size_t more, bool last) ERR_CHECK;
 /* Body bytes, header phase. ERR_FULL: wait for writable. */
 int hop_send(struct hop *h, struct span bytes) ERR_CHECK;
 /* The same for bytes that go out with the next ones (dp_send_held). */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RCPTS_START = 8 };
+enum { RCPTS_START = 8, CHUNKS_AHEAD = 16 };
 
 /* --- lifetime --- */
 
@@ -137,7 +137,13 @@ static bool own_answer_due(const struct hop *h)
 {
     if (h->rcpts_answered < h->rcpts_pushed)
         return h->rcpts[h->rcpts_answered].state != HOP_RCPT_SENT;
-    return h->data_wanted && !h->data_sent && !h->data_refused;
+    return h->data_wanted && !h->data_sent && !h->data_refused && !h->as_chunks;
+}
+
+/* DATA is not said then, and its 354 is ours. */
+static bool wants_chunks(const struct hop *h)
+{
+    return h->route->conf->data_to_bdat && h->facts.caps.chunking;
 }
 
 /* All that was asked for and can be said by now, in one flush. */
@@ -149,7 +155,7 @@ static void hop_push(struct hop *h)
         struct hop_rcpt *r = &h->rcpts[h->rcpts_pushed];
         r->state = rcpt_push(h, r->index);
     }
-    if (h->data_wanted && !h->data_sent && any_rcpt_sent(h))
+    if (h->data_wanted && !h->data_sent && !wants_chunks(h) && any_rcpt_sent(h))
         h->data_sent = smtp_client_data(h->leg->client) == ERR_OK;
     leg_flush(h->leg);
     leg_expect_next(h->leg);
@@ -224,6 +230,44 @@ int hop_chunk(struct hop *h, uint64_t size, bool last)
     h->chunk_last = last;
     leg_flush(h->leg);
     leg_expect(h->leg, 0); /* as long as its bytes are on their way */
+    return ERR_OK;
+}
+
+bool hop_takes_chunks(const struct hop *h)
+{
+    return h->as_chunks;
+}
+
+static bool chunk_must_wait(const struct hop *h)
+{
+    unsigned due = smtp_client_outstanding(h->leg->client);
+
+    return due >= (h->facts.caps.pipelining ? CHUNKS_AHEAD : 1);
+}
+
+int hop_data_chunk(struct hop *h, struct span lead, size_t more, bool last)
+{
+    if (h->state != HOP_ACTIVE || !h->leg || !h->as_chunks || h->finished || h->final)
+        return ERR_STATE;
+    leg_flush(h->leg);
+    if (buf_len(&h->leg->out) > 0)
+        return ERR_AGAIN;
+    if (chunk_must_wait(h)) {
+        h->chunk_wait = true;
+        leg_expect(h->leg, h->u->limits->hop_command_timeout_s);
+        return ERR_AGAIN;
+    }
+    int err = smtp_client_chunk(h->leg->client, lead.len + more, last);
+    if (err)
+        return err;
+    h->chunk = true;
+    h->chunk_last = last;
+    err = buf_append_span(&h->leg->out, lead); /* in one piece with its command */
+    if (err)
+        return err;
+    leg_flush(h->leg);
+    h->chunk = last;
+    leg_expect(h->leg, 0); /* as long as the body is on its way */
     return ERR_OK;
 }
 
@@ -307,6 +351,7 @@ static void own_reply(struct hop *h, const struct hop_rcpt *r, struct smtp_reply
 static void rcpt_tell(struct hop *h, const struct smtp_reply *reply)
 {
     h->rcpts_answered++;
+    h->rcpts_accepted += smtp_reply_class(reply) == 2;
     h->events->rcpt(h->user, reply);
 }
 
@@ -319,6 +364,10 @@ void hop_deliver(struct hop *h)
         if (h->rcpts_answered < h->rcpts_pushed) {
             own_reply(h, &h->rcpts[h->rcpts_answered], &reply);
             rcpt_tell(h, &reply);
+        } else if (wants_chunks(h) && h->rcpts_accepted > 0) {
+            h->as_chunks = true;
+            upstream_reply(&reply, 354, 0, 0, "go ahead");
+            h->events->data(h->user, &reply);
         } else {
             h->data_refused = true;
             upstream_reply(&reply, 554, 5, 1, "No valid recipients");
@@ -394,12 +443,33 @@ static void on_final(struct hop *h, const struct smtp_client_event *e)
     h->events->final(h->user, &reply, early);
 }
 
+/* The first refusal is the message's answer. Whatever is still said to chunks behind it, and to the
+ * last one, is of no interest, and nobody has to know how such a next hop goes on. */
+static void chunk_refused(struct hop *h, const struct smtp_reply *reply)
+{
+    bool early = !h->finished;
+
+    if (h->final)
+        return;
+    h->final = true;
+    if (!early)
+        leg_close(h->leg, DP_CLOSE_CUT);
+    h->events->final(h->user, reply, early);
+}
+
 static void on_chunk(struct hop *h, const struct smtp_client_event *e)
 {
     struct smtp_reply reply;
 
     translate(h, e, &reply);
-    h->events->chunk(h->user, &reply);
+    if (!h->as_chunks)
+        h->events->chunk(h->user, &reply);
+    else if (smtp_reply_class(&e->reply) != 2)
+        chunk_refused(h, &reply);
+    else if (h->chunk_wait) {
+        h->chunk_wait = false;
+        h->events->writable(h->user);
+    }
 }
 
 void hop_on_answer(struct hop *h, const struct smtp_client_event *e)

@@ -158,13 +158,15 @@ struct hop {
     /* The transaction. */
     struct upstream_leg *leg;
     struct hop_rcpt *rcpts;
-    unsigned rcpts_len, rcpts_cap, rcpts_pushed, rcpts_answered;
+    unsigned rcpts_len, rcpts_cap, rcpts_pushed, rcpts_answered, rcpts_accepted;
     bool mail_sent, mail_refused, mail_unsupported;
     struct smtp_reply mail_reply; /* its refusal */
     bool data_wanted, data_sent, data_refused;
     bool body;       /* 354 was given, the body is not at its end */
     bool chunk;      /* BDAT is out, its bytes are not all passed */
     bool chunk_last; /* the one that is out is the last */
+    bool as_chunks;  /* DATA was answered 354 from here: its body goes out in chunks */
+    bool chunk_wait; /* the next one waits for an answer */
     bool finished;   /* the whole message is out */
     bool final;      /* its answer was told */
 

@@ -165,6 +165,7 @@ struct conf_route {
         const char *password_file; /* conf_load (control/acts) reads it into password */
     } auth;                        /* only over TLS */
     bool xclient;             /* pass the client on with XCLIENT where the next hop offers it */
+    bool data_to_bdat;        /* DATA goes out in chunks where the next hop offers CHUNKING */
     unsigned max_connections; /* to one host, across workers */
 };
 

@@ -257,7 +257,9 @@ static void on_transaction(struct smtp_client *c, const struct smtp_client_comma
         break;
     case SMTP_PHASE_CHUNK:
         /* After a refused chunk the message can't go on, but RSET can (RFC 3030 section 2). */
-        c->txn = CLIENT_TXN_OPEN;
+        c->chunk_refused |= !positive;
+        if (c->txn == CLIENT_TXN_CHUNK && smtp_client_outstanding(c) == 0)
+            c->txn = CLIENT_TXN_OPEN;
         break;
     case SMTP_PHASE_FINAL:
         c->txn = CLIENT_TXN_NONE;

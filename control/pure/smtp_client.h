@@ -119,10 +119,12 @@ int smtp_client_rcpt(struct smtp_client *c, const struct smtp_transaction *txn, 
 /* Where every recipient is refused but DATA is answered 354 all the same, the machine sends a lone
  * dot, ignores its answer (RFC 2920 section 3.1), and the ANSWER is a 554 of its own. */
 int smtp_client_data(struct smtp_client *c) ERR_CHECK;
-/* Writes "BDAT n [LAST]"; n bytes follow from the caller. */
+/* Writes "BDAT n [LAST]"; n bytes follow from the caller. With PIPELINING the next one need not wait
+ * for its answer. ERR_STATE after a refused one. */
 int smtp_client_chunk(struct smtp_client *c, uint64_t size, bool last) ERR_CHECK;
 /* The final dot has been put behind the body: the next reply is SMTP_PHASE_FINAL. */
 void smtp_client_dot(struct smtp_client *c);
-/* RSET: its answer makes the machine ready again. ERR_STATE while a body is on its way (cut then). */
+/* RSET: its answer makes the machine ready again. ERR_STATE while a body is on its way (cut then), or
+ * a chunk's answer without PIPELINING; all bytes of a chunk are out. */
 int smtp_client_rset(struct smtp_client *c) ERR_CHECK;
 void smtp_client_quit(struct smtp_client *c);

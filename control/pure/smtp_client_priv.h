@@ -25,7 +25,7 @@ enum smtp_client_txn {
     CLIENT_TXN_OPEN,  /* MAIL is out */
     CLIENT_TXN_DATA,  /* DATA is out */
     CLIENT_TXN_BODY,  /* after 354 */
-    CLIENT_TXN_CHUNK, /* BDAT is out, and its bytes may be on their way */
+    CLIENT_TXN_CHUNK, /* BDAT is out, perhaps more than one, and bytes may be on their way */
     CLIENT_TXN_FINAL, /* the dot, or BDAT LAST, is out */
     CLIENT_TXN_RESET, /* RSET is out */
 };
@@ -49,6 +49,7 @@ struct smtp_client {
     uint8_t auth_step;
     struct smtp_caps caps;
     bool refused;                  /* MAIL was: whatever is said of its recipients */
+    bool chunk_refused;            /* a chunk was: none may follow it */
     unsigned recipients, accepted; /* of this transaction */
 
     struct smtp_client_command *queue; /* [first, last) are outstanding */

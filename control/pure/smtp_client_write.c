@@ -298,7 +298,7 @@ int smtp_client_mail(struct smtp_client *c, const struct smtp_transaction *txn, 
         return err;
     c->txn = CLIENT_TXN_OPEN;
     c->recipients = c->accepted = 0;
-    c->refused = false;
+    c->refused = c->chunk_refused = false;
     return ERR_OK;
 }
 
@@ -364,8 +364,10 @@ int smtp_client_data(struct smtp_client *c)
 
 int smtp_client_chunk(struct smtp_client *c, uint64_t size, bool last)
 {
-    if (c->state != CLIENT_READY || c->txn != CLIENT_TXN_OPEN || smtp_client_outstanding(c) > 0 ||
-        c->accepted == 0)
+    bool first = c->txn == CLIENT_TXN_OPEN && smtp_client_outstanding(c) == 0;
+    bool ahead = c->txn == CLIENT_TXN_CHUNK && c->caps.pipelining;
+
+    if (c->state != CLIENT_READY || !(first || ahead) || c->accepted == 0 || c->chunk_refused)
         return ERR_STATE;
     if (!c->caps.chunking)
         return ERR_UNSUPPORTED;
@@ -389,7 +391,9 @@ void smtp_client_dot(struct smtp_client *c)
 
 int smtp_client_rset(struct smtp_client *c)
 {
-    if (c->state != CLIENT_READY || c->txn != CLIENT_TXN_OPEN)
+    bool ahead = c->txn == CLIENT_TXN_CHUNK && c->caps.pipelining;
+
+    if (c->state != CLIENT_READY || !(c->txn == CLIENT_TXN_OPEN || ahead))
         return ERR_STATE;
     /* What was held back was never said. */
     while (c->queue_last > c->queue_first && c->queue[c->queue_last - 1].held > 0)

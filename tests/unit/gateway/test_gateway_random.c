@@ -610,9 +610,12 @@ static struct world *make_world(void)
         "next_hop = [ \"hop1.example:25\", \"hop2.example:25\" ]; tls = { level = \"may\"; }; "
         "max_connections = 1;",
         "next_hop = \"hop1.example:25\"; tls = { level = \"may\"; }; xclient = true;",
+        "next_hop = \"hop1.example:25\"; tls = { level = \"encrypt\"; }; data_to_bdat = true;",
+        "next_hop = [ \"hop1.example:25\", \"hop2.example:25\" ]; tls = { level = \"may\"; }; "
+        "max_connections = 1; data_to_bdat = true;",
     };
     static const unsigned fragments[] = {0, 1, 200, 5000, 60000};
-    unsigned route = below(6);
+    unsigned route = below(8);
     struct dp_sim_conf sim = {.seed = run.seed,
                               .delay_min_ms = 0,
                               .delay_max_ms = chance(500) ? 20 : 0,
@@ -624,7 +627,7 @@ static struct world *make_world(void)
     if (chance(200))
         sim.fragment_max = 0;
     run.resets = sim.reset_per_mille != 0;
-    run.encrypt = route == 2 || route == 3;
+    run.encrypt = route == 2 || route == 3 || route == 6;
     run.mood = chance(300) ? 0 : below(chance(500) ? 60 : 300);
     run.vanish = chance(300) ? 0 : below(150);
     struct world *w = world_new_sim(

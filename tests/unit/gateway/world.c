@@ -215,6 +215,7 @@ static void double_rcpt(struct actor *a)
 static void hop_bdat(struct actor *a, struct span line)
 {
     char text[64];
+    struct hop_double *h = a->hop;
     unsigned long long size = 0;
     char last[8] = "";
 
@@ -224,6 +225,7 @@ static void hop_bdat(struct actor *a, struct span line)
     a->chunk_last = strcmp(last, "LAST") == 0;
     a->refused_in_body = false;
     a->in_body = true;
+    h->chunks++;
 }
 
 static void hop_starttls(struct actor *a)
@@ -263,6 +265,7 @@ static void hop_command(struct actor *a, struct span line)
     else if (strcmp(verb, "MAIL") == 0) {
         a->rcpts = 0;
         buf_clear(&a->partial);
+        a->chunk_refused = false;
         const char *said = hop_answer(a, h->mail_reply, "250 2.1.0 ok\r\n");
         a->mail_taken = said[0] == '2';
         a->rcpt_taken = false;
@@ -296,6 +299,11 @@ static void hop_whole(struct actor *a)
     a->in_body = false;
     if (a->refused_in_body)
         return;
+    if (a->chunk_refused) {
+        buf_clear(&a->partial);
+        hop_say(a, "503 5.5.1 a chunk was refused\r\n");
+        return;
+    }
     if (!a->rcpt_taken) { /* an empty message behind 354 (RFC 2920 section 3.1) */
         buf_clear(&a->partial);
         hop_say(a, "554 5.5.1 no recipients\r\n");
@@ -316,7 +324,7 @@ static void hop_body_piece(struct actor *a)
 {
     if (!a->hop->choose || a->refused_in_body || !hop_event(a, "body") || !a->answer)
         return;
-    a->refused_in_body = true;
+    a->refused_in_body = a->chunk_refused = true;
     hop_say(a, a->answer);
 }
 
@@ -338,8 +346,12 @@ static bool hop_chunk_bytes(struct actor *a)
         hop_whole(a);
     } else {
         a->in_body = false;
-        if (!a->refused_in_body && hop_event(a, "BDAT+"))
-            hop_say(a, hop_answer(a, h->chunk_reply, "250 2.0.0 chunk\r\n"));
+        if (a->refused_in_body || !hop_event(a, "BDAT+"))
+            return true;
+        const char *said = a->chunk_refused ? "503 5.5.1 a chunk was refused\r\n"
+                                            : hop_answer(a, h->chunk_reply, "250 2.0.0 chunk\r\n");
+        a->chunk_refused |= said[0] != '2';
+        hop_say(a, said);
     }
     return true;
 }

@@ -33,6 +33,7 @@ struct actor {
     const char *answer;   /* of a next hop: what choose said to the command in turn */
     bool mute;            /* it chose silence, and says nothing more */
     bool refused_in_body; /* its answer came before the end: there is no other */
+    bool chunk_refused;   /* no other chunk is taken (RFC 3030 section 2) */
     struct actor *next;
 };
 
@@ -55,7 +56,7 @@ struct hop_double {
     void (*took)(struct actor *a, struct span message, bool accepted);
     void *user;
     /* What happened */
-    unsigned connections, messages, quits, rsets, starttls, mails;
+    unsigned connections, messages, quits, rsets, starttls, mails, chunks;
     bool mail_in_plaintext; /* MAIL was heard outside TLS */
     struct buf message;     /* the last whole one, dots unstuffed */
     struct buf commands;    /* every command line of all connections */

@@ -94,6 +94,8 @@ static void call(struct talk *t, const char *what)
         smtp_client_tls_done(t->client);
     else if (strcmp(what, "no rset") == 0)
         err = smtp_client_rset(t->client) == ERR_STATE ? ERR_OK : ERR_STATE;
+    else if (strcmp(what, "no chunk") == 0)
+        err = smtp_client_chunk(t->client, 10, false) == ERR_STATE ? ERR_OK : ERR_STATE;
     else if (strcmp(what, "no mail") == 0)
         err = smtp_client_mail(t->client, &t->txn, 100) == ERR_STATE ? ERR_OK : ERR_STATE;
     else if (strcmp(what, "no data") == 0)
@@ -253,7 +255,7 @@ static void test_chunks(void **state)
     struct talk t = talk(SMTP_CLIENT_TLS_NEVER);
     const char *begin = HELLO "!mail\n!rcpt 0\nC:MAIL FROM:<a@example.com>\n"
                               "C:RCPT TO:<r0@example.org>\nS:250 ok|250 ok\nE:ANSWER mail 250\n"
-                              "E:ANSWER rcpt 250 [0]\n!chunk\nC:BDAT 10\n!no rset\n";
+                              "E:ANSWER rcpt 250 [0]\n!chunk\nC:BDAT 10\n";
     char script[2048];
 
     snprintf(script, sizeof(script), "%s%s", begin,
@@ -261,8 +263,24 @@ static void test_chunks(void **state)
              "E:ANSWER final 250\n!mail\nC:MAIL FROM:<a@example.com>");
     run(&t, script);
     snprintf(script, sizeof(script), "%s%s", begin,
-             "S:552 no\nE:ANSWER chunk 552\n!rset\nC:RSET\nS:250 ok\nE:ANSWER rset 250");
+             "S:552 no\nE:ANSWER chunk 552\n!no chunk\n!rset\nC:RSET\nS:250 ok\n"
+             "E:ANSWER rset 250");
     run(&t, script);
+    /* With PIPELINING answers are counted, and RSET goes behind what is out. */
+    snprintf(script, sizeof(script), "%s%s", begin,
+             "!chunk\nC:BDAT 10\n!last\nC:BDAT 10 LAST\n!no rset\nS:250 ok\nE:ANSWER chunk 250\n"
+             "S:250 ok\nE:ANSWER chunk 250\nS:550 no\nE:ANSWER final 550\n!mail\n"
+             "C:MAIL FROM:<a@example.com>");
+    run(&t, script);
+    snprintf(script, sizeof(script), "%s%s", begin,
+             "!chunk\nC:BDAT 10\nS:552 no\nE:ANSWER chunk 552\n!no chunk\n!rset\nC:RSET\n"
+             "!no chunk\nS:503 no\nE:ANSWER chunk 503\n!no mail\nS:250 ok\nE:ANSWER rset 250\n"
+             "!mail\nC:MAIL FROM:<a@example.com>");
+    run(&t, script);
+    run(&t, "S:220 mx\nC:EHLO gw.example.org\nS:250-mx|250 CHUNKING\nE:READY\n!mail\n"
+            "C:MAIL FROM:<a@example.com>\nS:250 ok\nE:ANSWER mail 250\n!rcpt 0\n"
+            "C:RCPT TO:<r0@example.org>\nS:250 ok\nE:ANSWER rcpt 250 [0]\n!chunk\nC:BDAT 10\n"
+            "!no chunk\n!no rset\nS:250 ok\nE:ANSWER chunk 250\n!chunk\nC:BDAT 10");
 }
 
 static void test_early_final_reply(void **state)
