@@ -58,7 +58,7 @@ class Gateway:
         self.folder = folder or tempfile.mkdtemp(prefix="postern-test-")
         os.chmod(self.folder, 0o755)
         self.authority = authority or Authority(os.path.join(self.folder, "ca"))
-        cert, key = self.authority.issue("gw.example.org")
+        cert, key = self.authority.issue_once("gw.example.org")
         self.listeners = copy.deepcopy(listeners or [
             {"name": "internet", "address": "127.0.0.1:0", "tls": "starttls"}])
         self.ports = {}

@@ -51,6 +51,9 @@ class NextHop:
         for level, tls in cls.levels.items():
             cls.gateways[level] = Gateway([{"domain": name, "next_hop": f"127.0.0.1:{port}",
                                             "tls": tls}], authority=cls.authority).start()
+        cls.gateways["chunks"] = Gateway([{"domain": name, "next_hop": f"127.0.0.1:{port}",
+                                           "data_to_bdat": True, "tls": cls.levels["encrypt"]}],
+                                         authority=cls.authority).start()
         cls.name = name
         cls.capture = Capture()  # connections to the next hop outlive a test: the pool keeps them
 
@@ -100,6 +103,19 @@ class NextHop:
                 code, lines = client.data(b"Subject: hundred %d.\r\n\r\nbody\r\n" % i)
                 self.assertEqual(code, 250, lines)
         self.mta.wait_message(b"Subject: hundred 99.")
+
+    def test_data_in_chunks(self):
+        """Where the server offers CHUNKING; where not, the setting changes nothing."""
+        line = b".a line that begins with a dot, and is as long as lines of mail are at most %d\r\n"
+        with Client(self.gateways["chunks"].address()) as client:
+            client.starttls()
+            for i, lines in enumerate((1, 10, 9000, 30, 20000)):
+                client.transaction("a@client.example", ["x@" + self.name])
+                body = b"".join(line % n for n in range(lines))
+                code, answer = client.data(b"Subject: in chunks %d.\r\n\r\n" % i + body)
+                self.assertEqual(code, 250, answer)
+                stored = self.mta.wait_message(b"Subject: in chunks %d." % i)
+                self.assertIn(body.replace(b"\r\n", b"\n"), stored.replace(b"\r\n", b"\n"))
 
     def accepted(self, level):
         done = swaks(self.gateways[level].address(), "x@" + self.name, "--header",

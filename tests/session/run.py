@@ -49,6 +49,8 @@ DOMAINS = {
     "data.example": dict(caps=NO_CHUNKING),
     "poor.example": dict(caps=["PIPELINING"]),
     "lockstep.example": dict(caps=["8BITMIME"]),
+    "chunks.example": dict(route={"data_to_bdat": True}),
+    "nochunks.example": dict(caps=NO_CHUNKING, route={"data_to_bdat": True}),
     "small.example": dict(caps=["PIPELINING", "SIZE 20000", "CHUNKING"]),
     "plain.example": dict(tls=None, level="none"),
     "notls.example": dict(tls=None, level="encrypt"),
@@ -77,8 +79,9 @@ class Scripts(unittest.TestCase):
         for domain, how in DOMAINS.items():
             how = dict(how)
             level = how.pop("level", "encrypt")
+            more = how.pop("route", {})
             cls.sinks[domain] = Sink(port=free_port(), cert=cert, **how)
-            cls.routes.append(route(domain, cls.sinks[domain].port, level))
+            cls.routes.append(route(domain, cls.sinks[domain].port, level, **more))
         cls.routes.append(route("elsewhere.example", cls.sinks["hop.example"].port, relay=True))
         cls.routes.append(route("inside.example", cls.sinks["hop.example"].port,
                                 listeners=["inside"]))

@@ -18,7 +18,7 @@ static const char all_values[] =
     "    bare_newline = \"normalize\"; chunking = false; } );\n"
     "routes = ( { domain = \"Example.ORG\"; listeners = [ \"in\" ]; helo = \"out.example\";\n"
     "    next_hop = [ \"A.example:26\", \"[2001:db8::1]:27\", \"192.0.2.9:28\" ];\n"
-    "    source = [ \"2001:db8::2\", \"192.0.2.2\" ]; max_connections = 7; xclient = true;\n"
+    "    source = [ \"2001:db8::2\", \"192.0.2.2\" ]; max_connections = 7; xclient = true; data_to_bdat = true;\n"
     "    tls = { level = \"pin\"; mode = \"implicit\"; client = { cert = \"c\"; key = \"k\"; "
     "};\n"
     "      spki = \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"; };\n"
@@ -66,6 +66,7 @@ static void route_arrives(const struct conf_route *r)
     assert_true(r->has_source4 && r->has_source6);
     assert_int_equal(r->max_connections, 7);
     assert_true(r->xclient);
+    assert_true(r->data_to_bdat);
     assert_false(r->relay);
     assert_int_equal(r->tls.level, CONF_LEVEL_PIN);
     assert_int_equal(r->tls.mode, CONF_HOP_IMPLICIT);
