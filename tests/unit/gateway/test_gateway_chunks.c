@@ -36,11 +36,11 @@ static bool said(const struct hop_double *h, const char *command)
 static char *make_large(size_t len)
 {
     char *text = malloc(len + 64);
-    size_t at = (size_t)sprintf(text, "Subject: large\r\n\r\n");
+    size_t at = (size_t)snprintf(text, len + 64, "Subject: large\r\n\r\n");
 
     assert_non_null(text);
     for (unsigned i = 0; at + 64 < len; i++)
-        at += (size_t)sprintf(text + at, "%08u %s\r\n", i, "the quick brown fox jumps over");
+        at += (size_t)snprintf(text + at, 64, "%08u %s\r\n", i, "the quick brown fox jumps over");
     return text;
 }
 
@@ -125,8 +125,8 @@ static void a_long_header(void **state)
     (void)state;
     assert_non_null(text);
     while (at < 200000)
-        at += (size_t)sprintf(text + at, "X-Filler-%06zu: some text\r\n", at);
-    sprintf(text + at, "\r\nbody\r\n");
+        at += (size_t)snprintf(text + at, 64, "X-Filler-%06zu: some text\r\n", at);
+    snprintf(text + at, 64, "\r\nbody\r\n");
     for (unsigned pipelining = 0; pipelining < 2; pipelining++) {
         struct world *w = world_new(6 + pipelining, NULL, route, NULL);
         struct actor *a = client_ready_tls(w);
