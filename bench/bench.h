@@ -23,3 +23,6 @@ int load_main(int argc, char **argv);
 void load_help(FILE *to);
 int sink_main(int argc, char **argv);
 void sink_help(FILE *to);
+/* Becomes bench/compare.py, which has the options and their help. */
+int compare_main(int argc, char **argv);
+void compare_help(FILE *to);

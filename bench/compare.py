@@ -1,255 +1,303 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How much CPU does postern use to relay mail, next to Postfix, and how much memory for an idle
-TLS session? One table; the exit status is 1 where a bar of bench/bars.json is missed and 2 where
-something could not be measured. Method and limits: bench/README.md. Needs root: cgroups, chroot,
-tmpfs."""
+"""How much CPU and memory do postern and other relays use for the same mail, and how near is each to
+what the machine allows? Runs the same loads through all of them, interleaved, checks every byte,
+and prints one table; JSON and SVG plots beside it. Exit status 0: every bar of bench/bars.json that
+was measured is met; 1: one is missed; 2: something could not be measured. bench/README.md has the
+method and its limits. Needs root, for cgroups, chroot and tmpfs."""
 
 import argparse
 import json
 import os
-import platform
 import resource
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from relay import HERE, TOP, Certificate, Failure, Postern, Postfix, Sink
+import plot
+import report
+from instruments import Certificate, Load, Sink, limit, machine
+from relay import FILES, HERE, RELAYS, Failure
 
-LOAD_TIMEOUT_S = 300
-DELIVERY_TIMEOUT_S = 120
-SETTLE_S = 0.5  # what a relay still does after its last delivery belongs to the load
+SETTLE_S = 0.3  # what a relay still does after its last delivery belongs to the load
+IDLE_HOLD_S = 6
+IDLE_SETTLE_S = 1
+BAR = 30
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
+class Progress:
+    """A bar where standard error is a terminal, else a line for each step."""
+
+    def __init__(self, steps):
+        self.steps, self.done, self.began = steps, 0, time.monotonic()
+        self.terminal = sys.stderr.isatty()
+
+    def step(self, text, steps=1):
+        self.done = min(self.done + steps, self.steps)
+        part = self.done / self.steps
+        if self.terminal:
+            left = (time.monotonic() - self.began) * (1 / part - 1)
+            print(f"\r\033[K[{'#' * int(part * BAR):{BAR}}] {part:4.0%} {left / 60:4.1f} min left  "
+                  f"{text}"[:200], end="", file=sys.stderr, flush=True)
+        else:
+            print(f"{part:4.0%} {text}", file=sys.stderr, flush=True)
+
+    def end(self):
+        if self.terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-class Bench:
-    def __init__(self, build, quick, plan):
-        self.size = "quick" if quick else "full"
-        self.plan = plan
-        self.program = os.path.join(build, "postern-bench")
-        self.sink = Sink(self.program, plan["suites"])
-        self.problems = []
+class Comparison:
+    """One run: what is measured with, and what was found."""
 
-    def load(self, relay, messages, size=4096, per_session=1, sessions=1):
-        """One load through the relay; the JSON of postern-bench load. All of it has reached the
-        sink, whole and once, or it is a Failure."""
-        done = subprocess.run(
-            [self.program, "load", "--target", f"127.0.0.1:{relay.port}", "--starttls",
-             "--no-resume", "--suites", self.plan["suites"], "--messages", str(messages),
-             "--size", str(size), "--per-session", str(per_session), "--sessions", str(sessions),
-             "--seconds", str(LOAD_TIMEOUT_S), "--timeout", "30", "--json"],
-            capture_output=True, text=True, timeout=2 * LOAD_TIMEOUT_S, check=False)
-        if done.returncode != 0:
-            raise Failure(f"{relay.name} did not accept all {messages} messages "
-                          f"(exit status {done.returncode}): {done.stderr}{done.stdout}\n"
-                          + relay.log_tail())
-        sent = json.loads(done.stdout)
-        end = time.monotonic() + DELIVERY_TIMEOUT_S
-        while (got := self.sink.received(sent["run"])) < messages:
-            if time.monotonic() > end:
-                raise Failure(f"{relay.name} accepted {messages} messages and delivered {got}:\n"
-                              + relay.log_tail())
-            time.sleep(0.05)
-        return sent
+    def __init__(self, args, plan):
+        self.args, self.plan = args, plan
+        self.size = "quick" if args.quick else "full"
+        self.rounds = args.rounds or plan["rounds"][self.size]
+        self.program = os.path.join(args.build, "postern-bench")
+        self.loads = [row for row in plan["loads"] if row["name"] in args.loads]
+        self.idle = plan["idle"]["name"] in args.loads
+        self.kinds = [kind for kind in RELAYS if kind.name in args.peers]
+        steps_each = len(self.loads) * (self.rounds + 2) + self.idle
+        self.progress = Progress(len(args.tls) * (len(self.loads) + len(self.kinds) * (steps_each + 1)))
+        self.results = {"machine": machine(), "rounds": self.rounds, "workers": args.workers,
+                        "quick": args.quick, "suites": {v: plan["suites"][v] for v in args.tls},
+                        "relays": {}, "limits": [], "cells": [], "idle": [], "bars": [],
+                        "problems": []}
 
-    def measure(self, relay, row):
-        """CPU-seconds of all the relay's processes for one round of a load."""
-        messages = row["messages"][self.size]
-        before = relay.group.cpu_seconds()
-        began = time.monotonic()
-        sent = self.load(relay, messages, row["size"], row["per_session"], row["sessions"])
-        seconds = time.monotonic() - began
-        time.sleep(SETTLE_S)
-        cpu = relay.group.cpu_seconds() - before
-        return {"cpu_seconds": cpu, "cpu_ms_per_message": cpu / messages * 1e3,
-                "cpu_seconds_per_gb": cpu / (messages * row["size"]) * 1e9,
-                "messages": messages, "seconds": seconds, "load": sent}
+    def problem(self, text):
+        self.results["problems"].append(text)
 
-    def measure_load(self, relays, row):
-        """Interleaved rounds, so that what else this machine does meets all relays alike."""
-        rounds = {r.name: [] for r in relays}
-        for i in range(self.plan["rounds"][self.size]):
-            for relay in relays if i % 2 == 0 else reversed(relays):
-                result = self.measure(relay, row)
-                rounds[relay.name].append(result)
-                say(f"  {row['title']}, round {i + 1}, {relay.name}: "
-                    f"{result['cpu_ms_per_message']:.3f} ms CPU a message, {result['seconds']:.1f} s")
-        return rounds
+    def run(self):
+        with tempfile.TemporaryDirectory(prefix="postern-bench-") as folder:
+            certificate = Certificate(folder)
+            for version in self.args.tls:
+                Version(self, version, certificate).run()
+        self.progress.end()
 
-    def measure_idle(self, relay):
-        sessions = self.plan["idle"]["sessions"][self.size]
-        before = relay.group.pss_kb()
-        process = subprocess.Popen(
-            [self.program, "load", "--target", f"127.0.0.1:{relay.port}", "--starttls", "--idle",
-             "--no-resume", "--suites", self.plan["suites"], "--sessions", str(sessions),
-             "--seconds", "8", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        line = process.stderr.readline()
-        time.sleep(2)
-        during = relay.group.pss_kb()
-        out, _ = process.communicate(timeout=LOAD_TIMEOUT_S)
-        if process.returncode != 0:
-            raise Failure(f"{relay.name} does not hold {sessions} idle sessions: {line}{out}\n"
-                          + relay.log_tail())
-        say(f"  {sessions} idle sessions, {relay.name}: {before} KB before, {during} KB with them")
-        return {"sessions": sessions, "pss_kb_before": before, "pss_kb": during,
-                "kb_each": (during - before) / sessions}
 
-    def relay_start(self, kind, build, certificate):
-        """The relay, running, and seen to relay; None (and a problem noted) otherwise."""
-        relay = kind(build, certificate, self.sink.port)
+class Version:
+    """The part of a comparison with one version of TLS: a sink, and all relays before it."""
+
+    def __init__(self, comparison, version, certificate):
+        self.c, self.version, self.certificate = comparison, version, certificate
+        self.suite = comparison.plan["suites"][version]
+        self.load = Load(comparison.program, self.suite)
+        self.sink = Sink(comparison.program, self.suite)
+        self.relays = []
+
+    def run(self):
         try:
+            for kind in self.c.kinds:
+                self.relay_start(kind)
+            for row in self.c.loads:
+                self.limit_measure(row)
+                self.load_measure(row)
+            if self.c.idle:
+                for relay in self.relays:
+                    self.guarded(relay, self.c.plan["idle"], self.idle_measure)
+            self.sink_judge()
+        except Failure as e:
+            self.c.problem(f"TLS {self.version}: {e}")
+        finally:
+            for relay in self.relays:
+                relay.end()
+            self.sink.end()
+
+    def relay_start(self, kind):
+        relay = kind(self.c.args.build, self.certificate, self.sink.port, self.c.args.workers)
+        try:
+            self.c.progress.step(f"TLS {self.version}: starting {relay.title}")
             relay.start()
-            self.load(relay, 5, per_session=2)
-            return relay
+            self.c.results["relays"][relay.name] = {
+                "title": relay.title, "version": relay.version(), "cpu_counted_by": relay.group.how,
+                "is_mta": relay.is_mta, "has_workers": relay.has_workers}
+            self.relays.append(relay)
         except (Failure, OSError, subprocess.SubprocessError) as e:
-            self.problems.append(f"{kind.name}: {e}")
+            self.c.problem(f"{relay.title}, TLS {self.version}: {e}")
             relay.end()
+
+    def guarded(self, relay, row, measure, *args):
+        """One measurement; a failure is noted, and the others go on."""
+        try:
+            return measure(relay, row, *args)
+        except (Failure, subprocess.SubprocessError) as e:
+            self.c.problem(f"{row['title']}, TLS {self.version}: {e}")
             return None
 
-
-def summary(rounds):
-    """Of one relay and load."""
-    cpu = [r["cpu_ms_per_message"] for r in rounds]
-    return {"cpu_ms_per_message": statistics.median(cpu), "min": min(cpu), "max": max(cpu),
-            "cpu_seconds_per_gb": statistics.median(r["cpu_seconds_per_gb"] for r in rounds),
-            "messages_per_second": statistics.median(r["messages"] / r["seconds"] for r in rounds)}
-
-
-def machine():
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        model = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")),
-                     platform.machine())
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}"
-
-
-def run(bench, args, results):
-    with tempfile.TemporaryDirectory(prefix="postern-bench-") as folder:
-        certificate = Certificate(folder)
-        kinds = [k for k in (Postfix, Postern) if args.only in (None, k.name)]
-        relays = []
+    def limit_measure(self, row):
+        self.c.progress.step(f"TLS {self.version}, {row['title']}: limits")
         try:
-            for kind in kinds:
-                say(f"starting {kind.name}")
-                relay = bench.relay_start(kind, args.build, certificate)
-                if relay:
-                    relays.append(relay)
-                    results["relays"][relay.name] = {"version": relay.version(),
-                                                     "cpu_counted_by": relay.group.how}
-            for row in bench.plan["loads"] if relays else []:
-                try:
-                    rounds = bench.measure_load(relays, row)
-                    results["loads"][row["name"]] = {
-                        name: dict(summary(r), rounds=r) for name, r in rounds.items()}
-                except (Failure, subprocess.SubprocessError) as e:
-                    bench.problems.append(f"{row['title']}: {e}")
-            for relay in relays:
-                if relay.name == Postern.name:
-                    try:
-                        results["idle"] = bench.measure_idle(relay)
-                    except (Failure, subprocess.SubprocessError) as e:
-                        bench.problems.append(f"{bench.plan['idle']['title']}: {e}")
-        finally:
-            for relay in relays:
-                relay.end()
+            found = limit(self.c.program, row, self.version, 3)
+            self.c.results["limits"].append(dict(found, load=row["name"], tls=self.version))
+        except (Failure, OSError, subprocess.SubprocessError) as e:
+            self.c.problem(str(e))
+
+    def load_measure(self, row):
+        """Interleaved rounds, so that what else this machine does meets all relays alike."""
+        cells = {}
+        for relay in self.relays:
+            self.c.progress.step(f"TLS {self.version}, {row['title']}: {relay.title}, warming up")
+            messages = self.guarded(relay, row, self.count_find)
+            if messages:
+                cells[relay.name] = {"load": row["name"], "tls": self.version, "relay": relay.name,
+                                     "messages": messages, "size": row["size"], "rounds": []}
+        for i in range(self.c.rounds):
+            for relay in self.relays if i % 2 == 0 else reversed(self.relays):
+                if relay.name in cells:
+                    found = self.guarded(relay, row, self.round_measure, cells[relay.name]["messages"])
+                    if found:
+                        found["round"] = i
+                        cells[relay.name]["rounds"].append(found)
+                        self.c.progress.step(
+                            f"TLS {self.version}, {row['title']}, round {i + 1}: {relay.title} "
+                            f"{found['cpu_ms']:.3f} ms CPU a message")
+        for relay in self.relays:
+            cell = cells.get(relay.name)
+            if cell and cell["rounds"]:
+                if row["rate"]:
+                    self.c.progress.step(f"TLS {self.version}, {row['title']}: {relay.title}, latency")
+                    cell["latency"] = self.guarded(relay, row, self.latency_measure)
+                self.c.results["cells"].append(cell)
+
+    def count_find(self, relay, row):
+        """How many messages take cell_seconds: whole turns of all sessions, at least one."""
+        turn = row["sessions"] * row["per_session"]
+        few = max(row["sessions"], turn // 10)
+        sent = self.load.run(relay, row, few)
+        self.sink.await_run(sent["run"], few, relay)
+        wanted = self.c.plan["cell_seconds"][self.c.size] * few / max(sent["seconds"], 0.001)
+        if self.c.args.quick and wanted < turn:
+            return max(row["sessions"], int(wanted))
+        return max(1, int(wanted / turn)) * turn
+
+    def round_measure(self, relay, row, messages):
+        before = self.sink.report()
+        cpu = relay.group.cpu_seconds()
+        began = time.monotonic()
+        sent = self.load.run(relay, row, messages)
+        after = self.sink.await_run(sent["run"], messages, relay)
+        seconds = time.monotonic() - began
+        time.sleep(SETTLE_S)
+        cpu = relay.group.cpu_seconds() - cpu
+        return {"cpu_ms": cpu / messages * 1e3, "cpu_s_gb": cpu / (messages * row["size"]) * 1e9,
+                "per_client": cpu / sent["cpu_seconds"], "seconds": seconds,
+                "bytes": after["bytes"] - before["bytes"], **counts(before, after), "load": sent}
+
+    def latency_measure(self, relay, row):
+        """Percentiles in open loop, at the same rate for all."""
+        messages = int(row["rate"] * self.c.plan["latency_seconds"][self.c.size])
+        sent = self.load.run(relay, row, messages, "--rate", row["rate"])
+        self.sink.await_run(sent["run"], messages, relay)
+        return dict(sent["latency_ms"], rate=row["rate"])
+
+    def idle_measure(self, relay, row):
+        self.c.progress.step(f"TLS {self.version}, {row['title']}: {relay.title}")
+        wanted = row["sessions"][self.c.size]
+        sessions = min(wanted, relay.sessions_most(), row["fewer"].get(relay.name, wanted))
+        before = relay.group.pss_kb()
+        during = []
+
+        def held():
+            time.sleep(IDLE_SETTLE_S)
+            during.append(relay.group.pss_kb())
+        self.load.idle(relay, sessions, IDLE_HOLD_S, held)
+        self.c.results["idle"].append(
+            {"relay": relay.name, "tls": self.version, "sessions": sessions, "pss_kb_before": before,
+             "pss_kb": during[0], "kb_each": (during[0] - before) / sessions})
+
+    def sink_judge(self):
+        messages = self.sink.report()["messages"]
+        if messages["corrupt"] or messages["plain"]:
+            self.c.problem(f"TLS {self.version}: the sink received {messages['corrupt']} corrupt "
+                           f"messages and {messages['plain']} in plaintext")
 
 
-def judge(plan, results):
-    """Adds ratio, bar and verdict to each load; True where no measured bar is missed."""
-    good = True
-    for row in plan["loads"]:
-        load = results["loads"].get(row["name"], {})
-        if Postfix.name in load and Postern.name in load:
-            ratio = (load[Postfix.name]["cpu_ms_per_message"]
-                     / max(load[Postern.name]["cpu_ms_per_message"], 1e-9))
-            load["times_less"] = ratio
-            load["bar"] = row["times_less"]
-            load["met"] = ratio >= row["times_less"]
-            good = good and load["met"]
-    if results["idle"]:
-        results["idle"]["bar"] = plan["idle"]["max_kb_each"]
-        results["idle"]["met"] = results["idle"]["kb_each"] <= plan["idle"]["max_kb_each"]
-        good = good and results["idle"]["met"]
-    return good
+def counts(before, after):
+    """What the sink saw of one round beside whole messages."""
+    return {key: after["messages"][key] - before["messages"][key]
+            for key in ("received", "duplicates", "corrupt", "plain")} | {
+        f"hop_{key}": after["sessions"][key] - before["sessions"][key]
+        for key in ("handshakes", "resumed")}
 
 
-def table(plan, results):
-    print(f"{results['machine']}; {results['rounds']} round(s), medians (min to max); "
-          f"{plan['suites']} on both sides")
-    for name, relay in results["relays"].items():
-        print(f"{name}: {relay['version']}; CPU of all its processes by {relay['cpu_counted_by']}")
-    print()
-    print(f"{'load':30} {'relay':8} {'CPU ms a message':>26} {'CPU s/GB':>9} {'msg/s':>8} "
-          f"{'less CPU':>9} {'bar':>6}")
-    for row in plan["loads"]:
-        load = results["loads"].get(row["name"], {})
-        for name in (Postfix.name, Postern.name):
-            if name not in load:
-                print(f"{row['title']:30} {name:8} {'not measured':>26}")
-                continue
-            s = load[name]
-            cpu = f"{s['cpu_ms_per_message']:.3f} ({s['min']:.3f} to {s['max']:.3f})"
-            line = (f"{row['title']:30} {name:8} {cpu:>26} {s['cpu_seconds_per_gb']:9.2f} "
-                    f"{s['messages_per_second']:8.1f}")
-            if name == Postern.name and "met" in load:
-                line += (f" {load['times_less']:8.1f}x {row['times_less']:5}x "
-                         f"{'met' if load['met'] else 'MISSED'}")
-            print(line)
-    idle = results["idle"]
-    if idle:
-        print(f"{plan['idle']['title']:30} {Postern.name:8} "
-              f"{idle['kb_each']:.1f} KB PSS each at {idle['sessions']}, bar "
-              f"{idle['bar']} KB {'met' if idle['met'] else 'MISSED'}")
-    else:
-        print(f"{plan['idle']['title']:30} {Postern.name:8} {'not measured':>26}")
+def names(text, allowed, what):
+    chosen = text.split(",")
+    for name in chosen:
+        if name not in allowed:
+            raise argparse.ArgumentTypeError(f"no {what} \"{name}\"; there are: {','.join(allowed)}")
+    return chosen
+
+
+def arguments(plan):
+    loads = [row["name"] for row in plan["loads"]] + [plan["idle"]["name"]]
+    peers = [kind.name for kind in RELAYS]
+    parser = argparse.ArgumentParser(prog="postern-bench compare", description=__doc__)
+    parser.add_argument("--build", default=os.path.join(HERE, "../build"),
+                        help="folder of postern-bench and posternd (that of postern-bench itself)")
+    parser.add_argument("--quick", action="store_true", help="one round of short loads")
+    parser.add_argument("--loads", type=lambda t: names(t, loads, "load"), default=loads,
+                        metavar="NAME,...", help=f"of {','.join(loads)} (all)")
+    parser.add_argument("--peers", type=lambda t: names(t, peers, "peer"), default=peers,
+                        metavar="NAME,...", help=f"of {','.join(peers)} (all)")
+    parser.add_argument("--tls", type=lambda t: names(t, list(plan["suites"]), "version"),
+                        default=list(plan["suites"]), metavar="VERSION,...", help="1.3,1.2 (both)")
+    parser.add_argument("--rounds", type=int, help="of each load (5; with --quick 1)")
+    parser.add_argument("--workers", type=int, default=1,
+                        help="workers of postern, nginx and HAProxy (1)")
+    parser.add_argument("--from", dest="saved", metavar="FILE",
+                        help="measure nothing: show the results in FILE")
+    parser.add_argument("--out", metavar="FOLDER", help="for compare.json and the plots (BUILD/compare)")
+    parser.add_argument("--markdown", metavar="FILE",
+                        help="write the tables there too, between its lines \"measured\" if it has them")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON, no table")
+    args = parser.parse_args()
+    if args.rounds is not None and args.rounds < 1 or args.workers < 1:
+        parser.error("--rounds and --workers are at least 1")
+    if not args.saved and os.geteuid() != 0:
+        parser.error("needs root, for cgroups, chroot and tmpfs")
+    args.build = os.path.abspath(args.build)
+    args.out = os.path.abspath(args.out or os.path.join(args.build, "compare"))
+    return args
+
+
+def measured(args, plan):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+    comparison = Comparison(args, plan)
+    comparison.run()
+    results = comparison.results
+    report.judge(plan, results)
+    os.makedirs(args.out, exist_ok=True)
+    with open(os.path.join(args.out, "compare.json"), "w", encoding="utf-8") as f:
+        json.dump(results, f, indent=2)
+    return results
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", default=os.path.join(TOP, "build"), help="build directory")
-    parser.add_argument("--quick", action="store_true", help="one round, short loads (1 minute)")
-    parser.add_argument("--only", choices=[Postfix.name, Postern.name], help="measure one relay")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON, no table")
-    args = parser.parse_args()
-    args.build = os.path.abspath(args.build)
-    if os.geteuid() != 0:
-        parser.error("needs root, for cgroups, chroot and tmpfs")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     with open(os.path.join(HERE, "bars.json"), encoding="utf-8") as f:
         plan = json.load(f)
-    bench = Bench(args.build, args.quick, plan)
-    results = {"machine": machine(), "rounds": plan["rounds"][bench.size], "relays": {},
-               "loads": {}, "idle": None, "sink": None}
-    try:
-        run(bench, args, results)
-        results["sink"] = bench.sink.report()
-        messages = results["sink"]["messages"]
-        if messages["corrupt"] or messages["plain"]:
-            bench.problems.append(f"the sink received {messages['corrupt']} corrupt messages and "
-                                  f"{messages['plain']} in plaintext")
-    except Failure as e:
-        bench.problems.append(str(e))
-    finally:
-        bench.sink.end()
-    good = judge(plan, results)
-    results["problems"] = bench.problems
-    with open(os.path.join(args.build, "bench.json"), "w", encoding="utf-8") as f:
-        json.dump(results, f, indent=2)
+    args = arguments(plan)
+    if args.saved:
+        with open(args.saved, encoding="utf-8") as f:
+            results = json.load(f)
+        report.judge(plan, results)
+    else:
+        results = measured(args, plan)
+    os.makedirs(args.out, exist_ok=True)
+    plots = plot.write_all(plan, results, args.out)
     if args.json:
         print(json.dumps(results, indent=2))
     else:
-        table(plan, results)
-        print(f"\nall figures: {os.path.join(args.build, 'bench.json')}")
-    for problem in bench.problems:
-        say(f"PROBLEM {problem}")
-    return 2 if bench.problems else 0 if good else 1
+        report.table(plan, results)
+        print(f"\nall figures and {len(plots)} plots: {args.out}")
+    if args.markdown:
+        report.markdown(plan, results, args.markdown)
+    for text in results["problems"]:
+        print(f"PROBLEM {text}", file=sys.stderr)
+    return 2 if results["problems"] else 0 if all(b["met"] for b in results["bars"]) else 1
 
 
 if __name__ == "__main__":

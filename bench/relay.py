@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The relays that bench/compare.py measures, the sink behind them, and how CPU and memory are
-counted. Everything listens on 127.0.0.1 and is ended by the one who started it."""
+"""The relays that bench/compare.py measures: one class each, its settings in bench/peers. All
+listen on 127.0.0.1 with TLS from the first byte, and speak it so to the sink. Whoever starts one
+ends it."""
 
-import json
+import contextlib
 import os
-import select
+import resource
 import shutil
-import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
 
+from group import Group
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(HERE)
+# Where it was installed it stands beside this file.
+ROOTS = next(filter(os.path.exists, (os.path.join(HERE, name) for name in (
+    "roots.sh", "../tests/peers/roots.sh"))))
+LOG_TAIL = 2000
+SPARE = 300  # files that a relay has open beside its connections
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 class Failure(Exception):
@@ -26,279 +34,223 @@ def port_free():
         return s.getsockname()[1]
 
 
-def template(name, to, **values):
-    """Writes a file of bench/peers with its @NAMES@ replaced."""
-    with open(os.path.join(HERE, "peers", name), encoding="utf-8") as f:
-        text = f.read()
-    for key, value in values.items():
-        text = text.replace(f"@{key.upper()}@", str(value))
-    with open(to, "w", encoding="utf-8") as f:
-        f.write(text)
+def file_read(path):
+    with open(path, encoding="utf-8", errors="replace") as f:
+        return f.read()
 
 
-def wait_greeting(port, seconds, alive=lambda: True):
-    """Until 220 comes from that port."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and alive():
-        try:
-            with socket.create_connection(("127.0.0.1", port), 2) as s:
-                if s.recv(512).startswith(b"220"):
-                    s.sendall(b"QUIT\r\n")
-                    s.recv(512)
-                    return True
-        except OSError:
-            pass
-        time.sleep(0.05)
-    return False
-
-
-def cgroup_mount():
-    with open("/proc/mounts", encoding="utf-8") as f:
-        return next((w[1] for w in map(str.split, f) if w[2] == "cgroup2"), None)
-
-
-class Group:
-    """The processes of one relay: a cgroup v2 of its own, which misses none, or, where that can't
-    be made, the descendants of one process, found in /proc."""
-
-    def __init__(self, name):
-        self.leader = None
-        self.path = None
-        mount = cgroup_mount()
-        if mount:
-            path = os.path.join(mount, f"postern-bench-{os.getpid()}-{name}")
-            try:
-                os.mkdir(path)
-                with open(os.path.join(path, "cpu.stat"), encoding="utf-8") as f:
-                    if f.read(10) == "usage_usec":
-                        self.path = path
-            except OSError:
-                pass
-        self.how = "cgroup v2" if self.path else "/proc (10 ms steps; short-lived processes are " \
-                                                 "counted once their parent has reaped them)"
-
-    def join(self):
-        """To be run in a new process before its program."""
-        if self.path:
-            with open(os.path.join(self.path, "cgroup.procs"), "w", encoding="utf-8") as f:
-                f.write("0")
-
-    def processes(self):
-        if self.path:
-            with open(os.path.join(self.path, "cgroup.procs"), encoding="utf-8") as f:
-                return [int(line) for line in f]
-        parents = {}
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            fields = stat_fields(pid)
-            if fields:
-                parents[int(pid)] = int(fields[1])
-        found = [self.leader] if self.leader in parents else []
-        for pid in found:
-            found += [p for p, parent in parents.items() if parent == pid]
-        return found
-
-    def cpu_seconds(self):
-        if self.path:
-            with open(os.path.join(self.path, "cpu.stat"), encoding="utf-8") as f:
-                return int(f.readline().split()[1]) / 1e6
-        ticks = 0
-        for pid in self.processes():
-            fields = stat_fields(pid)
-            ticks += sum(map(int, fields[11:15])) if fields else 0
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-    def pss_kb(self):
-        total = 0
-        for pid in self.processes():
-            try:
-                with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as f:
-                    total += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-        return total
-
-    def end(self):
-        """Nothing of it is left afterwards."""
-        for pid in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        if self.path:
-            for _ in range(100):
-                try:
-                    os.rmdir(self.path)
-                    return
-                except OSError:
-                    time.sleep(0.05)
-
-
-def stat_fields(pid):
-    """Fields of /proc/PID/stat from the third (state) on; the second may hold spaces."""
+def greets(port):
+    """Whether a TLS handshake there, and a greeting behind it, succeed."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
-            return f.read().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+        with socket.create_connection(("127.0.0.1", port), 2) as plain, \
+                context.wrap_socket(plain) as s:
+            if not s.recv(512).startswith(b"220"):
+                return False
+            s.sendall(b"QUIT\r\n")
+            s.recv(512)
+            return True
+    except (OSError, ssl.SSLError):
+        return False
 
 
-class Certificate:
-    """ECDSA P-256, the same for all relays."""
+class Relay:
+    """One relay between load and sink. A subclass says its name, its title in tables, what it is
+    started with, and which files of bench/peers become its configuration."""
 
-    def __init__(self, folder):
-        self.cert = os.path.join(folder, "relay.crt")
-        self.key = os.path.join(folder, "relay.key")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=relay",
-                        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                        "-keyout", self.key, "-out", self.cert],
-                       check=True, capture_output=True)
+    name = title = ""
+    is_mta = True         # reads SMTP; a byte relay does not
+    has_workers = True    # their number can be set; others make a process for each session
+    files = {}            # file of bench/peers -> where it goes below the folder
 
-
-class Sink:
-    """postern-bench sink behind both relays; it tells what it has so far whenever it is asked."""
-
-    def __init__(self, program, suites):
-        self.process = subprocess.Popen(
-            [program, "sink", "--listen", "127.0.0.1:0", "--starttls", "--suites", suites,
-             "--seconds", "7200", "--json"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        line = self.process.stderr.readline().decode()
-        if "listens on" not in line:
-            raise Failure(f"no sink: {line}")
-        self.port = int(line.rsplit(":", 1)[1])
-
-    def report(self):
-        self.process.send_signal(signal.SIGUSR1)
-        if not select.select([self.process.stdout], [], [], 30)[0]:
-            raise Failure("the sink does not answer")
-        try:
-            return json.loads(self.process.stdout.readline())
-        except ValueError as e:
-            raise Failure("the sink has ended: somebody else must have ended it") from e
-
-    def received(self, run):
-        return next((r["unique"] for r in self.report()["runs"] if r["run"] == run), 0)
-
-    def end(self):
-        self.process.terminate()
-        try:
-            self.process.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-
-
-class Postern:
-    name = "postern"
-
-    def __init__(self, build, certificate, sink_port):
-        self.group = Group(self.name)
-        self.port = port_free()
-        self.folder = tempfile.mkdtemp(prefix="postern-bench-")
+    def __init__(self, build, certificate, sink_port, workers):
+        self.build, self.certificate = build, certificate
+        self.folder = tempfile.mkdtemp(prefix=f"postern-bench-{self.name}-")
         os.chmod(self.folder, 0o755)
-        os.mkdir(os.path.join(self.folder, "state"))
-        for path in (certificate.cert, certificate.key):
-            shutil.copy(path, self.folder)
-        self.conf = os.path.join(self.folder, "postern.conf")
-        template("postern.conf", self.conf, folder=self.folder, port=self.port, sink_port=sink_port)
-        self.log_path = os.path.join(self.folder, "log")
-        self.program = os.path.join(build, "posternd")
+        self.port = port_free()
+        self.values = {"FOLDER": self.folder, "PORT": self.port, "SINK_PORT": sink_port,
+                       "WORKERS": workers, "FILES": FILES, "CONNECTIONS": self.sessions_most()}
+        self.group = Group(self.name)
         self.process = None
 
-    def version(self):
-        return "this build"
+    def sessions_most(self):
+        """How many it can hold: a byte relay has two files for each."""
+        return FILES - SPARE if self.is_mta else (FILES - SPARE) // 2
+
+    def path(self, name):
+        return os.path.join(self.folder, name.lstrip("/"))
+
+    def prepare(self):
+        """What must be there before the files are written."""
+
+    def write(self, to, text, mode=0o644):
+        path = self.path(to)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        with open(path, "w", encoding="utf-8") as f:
+            os.fchmod(f.fileno(), mode)
+            f.write(text)
+
+    def configure(self):
+        for source, to in self.files.items():
+            text = file_read(os.path.join(HERE, "peers", source))
+            for key, value in self.values.items():
+                text = text.replace(f"@{key}@", str(value))
+            self.write(to, text)
+        cert, key = file_read(self.certificate.cert), file_read(self.certificate.key)
+        self.write("/etc/bench/relay.crt", cert)
+        self.write("/etc/bench/relay.key", key, 0o600)
+        self.write("/etc/bench/relay.pem", key + cert, 0o600)
+
+    def command(self):
+        raise NotImplementedError
 
     def start(self):
-        if not os.access(self.program, os.X_OK):
-            raise Failure(f"{self.program} is not there")
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([self.program, "-c", self.conf], stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, preexec_fn=self.group.join)
+        """Until it has answered through to the sink."""
+        self.prepare()
+        self.configure()
+        with open(self.path("relay.log"), "wb") as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, preexec_fn=self.group.join)
         self.group.leader = self.process.pid
-        if not wait_greeting(self.port, 20, lambda: self.process.poll() is None):
-            raise Failure("posternd does not greet:\n" + self.log_tail())
+        end = time.monotonic() + 20
+        while not greets(self.port):
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise Failure(f"{self.title} does not greet:\n{self.log_tail()}")
+            time.sleep(0.05)
+
+    def log_files(self):
+        return ["relay.log"]
 
     def log_tail(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as f:
-            return f.read()[-2000:]
+        text = ""
+        for name in self.log_files():
+            with contextlib.suppress(OSError):
+                text += file_read(self.path(name))[-LOG_TAIL:]
+        return text
+
+    def stop(self):
+        self.process.terminate()
 
     def end(self):
         if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
+            self.stop()
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
         self.group.end()
         if self.process:
             self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Postfix:
-    """Debian's Postfix in a copy of its root on tmpfs, so that its queue is there too."""
+class Postern(Relay):
+    name, title = "postern", "postern"
+    dataplane = "uring"
+    files = {"postern.conf": "postern.conf"}
 
-    name = "postfix"
-
-    def __init__(self, _build, certificate, sink_port):
-        self.group = Group(self.name)
-        self.port = port_free()
-        self.sink_port = sink_port
-        self.certificate = certificate
-        self.folder = tempfile.mkdtemp(prefix="postfix-bench-")
-        self.mounted = False
-
-    def root_make(self):
-        done = subprocess.run([os.path.join(TOP, "tests", "peers", "roots.sh"), "postfix"],
-                              stdout=subprocess.PIPE, check=False, text=True)
-        if done.returncode != 0:
-            raise Failure("no root with Postfix: tests/peers/roots.sh failed")
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "postfix-bench", self.folder],
-                       check=True)
-        self.mounted = True
-        subprocess.run(["cp", "-a", done.stdout.strip() + "/.", self.folder], check=True)
-
-    def chrooted(self, *words, **more):
-        return subprocess.run(["chroot", self.folder, *words], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              check=False, **more)
+    def configure(self):
+        self.values["DATAPLANE"] = self.dataplane
+        os.makedirs(self.path("state"))
+        super().configure()
 
     def version(self):
-        return self.chrooted("postconf", "-hd", "mail_version").stdout.strip()
+        return f"this build, dataplane {self.dataplane}"
 
-    def start(self):
-        self.root_make()
-        etc = os.path.join(self.folder, "etc", "postfix")
-        template("main.cf", os.path.join(etc, "main.cf"), sink_port=self.sink_port)
-        template("master.cf", os.path.join(etc, "master.cf"), port=self.port)
-        with open(os.path.join(etc, "relay.pem"), "w", encoding="utf-8") as out:
-            os.fchmod(out.fileno(), 0o600)
-            for path in (self.certificate.key, self.certificate.cert):
-                with open(path, encoding="utf-8") as f:
-                    out.write(f.read())
-        done = self.chrooted("postfix", "start", preexec_fn=self.group.join)
-        try:
-            with open(os.path.join(self.folder, "var/spool/postfix/pid/master.pid"),
-                      encoding="utf-8") as f:
-                self.group.leader = int(f.read())
-        except (FileNotFoundError, ValueError):
-            pass
-        if done.returncode != 0 or not wait_greeting(self.port, 20):
-            raise Failure("Postfix does not greet:\n" + done.stdout)
+    def command(self):
+        for folder in ("", "../sbin"):  # as built, and as installed
+            program = os.path.join(self.build, folder, "posternd")
+            if os.access(program, os.X_OK):
+                return [program, "-c", self.path("postern.conf")]
+        raise Failure(f"no posternd in {self.build}")
 
-    def log_tail(self):
-        try:
-            with open(os.path.join(self.folder, "var/log/mail.log"), encoding="utf-8",
-                      errors="replace") as f:
-                return f.read()[-2000:]
-        except FileNotFoundError:
-            return ""
+
+class Rooted(Relay):
+    """Debian's package in a root of its own (tests/peers/roots.sh), with a layer of tmpfs over it:
+    what it writes, a queue too, costs no disk."""
+
+    root = ""
+    queues = ()  # folders that are tmpfs itself, without the layer's cost
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.mounts = []
+
+    def mount(self, kind, source, folder, *options):
+        os.makedirs(folder, exist_ok=True)
+        subprocess.run(["mount", "-t", kind, *options, source, folder], check=True)
+        self.mounts.append(folder)
+
+    def prepare(self):
+        done = subprocess.run([ROOTS, self.root],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, text=True)
+        if done.returncode != 0:
+            raise Failure(f"no root with {self.title}: roots.sh failed")
+        base = done.stdout.strip()
+        layer = self.folder
+        self.mount("tmpfs", "postern-bench", layer, "-o", "mode=755")
+        for name in ("upper", "work", "root"):
+            os.mkdir(os.path.join(layer, name))
+        self.folder = os.path.join(layer, "root")
+        self.mount("overlay", "overlay", self.folder, "-o", f"lowerdir={base},"
+                   f"upperdir={layer}/upper,workdir={layer}/work")
+        for name in self.queues:
+            self.mount("tmpfs", "postern-bench", self.path(name), "-o", "mode=755")
+            subprocess.run(["cp", "-a", os.path.join(base, name, "."), self.path(name)], check=True)
+
+    def chrooted(self, *words):
+        done = subprocess.run(["chroot", self.folder, *words], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return done.stdout.strip()
+
+    def command(self):
+        return ["chroot", self.folder, *self.program]
 
     def end(self):
-        if self.mounted:
-            self.chrooted("postfix", "stop")
-        self.group.end()
-        if self.mounted:
-            subprocess.run(["umount", self.folder], check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        layer = self.mounts[0] if self.mounts else self.folder
+        super().end()
+        for folder in reversed(self.mounts):
+            subprocess.run(["umount", folder], check=False)
+        shutil.rmtree(layer, ignore_errors=True)
+
+
+class Nginx(Rooted):
+    name, title, root = "nginx", "nginx stream", "nginx"
+    is_mta = False
+    files = {"nginx.conf": "/etc/bench/nginx.conf"}
+    program = ("nginx", "-c", "/etc/bench/nginx.conf")
+
+    def version(self):
+        return self.chrooted("nginx", "-v").rpartition("/")[2]
+
+
+class HAProxy(Rooted):
+    name, title, root = "haproxy", "HAProxy", "haproxy"
+    is_mta = False
+    files = {"haproxy.cfg": "/etc/bench/haproxy.cfg"}
+    program = ("haproxy", "-db", "-f", "/etc/bench/haproxy.cfg")
+
+    def version(self):
+        return self.chrooted("haproxy", "-v").split()[2]
+
+
+class Postfix(Rooted):
+    name, title, root = "postfix", "Postfix", "postfix"
+    has_workers = False
+    queues = ("var/spool/postfix", "var/lib/postfix", "var/log")
+    files = {"postfix-main.cf": "/etc/postfix/main.cf", "postfix-master.cf": "/etc/postfix/master.cf"}
+    program = ("postfix", "start-fg")
+
+    def version(self):
+        return self.chrooted("postconf", "-hd", "mail_version")
+
+    def log_files(self):
+        return ["relay.log", "var/log/mail.log"]
+
+    def stop(self):
+        self.chrooted("postfix", "stop")
+
+
+RELAYS = (Postern, Nginx, HAProxy, Postfix)

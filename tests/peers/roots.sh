@@ -8,7 +8,7 @@
 # TLS handshake as a server.
 #
 #   roots.sh NAME...     makes what is missing; prints the folder of each, one a line
-#   names: postfix exim opensmtpd dns corpus
+#   names: postfix exim opensmtpd nginx haproxy dns corpus
 # shellcheck disable=SC2016 # $(...) in apt's formats and $1 in mmdebstrap's hooks are not the shell's
 set -euo pipefail
 
@@ -22,6 +22,8 @@ recipe() {
     postfix) echo "$own_suite postfix,ca-certificates" ;;
     exim) echo "$own_suite exim4-daemon-light,ca-certificates" ;;
     opensmtpd) echo "trixie opensmtpd,ca-certificates" ;;
+    nginx) echo "$own_suite nginx,libnginx-mod-stream" ;;
+    haproxy) echo "$own_suite haproxy" ;;
     dns) echo "$own_suite nsd,ldnsutils" ;;
     # Packages that ship real mail as test data: bounces of a hundred servers, the email parser's
     # tests, DKIM's, a list manager's, a spam filter's samples.
