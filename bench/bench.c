@@ -11,6 +11,7 @@ static const struct {
 } verbs[] = {
     {"load", "sends messages, or holds idle sessions, and measures", load_main, load_help},
     {"sink", "receives messages and checks them", sink_main, sink_help},
+    {"limit", "measures what no relay on this machine can do without", limit_main, limit_help},
     {"compare", "measures postern and other relays in one run", compare_main, compare_help},
 };
 

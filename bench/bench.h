@@ -23,6 +23,8 @@ int load_main(int argc, char **argv);
 void load_help(FILE *to);
 int sink_main(int argc, char **argv);
 void sink_help(FILE *to);
+int limit_main(int argc, char **argv);
+void limit_help(FILE *to);
 /* Becomes bench/compare.py, which has the options and their help. */
 int compare_main(int argc, char **argv);
 void compare_help(FILE *to);

@@ -120,7 +120,7 @@ def limit(program, row, version, rounds):
     """postern-bench limit for a load and a version of TLS."""
     done = subprocess.run(
         [program, "limit", "--size", str(row["size"]), "--per-session", str(row["per_session"]),
-         "--sessions", str(row["sessions"]), f"--tls{version}", "--rounds", str(rounds), "--json"],
+         "--sessions", str(row["sessions"]), "--tls", version, "--rounds", str(rounds), "--json"],
         capture_output=True, text=True, timeout=LOAD_TIMEOUT_S, check=False)
     if done.returncode != 0:
         raise Failure(f"postern-bench limit: {done.stderr}{done.stdout}")

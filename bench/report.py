@@ -133,16 +133,16 @@ def idle_rows(results):
 def limit_rows(plan, results):
     titles = load_titles(plan)
     for x in results["limits"]:
-        yield [titles[x["load"]], x["tls"], number(x["open_mb_s"], 0), number(x["seal_mb_s"], 0),
-               number(x["relay_s_gb"], 3), number(x["server_full_ms"], 3),
-               number(x["client_full_ms"], 3), number(x["server_resumed_ms"], 3),
-               number(x["client_resumed_ms"], 3), number(x["limit_mb_s"], 0),
-               number(x["cpu_ms_message"], 4)]
+        yield [titles[x["load"]], x["tls"], number(x["open_s_gb"], 2), number(x["seal_s_gb"], 2),
+               number(x["relay_s_gb"], 2), number(x["relay_tls_s_gb"], 2),
+               *(number(x[key], 3) for key in (
+                   "server_full_ms", "client_full_ms", "server_resumed_ms", "client_resumed_ms")),
+               number(x["limit_mb_s"], 0), number(x["cpu_ms_message"], 3)]
 
 
-LIMIT_COLUMNS = ("load", "TLS", "open MB/s", "seal MB/s", "relay without crypto s/GB",
-                 "handshake ms: server, full", "client, full", "server, resumed", "client, resumed",
-                 "limit MB/s", "limit ms/message")
+LIMIT_COLUMNS = ("load", "TLS", "open s/GB", "seal s/GB", "relay, no crypto", "relay, TLS",
+                 "server handshake ms", "client", "server resumed", "client resumed",
+                 "limit MB/CPU-s", "limit ms/message")
 IDLE_COLUMNS = ("TLS", "relay", "idle sessions", "KB PSS each")
 
 

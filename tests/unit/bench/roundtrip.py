@@ -243,12 +243,28 @@ class Roundtrip(unittest.TestCase):
                     pass
             self.assertEqual(sink.report()["sessions"]["injections"], 1)
 
+    def test_limits_add_up(self):
+        for words in (("--tls", "1.2"), ("--cipher", "chacha20-poly1305", "--size", "100K", "--sessions", "3")):
+            done = subprocess.run([PROGRAM, "limit", "--rounds", "1", "--per-session", "10", "--json", *words],
+                                  capture_output=True, text=True, timeout=LIMIT_S, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            got = json.loads(done.stdout)
+            byte = got["relay_s_gb"] + got["open_s_gb"] + got["seal_s_gb"]
+            self.assertAlmostEqual(got["limit_mb_s"] * byte, 1000, 1)
+            self.assertAlmostEqual(got["cpu_ms_message"],
+                                   byte * got["size"] / 1e6 + got["server_full_ms"] / 10, 4)
+            for key, ends in got["spread"].items():
+                self.assertGreater(got[key], 0, key)
+                self.assertEqual(ends, [got[key]] * 2, key)
+
     def test_usage(self):
         for words in ((), ("no-such-verb",), ("load",), ("load", "--plain", "--tls"), ("sink", "--x"),
+                      ("limit", "--tls", "1.1"), ("limit", "--cipher", "rc4"), ("limit", "--cert", "x"),
+                      ("limit", "--sessions", "65"),
                       ("load", "--target", "127.0.0.1:1", "--plain", "--size", "1")):
             done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 64, words)
-        for words in (("--help",), ("load", "--help"), ("sink", "--help")):
+        for words in (("--help",), ("load", "--help"), ("sink", "--help"), ("limit", "--help"), ("compare", "--help")):
             done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 0, words)
 
