@@ -17,14 +17,30 @@ static json_t *time_json(uint64_t wall_us)
     return json_string(text);
 }
 
+/* A worker's records: as its generation's plan has it, and what the kernel does for it now. */
+static void member_records_json(const struct member *m, json_t *object)
+{
+    const struct shared *shared = m->supervisor->shared;
+
+    json_object_set_new(object, "records",
+                        json_string(record_way_word(m->generation->plan.records.way)));
+    json_object_set_new(object, "kernel_receive",
+                        json_integer((json_int_t)counter_of(shared, m->column, COUNTER_KERNEL_RX)));
+    json_object_set_new(object, "kernel_send",
+                        json_integer((json_int_t)counter_of(shared, m->column, COUNTER_KERNEL_TX)));
+}
+
 static json_t *member_json(const struct member *m)
 {
     uint64_t age_us = m->pid > 0 ? clock_us() - m->started_us : 0;
+    json_t *object = json_pack("{s:s, s:i, s:i, s:s, s:I, s:i}", "process", m->name, "generation",
+                               m->generation ? (int)m->generation->number : 0, "pid", (int)m->pid,
+                               "state", member_state_text(m->state), "uptime_s",
+                               (json_int_t)(age_us / 1000000), "restarts", (int)m->restarts);
 
-    return json_pack("{s:s, s:i, s:i, s:s, s:I, s:i}", "process", m->name, "generation",
-                     m->generation ? (int)m->generation->number : 0, "pid", (int)m->pid, "state",
-                     member_state_text(m->state), "uptime_s", (json_int_t)(age_us / 1000000),
-                     "restarts", (int)m->restarts);
+    if (object && m->kind == MEMBER_WORKER && m->pid > 0)
+        member_records_json(m, object);
+    return object;
 }
 
 static json_t *processes_json(const struct supervisor *s)
@@ -55,6 +71,33 @@ static json_t *listeners_json(const struct supervisor *s)
     return array;
 }
 
+/* A choice by cost has its figures: CPU nanoseconds a MiB, and those of a hand-off. */
+static json_t *record_costs_json(const struct record_choice *r)
+{
+    json_t *costs = json_object();
+
+    for (int i = 0; r->costed && i < RECORD_WAY_COUNT; i++)
+        json_object_set_new(costs, record_way_word((enum record_way)i),
+                            json_pack("{s:I, s:I, s:I}", "chunk_ns_per_mib",
+                                      (json_int_t)r->cost.chunk_ns[i], "data_ns_per_mib",
+                                      (json_int_t)r->cost.data_ns[i], "hand_off_ns",
+                                      (json_int_t)r->cost.switch_ns[i]));
+    return costs;
+}
+
+static json_t *records_json(const struct supervisor *s)
+{
+    const struct record_choice *r = s->serving ? &s->serving->plan.records : NULL;
+
+    if (!r)
+        return json_object();
+    return json_pack("{s:s, s:b, s:b, s:I, s:s, s:I, s:o}", "way", record_way_word(r->way),
+                     "kernel_receive", record_way_rx(r->way), "kernel_send", record_way_tx(r->way),
+                     "after_bytes", (json_int_t)r->after_bytes, "why", r->why, "peers_without",
+                     (json_int_t)shared_rekeyed_count(s->shared, clock_us() / 1000000), "measured",
+                     record_costs_json(r));
+}
+
 static json_t *counters_json(const struct supervisor *s)
 {
     json_t *object = json_object();
@@ -67,12 +110,13 @@ static json_t *counters_json(const struct supervisor *s)
 
 json_t *admin_status_json(const struct supervisor *s)
 {
-    return json_pack(
-        "{s:s, s:s, s:i, s:s, s:i, s:o, s:I, s:o, s:o, s:o}", "version", POSTERN_VERSION, "state",
-        supervisor_state_text(s), "pid", (int)getpid(), "config", s->conf_file, "generation",
-        s->serving ? (int)s->serving->number : 0, "started", time_json(s->started_wall_us),
-        "uptime_s", (json_int_t)((clock_us() - s->started_us) / 1000000), "listeners",
-        listeners_json(s), "processes", processes_json(s), "counters", counters_json(s));
+    return json_pack("{s:s, s:s, s:i, s:s, s:i, s:o, s:I, s:o, s:o, s:o, s:o}", "version",
+                     POSTERN_VERSION, "state", supervisor_state_text(s), "pid", (int)getpid(),
+                     "config", s->conf_file, "generation", s->serving ? (int)s->serving->number : 0,
+                     "started", time_json(s->started_wall_us), "uptime_s",
+                     (json_int_t)((clock_us() - s->started_us) / 1000000), "listeners",
+                     listeners_json(s), "records", records_json(s), "processes", processes_json(s),
+                     "counters", counters_json(s));
 }
 
 /* A worker wrote it: it may hold a peer's bytes, or anything at all. */

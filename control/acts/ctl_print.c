@@ -107,6 +107,7 @@ static void print_table(const json_t *rows, const struct column *columns, size_t
 
 TEXT_CELL(process)
 TEXT_CELL(state)
+TEXT_CELL(records)
 TEXT_CELL(id)
 TEXT_CELL(worker)
 TEXT_CELL(listener)
@@ -117,6 +118,8 @@ TEXT_CELL(last_error)
 NUMBER_CELL(pid)
 NUMBER_CELL(generation)
 NUMBER_CELL(restarts)
+NUMBER_CELL(kernel_receive)
+NUMBER_CELL(kernel_send)
 NUMBER_CELL(messages)
 NUMBER_CELL(open)
 NUMBER_CELL(idle)
@@ -192,9 +195,15 @@ static void print_counters(const json_t *counters)
 void ctl_print_status(const json_t *data)
 {
     static const struct column columns[] = {
-        {"PROCESS", write_process, false}, {"CONFIG", write_generation, true},
-        {"PID", write_pid, true},          {"STATE", write_state, false},
-        {"UP", write_uptime, true},        {"RESTARTS", write_restarts, true},
+        {"PROCESS", write_process, false},
+        {"CONFIG", write_generation, true},
+        {"PID", write_pid, true},
+        {"STATE", write_state, false},
+        {"UP", write_uptime, true},
+        {"RESTARTS", write_restarts, true},
+        {"KERNEL RX", write_kernel_receive, true},
+        {"KERNEL TX", write_kernel_send, true},
+        {"RECORDS", write_records, false},
     };
     const json_t *row;
     char uptime[32];
@@ -207,7 +216,7 @@ void ctl_print_status(const json_t *data)
            text_of(data, "config"));
     json_array_foreach(json_object_get(data, "listeners"), i, row)
         printf("listens on %s (%s)\n", text_of(row, "address"), text_of(row, "name"));
-    putchar('\n');
+    printf("%s\n\n", text_of(json_object_get(data, "records"), "why"));
     PRINT_TABLE(json_object_get(data, "processes"), columns);
     putchar('\n');
     print_counters(json_object_get(data, "counters"));

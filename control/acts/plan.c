@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include "conf_load.h"
+#include "record_plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +134,9 @@ static void check(const char *file, int text_fd, struct plan_verdict *v)
     else if (text_keep(text, mode, text_fd) != 0)
         snprintf(v->errors, sizeof(v->errors), "%s: %s", file, strerror(errno));
     else
-        v->accepted = plan_make(conf, &v->plan, v->errors, sizeof(v->errors)) == 0;
+        v->accepted =
+            plan_make(conf, &v->plan, v->errors, sizeof(v->errors)) == 0 &&
+            record_plan(&conf->gateway, &v->plan.records, v->errors, sizeof(v->errors)) == 0;
     conf_free(conf);
     free(text);
 }

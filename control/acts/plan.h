@@ -8,6 +8,7 @@
 #pragma once
 
 #include "conf.h"
+#include "record_choice.h"
 
 #include <sys/types.h>
 
@@ -27,6 +28,7 @@ struct plan {
     uint32_t log_level;
     uid_t uid;
     gid_t gid;
+    struct record_choice records;
     char control_socket[108];
     char metrics[64]; /* "": none */
     uint32_t listeners_len;

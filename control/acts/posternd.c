@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* posternd: the gateway's program. Options only; supervisor.c is the rest. */
 #include "conf_load.h"
+#include "record_plan.h"
 #include "supervisor.h"
 
 #include <fcntl.h>
@@ -29,15 +30,21 @@ static void usage(FILE *out)
 static int check(const char *file)
 {
     struct conf_errors errors = {0};
+    char why[RECORD_ERROR_TEXT];
     struct conf *conf;
+    int err;
 
     if (conf_load(file, &conf, &errors) != 0) {
         fputs(errors.text, stderr);
         return EX_CONFIG;
     }
-    printf("%s: accepted\n", file);
+    err = record_plan_check(&conf->gateway, why, sizeof(why));
+    if (err)
+        fprintf(stderr, "%s: %s\n", file, why);
+    else
+        printf("%s: accepted\n", file);
     conf_free(conf);
-    return 0;
+    return err ? EX_CONFIG : 0;
 }
 
 /* A descriptor 0 to 2 that is closed would be given to a socket, and the log be written into it. */

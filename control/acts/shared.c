@@ -129,6 +129,12 @@ uint64_t counter_sum(const struct shared *s, enum counter which)
     return sum;
 }
 
+uint64_t counter_of(const struct shared *s, unsigned column, enum counter which)
+{
+    ASSERT(column < SHARED_COLUMNS);
+    return atomic_load_explicit(&s->columns[column].counters[which], memory_order_relaxed);
+}
+
 uint64_t counter_session_end_sum(const struct shared *s, enum session_end end)
 {
     uint64_t sum = atomic_load_explicit(&s->retired.ends[end], memory_order_relaxed);

@@ -44,6 +44,7 @@ void counter_set(const struct shared_column *c, enum counter which, uint64_t val
 void counter_session_end(const struct shared_column *c, enum session_end end);
 const char *counter_name(enum counter which); /* as metrics call it */
 uint64_t counter_sum(const struct shared *s, enum counter which);
+uint64_t counter_of(const struct shared *s, unsigned column, enum counter which);
 uint64_t counter_session_end_sum(const struct shared *s, enum session_end end);
 void shared_clear_column(struct shared *s, unsigned column);
 

@@ -107,6 +107,8 @@ static void take_over(struct generation *g)
     listener_set_prune(s->listeners, &g->plan);
     log_text(LOG_LEVEL_INFO, SUPERVISOR_NAME, "%s workers=%u listeners=%u generation=%u",
              first ? "serving" : "reloaded", g->plan.workers, g->plan.listeners_len, g->number);
+    log_text(g->plan.records.unfixed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, SUPERVISOR_NAME,
+             "records=%s %s", record_way_word(g->plan.records.way), g->plan.records.why);
     notify_serving(s);
     supervisor_workers_count(s);
     if (first) {

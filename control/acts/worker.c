@@ -319,7 +319,13 @@ static int services_make(struct worker *w)
                                    .max_legs = legs,
                                    .drained = drained,
                                    .user = w};
-    struct dp_conf dp = {.max_legs = legs, .max_relays = RELAYS_MAX};
+    const struct record_choice *records = &w->start->plan->records;
+    struct dp_conf dp = {
+        .max_legs = legs,
+        .max_relays = RELAYS_MAX,
+        .kernel_rx = {record_way_rx(records->way), records->after_bytes},
+        .kernel_tx = {record_way_tx(records->way), records->after_bytes},
+    };
     struct tls_service_conf tls = {.max_legs = legs,
                                    /* The gateway bounds those of clients itself: they can't take
                                     * the places of those with next hops. */

@@ -17,7 +17,10 @@
 #include "tls_profile.h"
 #include "tls_server.h"
 
-enum conf_dataplane { CONF_DATAPLANE_AUTO, CONF_DATAPLANE_URING };
+enum conf_dataplane { CONF_DATAPLANE_AUTO, CONF_DATAPLANE_KTLS, CONF_DATAPLANE_URING };
+
+/* Of a kernel that lacks fixes which kernel TLS needs. */
+enum conf_kernel_fixes { CONF_KERNEL_FIXES_REQUIRE, CONF_KERNEL_FIXES_WARN };
 
 enum conf_listener_tls { CONF_LISTENER_STARTTLS, CONF_LISTENER_IMPLICIT, CONF_LISTENER_NONE };
 
@@ -53,6 +56,7 @@ struct conf_gateway {
     const char *hostname;
     unsigned workers; /* 0: one per core */
     enum conf_dataplane dataplane;
+    enum conf_kernel_fixes kernel_fixes;
     const char *state_dir;
     const char *control_socket;
     const char *metrics; /* HOST:PORT, or "" for none */

@@ -9,9 +9,15 @@
 
 static const struct conf_word conf_dataplane_words[] = {
     {"auto", CONF_DATAPLANE_AUTO, NULL},
+    {"ktls", CONF_DATAPLANE_KTLS, NULL},
     {"uring", CONF_DATAPLANE_URING, NULL},
-    {"ktls", 0, "this version can't honour it: it has no kernel TLS records yet"},
     {"dpdk", 0, "this version can't honour it: it has no DPDK transport yet"},
+    {NULL, 0, NULL},
+};
+
+static const struct conf_word conf_kernel_fixes_words[] = {
+    {"require", CONF_KERNEL_FIXES_REQUIRE, NULL},
+    {"warn", CONF_KERNEL_FIXES_WARN, NULL},
     {NULL, 0, NULL},
 };
 

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What run.py runs in the virtual machine, with the programs that were just built: the unit tests
-of what asks the kernel for something, the probe, and the gateway under a load that is checked."""
+of what asks the kernel for something, the probe, the choice of who deals with TLS records, and the
+gateway under a load that is checked."""
 import json
 import os
 import re
@@ -10,12 +11,14 @@ import signal
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+for folder in ("../lib", "../process"):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), folder))
 
 import tap  # noqa: E402
 from bench import LIMITS, BenchCase, ledger_read  # noqa: E402
 from client import wait_for  # noqa: E402
 from gateway import BUILD, route  # noqa: E402
+from test_records import Records  # noqa: E402,F401
 
 # Parsers do the same on each kernel; these do not.
 UNIT_FOLDERS = ("dataplane", "firmware", "gateway", "process", "upstream")

@@ -77,7 +77,9 @@ static const struct rule refused[] = {
     {{.route_tls = "level = \"sts\";"}, "routes[0].tls.level", "this version can't honour it"},
     {{.route_tls = "level = \"auto\";"}, "routes[0].tls.level", "this version can't honour it"},
     {{.route_tls = "level = \"dane\"; ca = \"ca.pem\"; "}, "routes[0].tls.level", "honour"},
-    {{.gateway = "hostname = \"gw\"; dataplane = \"ktls\";"}, "gateway.dataplane", "kernel TLS"},
+    {{.gateway = "hostname = \"gw\"; kernel_fixes = \"ignore\";"},
+     "gateway.kernel_fixes",
+     "\"warn\""},
     {{.gateway = "hostname = \"gw\"; dataplane = \"dpdk\";"}, "gateway.dataplane", "DPDK"},
     /* auth */
     {{.route = ROUTE AUTH, .route_tls = "level = \"may\";"},

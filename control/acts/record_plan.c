@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record_plan.h"
+
+#include "record_cache.h"
+#include "record_measure.h"
+
+#include <stdio.h>
+#include <sys/utsname.h>
+
+static int choose(const struct conf_gateway *conf, struct platform_fixes *ret_fixes,
+                  struct record_choice *ret, bool *ret_measure, char *why, size_t why_room)
+{
+    struct platform_ktls ktls = {0};
+    struct utsname name = {0};
+
+    /* With uring nothing is asked: to ask may load a module. */
+    if (conf->dataplane != CONF_DATAPLANE_URING)
+        platform_ktls_probe(&ktls);
+    (void)uname(&name);
+    platform_fixes_decode(name.release, name.version, ret_fixes);
+    return record_choose(conf, &ktls, ret_fixes, ret, ret_measure, why, why_room);
+}
+
+int record_plan(const struct conf_gateway *conf, struct record_choice *ret, char *why,
+                size_t why_room)
+{
+    char key[RECORD_CACHE_KEY_TEXT];
+    struct platform_fixes fixes;
+    struct record_cost cost;
+    bool measure, whole;
+    int err = choose(conf, &fixes, ret, &measure, why, why_room);
+
+    if (err || !measure)
+        return err;
+    record_cache_key(&fixes, key);
+    if (!record_cache_read(conf->state_dir, key, &cost)) {
+        if (record_measure(&cost, &whole) != 0) {
+            snprintf(ret->why, sizeof(ret->why), "user records: no relay could be measured");
+            return 0;
+        }
+        /* Without a place to keep it the next start measures again. */
+        if (whole)
+            (void)!record_cache_write(conf->state_dir, key, &cost);
+    }
+    record_choose_by_cost(&cost, &fixes, ret);
+    return 0;
+}
+
+int record_plan_check(const struct conf_gateway *conf, char *why, size_t why_room)
+{
+    struct record_choice choice;
+    struct platform_fixes fixes;
+    bool measure;
+
+    return choose(conf, &fixes, &choice, &measure, why, why_room);
+}

@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Who seals and opens TLS records: is it chosen by what this kernel can, refused where it can't be
+had, measured once, and told? What this kernel can is taken from postern-platform."""
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+
+import tap  # noqa: E402
+from client import wait_for  # noqa: E402
+from gateway import BUILD, Gateway, route  # noqa: E402
+from setup import Case  # noqa: E402
+
+EX_CONFIG = 78
+
+
+def platform():
+    done = subprocess.run([os.path.join(BUILD, "postern-platform"), "probe", "--json"],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True)
+    return json.loads(done.stdout)
+
+
+def status(gateway, *options):
+    done = subprocess.run([os.path.join(BUILD, "posternctl"), "--socket",
+                           gateway.settings["gateway"]["control_socket"], *options, "status"],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True)
+    return done.stdout.decode()
+
+
+class Records(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        found = platform()
+        cls.can = any(c["rx"] or c["tx"] for c in found["kernel_tls"]["ciphers"])
+        cls.why_not = found["kernel_tls"]["why"]
+        cls.lacking = [f["id"] for f in found["kernel_fixes"]["fixes"] if not f["there"]]
+
+    def served(self, **gateway):
+        return self.gateway([route("hop.example", 9, "none")], settings={"gateway": gateway})
+
+    def records(self, gateway):
+        wait_for(lambda: json.loads(status(gateway, "--json"))["state"] == "serving", 10,
+                 "workers are ready")
+        said = json.loads(status(gateway, "--json"))
+        worker = [p for p in said["processes"] if p["process"] == "worker/0"][0]
+        self.assertEqual(worker["records"], said["records"]["way"])
+        self.assertEqual((worker["kernel_receive"], worker["kernel_send"]), (0, 0))
+        self.assertIn(said["records"]["why"] + "\n", status(gateway))
+        self.assertIn(f"records={said['records']['way']} {said['records']['why']}", gateway.log())
+        return said["records"]
+
+    def refused(self, **gateway):
+        made = Gateway([route("hop.example", 9, "none")], settings={"gateway": gateway},
+                       authority=self.authority)
+        code, said = made.check()
+        self.assertEqual(code, EX_CONFIG, said)
+        with self.assertRaises(AssertionError):
+            made.start()
+        self.assertIn(said.split(": ", 1)[1].strip(), made.log())
+        return said
+
+    def test_uring_is_our_own(self):
+        said = self.records(self.served(dataplane="uring"))
+        self.assertEqual((said["way"], said["kernel_receive"], said["kernel_send"]),
+                         ("user", False, False))
+        self.assertEqual(said["why"], "user records: the configuration says uring")
+        self.assertEqual(said["measured"], {})
+
+    def test_auto_does_without_a_kernel_that_cannot_or_lacks_fixes(self):
+        if self.can and not self.lacking:
+            self.skipTest("this kernel has TLS and all fixes")
+        said = self.records(self.served(dataplane="auto"))
+        self.assertEqual(said["way"], "user")
+        self.assertIn(self.lacking[0] if self.can else self.why_not, said["why"])
+
+    def test_ktls_is_refused_where_it_cannot_be_had(self):
+        if self.can:
+            self.skipTest("this kernel has TLS")
+        for fixes in ("require", "warn"):
+            said = self.refused(dataplane="ktls", kernel_fixes=fixes)
+            self.assertIn("gateway.dataplane", said)
+            self.assertIn(self.why_not, said)
+
+    def test_ktls_is_refused_where_fixes_are_lacking(self):
+        if not self.can or not self.lacking:
+            self.skipTest("this kernel has no TLS, or all fixes")
+        said = self.refused(dataplane="ktls")
+        for fix in self.lacking:
+            self.assertIn(fix, said)
+        self.assertIn('kernel_fixes = "warn"', said)
+
+    def test_ktls_without_fixes_is_run_with_a_warning(self):
+        if not self.can:
+            self.skipTest("this kernel has no TLS")
+        made = self.served(dataplane="ktls", kernel_fixes="warn")
+        said = self.records(made)
+        self.assertEqual((said["way"], said["kernel_receive"], said["kernel_send"],
+                          said["after_bytes"]), ("kernel", True, True, 0))
+        if self.lacking:
+            self.assertIn("; this kernel lacks the fix of " + self.lacking[0], said["why"])
+
+    def cache(self, gateway):
+        with open(os.path.join(gateway.folder, "state", "record-cost"), "rb") as f:
+            return f.read()
+
+    def test_auto_measures_once(self):
+        if not self.can:
+            self.skipTest("this kernel has no TLS")
+        made = self.served(dataplane="auto", kernel_fixes="warn")
+        first = self.records(made)
+        self.assertEqual(set(first["measured"]), {"user", "kernel-rx", "kernel-tx", "kernel"})
+        self.assertIn("the CPU of user records here", first["why"])
+        print("#", first["why"], flush=True)
+        made.stop()
+        kept = self.cache(made)
+        made.start()
+        self.assertEqual(self.records(made), first)
+        made.stop()
+        self.assertEqual(self.cache(made), kept)
+        # Damaged, or of another machine: measured again, and written anew.
+        for text in (kept[:-1], kept.replace(b"processor ", b"processor other ")):
+            with open(os.path.join(made.folder, "state", "record-cost"), "wb") as f:
+                f.write(text)
+            made.start()
+            self.assertIn("the CPU of user records here", self.records(made)["why"])
+            made.stop()
+            self.assertEqual(self.cache(made).split(b"\nuser ")[0], kept.split(b"\nuser ")[0])
+
+
+if __name__ == "__main__":
+    tap.main()
