@@ -14,17 +14,10 @@ enum {
     TLS13_CIPHERTEXT_MAX = TLS_PLAINTEXT_MAX + 256, /* RFC 8446 section 5.2 */
 };
 
-static const EVP_CIPHER *cipher_of(enum tls_aead aead)
+static EVP_CIPHER_CTX *aead_of(struct tls_record_dir *d)
 {
-    switch (aead) {
-    case TLS_AEAD_AES_128_GCM:
-        return EVP_aes_128_gcm();
-    case TLS_AEAD_AES_256_GCM:
-        return EVP_aes_256_gcm();
-    case TLS_AEAD_CHACHA20_POLY1305:
-        return EVP_chacha20_poly1305();
-    }
-    return NULL;
+    ASSERT(!d->left);
+    return tls_aead_get(&d->aead, d->cipher, d->key, d->sealing);
 }
 
 int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys, enum tls_dir dir)
@@ -41,14 +34,12 @@ int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys, enu
         .max_plaintext = keys->max_plaintext,
         .key_len = keys->key_len,
         .secret_len = keys->secret_len,
+        .sealing = dir == TLS_DIR_TX,
     };
     memcpy(ret->iv, from->iv, TLS_IV_LEN);
     memcpy(ret->key, from->key, keys->key_len);
     memcpy(ret->secret, from->secret, keys->secret_len);
-    ret->aead = EVP_CIPHER_CTX_new();
-    /* Keyed once: a record sets nothing but its nonce. */
-    if (!ret->aead || EVP_CipherInit_ex(ret->aead, cipher_of(keys->aead), NULL, from->key, NULL,
-                                        dir == TLS_DIR_TX) != 1) {
+    if (!aead_of(ret)) {
         tls_record_free(ret);
         return ERR_NOMEM;
     }
@@ -57,14 +48,14 @@ int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys, enu
 
 void tls_record_free(struct tls_record_dir *d)
 {
-    EVP_CIPHER_CTX_free(d->aead);
+    tls_aead_forget(&d->aead);
     OPENSSL_cleanse(d, sizeof(*d));
 }
 
 void tls_record_leave(struct tls_record_dir *d)
 {
-    EVP_CIPHER_CTX_free(d->aead);
-    d->aead = NULL;
+    tls_aead_forget(&d->aead);
+    d->left = true;
     OPENSSL_cleanse(d->key, sizeof(d->key));
 }
 
@@ -145,17 +136,17 @@ static size_t aad_make(const struct tls_record_dir *d, const uint8_t *header, si
     return AAD_MAX;
 }
 
-static bool aead_open(struct tls_record_dir *d, const uint8_t nonce[TLS_IV_LEN], const uint8_t *aad,
+static bool aead_open(EVP_CIPHER_CTX *aead, const uint8_t nonce[TLS_IV_LEN], const uint8_t *aad,
                       size_t aad_len, uint8_t *data, size_t n)
 {
     uint8_t none[1];
     int len;
 
-    return EVP_DecryptInit_ex(d->aead, NULL, NULL, NULL, nonce) == 1 &&
-           EVP_CIPHER_CTX_ctrl(d->aead, EVP_CTRL_AEAD_SET_TAG, TLS_TAG_LEN, data + n) == 1 &&
-           EVP_DecryptUpdate(d->aead, NULL, &len, aad, (int)aad_len) == 1 &&
-           (n == 0 || EVP_DecryptUpdate(d->aead, data, &len, data, (int)n) == 1) &&
-           EVP_DecryptFinal_ex(d->aead, none, &len) == 1;
+    return EVP_DecryptInit_ex(aead, NULL, NULL, NULL, nonce) == 1 &&
+           EVP_CIPHER_CTX_ctrl(aead, EVP_CTRL_AEAD_SET_TAG, TLS_TAG_LEN, data + n) == 1 &&
+           EVP_DecryptUpdate(aead, NULL, &len, aad, (int)aad_len) == 1 &&
+           (n == 0 || EVP_DecryptUpdate(aead, data, &len, data, (int)n) == 1) &&
+           EVP_DecryptFinal_ex(aead, none, &len) == 1;
 }
 
 /* Takes padding and inner type off the plaintext. A peer may send 16 KiB of padding a record, so
@@ -189,6 +180,9 @@ int tls_record_open(struct tls_record_dir *d, uint8_t *record, size_t len, struc
         return err == ERR_AGAIN ? ERR_TLS_RECORD : err;
     if (whole != len || d->seq == UINT64_MAX)
         return ERR_TLS_RECORD;
+    EVP_CIPHER_CTX *aead = aead_of(d);
+    if (!aead)
+        return ERR_NOMEM;
     uint8_t *data = record + before;
     size_t n = len - before - TLS_TAG_LEN;
 
@@ -199,7 +193,7 @@ int tls_record_open(struct tls_record_dir *d, uint8_t *record, size_t len, struc
         nonce_by_seq(d, nonce);
     }
     size_t aad_len = aad_make(d, record, n, aad);
-    if (!aead_open(d, nonce, aad, aad_len, data, n))
+    if (!aead_open(aead, nonce, aad, aad_len, data, n))
         return ERR_TLS_RECORD;
     d->seq++;
     if (d->version == TLS_VERSION_1_3) {
@@ -231,27 +225,27 @@ enum tls_alert tls_record_alert_for(int err)
 }
 
 /* Where the data is elsewhere, the inner type goes in as an update of its own, without a copy. */
-static bool aead_seal(struct tls_record_dir *d, const uint8_t nonce[TLS_IV_LEN], const uint8_t *aad,
+static bool aead_seal(EVP_CIPHER_CTX *aead, const uint8_t nonce[TLS_IV_LEN], const uint8_t *aad,
                       size_t aad_len, const uint8_t *data, size_t n, const uint8_t *inner_type,
                       uint8_t *out)
 {
     size_t sealed = n + (inner_type ? 1 : 0);
     int len;
 
-    if (EVP_EncryptInit_ex(d->aead, NULL, NULL, NULL, nonce) != 1 ||
-        EVP_EncryptUpdate(d->aead, NULL, &len, aad, (int)aad_len) != 1)
+    if (EVP_EncryptInit_ex(aead, NULL, NULL, NULL, nonce) != 1 ||
+        EVP_EncryptUpdate(aead, NULL, &len, aad, (int)aad_len) != 1)
         return false;
     if (data == out && inner_type) {
         out[n] = *inner_type;
         n++;
         inner_type = NULL;
     }
-    if (n > 0 && EVP_EncryptUpdate(d->aead, out, &len, data, (int)n) != 1)
+    if (n > 0 && EVP_EncryptUpdate(aead, out, &len, data, (int)n) != 1)
         return false;
-    if (inner_type && EVP_EncryptUpdate(d->aead, out + n, &len, inner_type, 1) != 1)
+    if (inner_type && EVP_EncryptUpdate(aead, out + n, &len, inner_type, 1) != 1)
         return false;
-    return EVP_EncryptFinal_ex(d->aead, out + sealed, &len) == 1 &&
-           EVP_CIPHER_CTX_ctrl(d->aead, EVP_CTRL_AEAD_GET_TAG, TLS_TAG_LEN, out + sealed) == 1;
+    return EVP_EncryptFinal_ex(aead, out + sealed, &len) == 1 &&
+           EVP_CIPHER_CTX_ctrl(aead, EVP_CTRL_AEAD_GET_TAG, TLS_TAG_LEN, out + sealed) == 1;
 }
 
 int tls_record_seal(struct tls_record_dir *d, enum tls_content type, const uint8_t *data, size_t n,
@@ -266,6 +260,9 @@ int tls_record_seal(struct tls_record_dir *d, enum tls_content type, const uint8
     ASSERT(n <= d->max_plaintext);
     if (d->seq == UINT64_MAX)
         return ERR_LIMIT;
+    EVP_CIPHER_CTX *aead = aead_of(d);
+    if (!aead)
+        return ERR_NOMEM;
     out[0] = is_13 ? TLS_CONTENT_DATA : inner_type;
     out[1] = 3;
     out[2] = 3;
@@ -279,7 +276,7 @@ int tls_record_seal(struct tls_record_dir *d, enum tls_content type, const uint8
         nonce_by_seq(d, nonce);
     }
     size_t aad_len = aad_make(d, out, n, aad);
-    if (!aead_seal(d, nonce, aad, aad_len, data, n, is_13 ? &inner_type : NULL, out + before))
+    if (!aead_seal(aead, nonce, aad, aad_len, data, n, is_13 ? &inner_type : NULL, out + before))
         return ERR_TLS;
     d->seq++;
     *ret_len = len;
@@ -296,9 +293,8 @@ int tls_record_rekey(struct tls_record_dir *d)
         tls13_expand_label(d->secret, d->secret_len, "traffic upd", next.secret, d->secret_len);
     if (!err)
         err = tls13_direction_derive(&next, d->secret_len, d->key_len);
-    if (!err && d->aead && EVP_CipherInit_ex(d->aead, NULL, NULL, next.key, NULL, -1) != 1)
-        err = ERR_TLS;
     if (!err) {
+        tls_aead_forget(&d->aead); /* the next record keys it anew */
         memcpy(d->secret, next.secret, d->secret_len);
         memcpy(d->key, next.key, d->key_len);
         memcpy(d->iv, next.iv, TLS_IV_LEN);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "errcode.h"
+#include "tls_aead.h"
 #include "tls_keys.h"
 
 #include <stdbool.h>
@@ -31,21 +32,21 @@ enum tls_alert {
     TLS_ALERT_NO_RENEGOTIATION = 100,
 };
 
-struct evp_cipher_ctx_st;
+enum tls_dir { TLS_DIR_TX, TLS_DIR_RX };
 
 struct tls_record_dir {
-    struct evp_cipher_ctx_st *aead; /* NULL once another record layer has the direction */
+    struct tls_aead_place aead;
     uint8_t iv[TLS_IV_LEN];
     uint64_t seq;
     enum tls_version version;
     enum tls_aead cipher;
     uint16_t max_plaintext;
     uint8_t key_len, secret_len;
-    uint8_t key[TLS_KEY_MAX];       /* for another record layer: the kernel's */
+    bool sealing;
+    bool left; /* another record layer has the direction: the kernel's */
+    uint8_t key[TLS_KEY_MAX];
     uint8_t secret[TLS_SECRET_MAX]; /* for KeyUpdate; TLS 1.3 only */
 };
-
-enum tls_dir { TLS_DIR_TX, TLS_DIR_RX };
 
 /* Makes ret from one direction of keys. ERR_NOMEM. Freed with tls_record_free. */
 int tls_record_init(struct tls_record_dir *ret, const struct tls_keys *keys,
@@ -70,7 +71,7 @@ struct tls_record {
 
 /* Opens one whole record of len bytes in place. ERR_TLS_RECORD: not authentic; ERR_RANGE: too long;
  * ERR_SYNTAX: a type or version that can't be here, no inner type, a CCS where none may be, an
- * empty record of anything but data. On TLS 1.3 nothing in plaintext is accepted. */
+ * empty record of anything but data; ERR_NOMEM. On TLS 1.3 nothing in plaintext is accepted. */
 int tls_record_open(struct tls_record_dir *d, uint8_t *record, size_t len,
                     struct tls_record *ret) ERR_CHECK;
 /* The alert for what a failed open (or length) returned. */
