@@ -43,6 +43,15 @@ void dp_uring_begin(struct dp_uring *u, struct io_uring_sqe *sqe, enum dp_uring_
     leg->ops++;
 }
 
+void dp_uring_end(struct dp_uring *u, uint32_t slot)
+{
+    struct dp_uring_leg *leg = &u->legs[slot];
+
+    ASSERT(leg->ops > 0);
+    if (--leg->ops == 0 && leg->closing)
+        dp_uring_close_later(u, slot);
+}
+
 void dp_uring_cancel(struct dp_uring *u, uint64_t name)
 {
     struct io_uring_sqe *sqe = dp_uring_sqe(u);
@@ -131,20 +140,17 @@ static void reap_leg(struct dp_uring *u, enum dp_uring_op op, uint32_t slot, uin
 {
     struct dp_uring_leg *leg = &u->legs[slot];
 
-    ASSERT(leg->generation == generation && leg->ops > 0);
-    leg->ops--;
+    ASSERT(leg->generation == generation);
     if (op == OP_RECEIVE) {
         leg->more_waits = cqe->flags & IORING_CQE_F_SOCK_NONEMPTY;
         dp_uring_receive_reap(u, slot, cqe);
-    } else if (op == OP_SEND) {
-        dp_uring_record_free(leg);
-        dp_leg_sent(u->transport.dp, slot, cqe->res);
-    } else if (op == OP_POLL_IN || op == OP_POLL_OUT)
+    } else if (op == OP_SEND)
+        dp_uring_send_reap(u, slot, cqe->res);
+    else if (op == OP_POLL_IN || op == OP_POLL_OUT)
         dp_leg_polled(u->transport.dp, slot, op == OP_POLL_IN ? DP_POLL_IN : DP_POLL_OUT);
     else if (op == OP_CONNECT)
         dp_leg_connected(u->transport.dp, slot, cqe->res < 0 ? -cqe->res : 0);
-    if (leg->closing && leg->ops == 0)
-        dp_uring_close_later(u, slot);
+    dp_uring_end(u, slot);
 }
 
 static void reap(struct dp_uring *u, const struct io_uring_cqe *cqe)
@@ -173,7 +179,8 @@ static void reap(struct dp_uring *u, const struct io_uring_cqe *cqe)
     }
 }
 
-static void reap_all(struct dp_uring *u)
+/* False: there may be more. */
+static bool reap_all(struct dp_uring *u)
 {
     struct io_uring_cqe *cqes[REAP_BATCH];
     unsigned reaped = 0;
@@ -181,12 +188,13 @@ static void reap_all(struct dp_uring *u)
     while (reaped < REAP_MAX) {
         unsigned count = io_uring_peek_batch_cqe(&u->ring, cqes, REAP_BATCH);
         if (count == 0)
-            return;
+            return !io_uring_cq_has_overflow(&u->ring);
         for (unsigned i = 0; i < count; i++)
             reap(u, cqes[i]);
         io_uring_cq_advance(&u->ring, count);
         reaped += count;
     }
+    return false;
 }
 
 static int uring_turn(struct dp_transport *t, int64_t wait_ms)
@@ -209,7 +217,8 @@ static int uring_turn(struct dp_transport *t, int64_t wait_ms)
     if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY && result != -EAGAIN)
         return ERR_SYSTEM;
     dp_clock(t->dp);
-    reap_all(u);
+    if (reap_all(u) && io_uring_sq_ready(&u->ring) == 0)
+        dp_uring_quick_done(u);
     return ERR_OK;
 }
 
@@ -314,8 +323,9 @@ static int ring_restrict(struct io_uring *ring)
     for (size_t i = 0; i < sizeof(registers); i++)
         rules[count++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_REGISTER_OP,
                                                        .register_op = registers[i]};
-    rules[count++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
-                                                   .sqe_flags = IOSQE_BUFFER_SELECT};
+    rules[count++] =
+        (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+                                      .sqe_flags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS};
     /* The raw call: liburing 2.3 declares functions for both, and exports neither. */
     unsigned fd = (unsigned)ring->ring_fd;
     if (io_uring_register(fd, IORING_REGISTER_RESTRICTIONS, rules, count) != 0 ||

@@ -138,7 +138,12 @@ static int install(int fd, enum tls_dir dir, const struct tls_record_dir *keys)
 int dp_uring_kernel_keys(struct dp_transport *t, uint32_t slot, enum tls_dir dir,
                          const struct tls_record_dir *keys)
 {
-    return install(dp_uring_of(t)->legs[slot].fd, dir, keys);
+    struct dp_uring_leg *leg = &dp_uring_of(t)->legs[slot];
+    int err = install(leg->fd, dir, keys);
+
+    if (err == ERR_OK && dir == TLS_DIR_TX)
+        leg->kernel_tx = true;
+    return err;
 }
 
 int dp_uring_kernel_sequence(struct dp_transport *t, uint32_t slot, enum tls_dir dir,

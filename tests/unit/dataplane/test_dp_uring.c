@@ -87,7 +87,7 @@ static void one_side_is_killed(void **state)
 /* What events count. */
 struct tally {
     struct dp *dp;
-    unsigned accepted, connected, received, lost, ready;
+    unsigned accepted, connected, received, lost, writable, ready;
     int error;
     struct leg_id leg;
 };
@@ -127,10 +127,18 @@ static void tally_lost(void *user, struct leg_id leg, const struct dp_lost_info 
     (void)dp_close(tally->dp, leg, DP_CLOSE_FLUSH);
 }
 
+static void tally_writable(void *user, struct leg_id leg)
+{
+    struct tally *tally = user;
+
+    tally->writable++;
+}
+
 static const struct dp_events tally_events = {.accepted = tally_accepted,
                                               .connected = tally_connected,
                                               .received = tally_received,
-                                              .lost = tally_lost};
+                                              .lost = tally_lost,
+                                              .writable = tally_writable};
 
 static void turns(struct dp *dp, unsigned count)
 {
@@ -213,6 +221,165 @@ static void many_sessions_echo(void **state)
     assert_int_equal(dp_unlisten(tally.dp, 1), ERR_OK);
     assert_int_equal(dp_unlisten(tally.dp, 1), ERR_NOTFOUND);
     dp_free(tally.dp);
+    close(listener);
+}
+
+/* Accepts a client whose socket takes little at once. */
+static int slow_client(struct tally *tally, int listener, uint16_t port)
+{
+    const int small = 4096;
+    unsigned before = tally->accepted;
+
+    ASSERT(setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)) == 0);
+    int fd = loopback_connect(port);
+    turns_until(tally->dp, &tally->accepted, before + 1);
+    return fd;
+}
+
+static uint8_t pattern(size_t at)
+{
+    return (uint8_t)(at * 7 + at / 251);
+}
+
+/* Sends as much as the output takes, a turn after each. */
+static size_t fill_output(struct dp *dp, struct leg_id leg)
+{
+    uint8_t piece[1500];
+    size_t at = 0;
+
+    for (;;) {
+        for (size_t i = 0; i < sizeof(piece); i++)
+            piece[i] = pattern(at + i);
+        int err = dp_send(dp, leg, piece, sizeof(piece));
+        if (err == ERR_FULL)
+            return at;
+        assert_int_equal(err, ERR_OK);
+        at += sizeof(piece);
+        assert_int_equal(dp_turn(dp, 0), ERR_OK);
+    }
+}
+
+/* A full socket loses nothing, repeats nothing, and holds up nobody else. */
+static void a_full_socket_gets_it_all(void **state)
+{
+    const struct dp_conf conf = {.max_legs = 8, .max_relays = 1};
+    struct tally tally = {0};
+    uint16_t port;
+    int listener = loopback_listen(&port);
+    uint8_t got[4096], text[8] = {0};
+
+    assert_int_equal(dp_uring_new(&conf, &tally_events, &tally, &tally.dp), ERR_OK);
+    assert_int_equal(dp_listen(tally.dp, listener, 1), ERR_OK);
+    int slow = slow_client(&tally, listener, port);
+    struct leg_id leg = tally.leg;
+    int other = slow_client(&tally, listener, port);
+    size_t sent = fill_output(tally.dp, leg), at = 0;
+    assert_true(sent > DP_OUTPUT_MAX / 2);
+    assert_true(write_all(other, (const uint8_t *)"NOOP\r\n", 6));
+    turns_until(tally.dp, &tally.received, 1);
+    assert_int_equal(recv(other, text, sizeof(text), MSG_DONTWAIT), 6);
+    assert_memory_equal(text, "NOOP\r\n", 6);
+    for (unsigned i = 0; i < 100000 && at < sent; i++) {
+        ssize_t n = recv(slow, got, sizeof(got), MSG_DONTWAIT);
+        for (ssize_t k = 0; k < n; k++)
+            assert_int_equal(got[k], pattern(at + (size_t)k));
+        at += n > 0 ? (size_t)n : 0;
+        turns(tally.dp, 1);
+    }
+    assert_int_equal(at, sent);
+    assert_int_equal(tally.writable, 1);
+    assert_int_equal(dp_pending(tally.dp, leg), 0);
+    /* And from then on as before. */
+    assert_int_equal(dp_send(tally.dp, leg, "250\r\n", 5), ERR_OK);
+    turns(tally.dp, 1);
+    assert_int_equal(recv(slow, got, sizeof(got), MSG_DONTWAIT), 5);
+    dp_free(tally.dp);
+    close(slow);
+    close(other);
+    close(listener);
+}
+
+struct waits {
+    struct dp *dp;
+    struct leg_id leg;
+    struct dp_timer give_up;
+    bool full, writable;
+};
+
+/* More than the output holds, so that the end of its send is what the rest waits for. */
+static void waits_accepted(void *user, unsigned listener, struct leg_id leg,
+                           const union net_addr *peer, const union net_addr *local)
+{
+    static const uint8_t piece[DP_OUTPUT_MAX - 8];
+    struct waits *waits = user;
+
+    waits->leg = leg;
+    assert_int_equal(dp_send(waits->dp, leg, piece, 4096), ERR_OK);
+    waits->full = dp_send(waits->dp, leg, piece, sizeof(piece)) == ERR_FULL;
+}
+
+static void waits_writable(void *user, struct leg_id leg)
+{
+    struct waits *waits = user;
+
+    waits->writable = true;
+    dp_stop(waits->dp);
+}
+
+static void waits_too_long(void *user, struct dp_timer *timer)
+{
+    struct waits *waits = user;
+
+    dp_stop(waits->dp);
+}
+
+/* What waits for the end of a send that the socket took at once does not wait for another event. */
+static void the_end_of_a_quick_send_is_seen(void **state)
+{
+    static const struct dp_events events = {.accepted = waits_accepted, .writable = waits_writable};
+    const struct dp_conf conf = {.max_legs = 8, .max_relays = 1};
+    struct waits waits = {.give_up = {.fire = waits_too_long, .user = &waits}};
+    uint16_t port;
+    int listener = loopback_listen(&port);
+
+    assert_int_equal(dp_uring_new(&conf, &events, &waits, &waits.dp), ERR_OK);
+    assert_int_equal(dp_listen(waits.dp, listener, 1), ERR_OK);
+    int fd = loopback_connect(port);
+    assert_int_equal(dp_timer_start(waits.dp, &waits.give_up, 10000), ERR_OK);
+    assert_int_equal(dp_run(waits.dp), ERR_OK);
+    assert_true(waits.full && waits.writable);
+    dp_timer_stop(waits.dp, &waits.give_up);
+    dp_free(waits.dp);
+    close(fd);
+    close(listener);
+}
+
+/* A reply costs no call of its own: one to take the command, and one to answer and wait. */
+static void a_reply_is_one_call(void **state)
+{
+    enum { ROUNDS = 50 };
+    const struct dp_conf conf = {.max_legs = 8, .max_relays = 1};
+    struct tally tally = {0};
+    struct dp_counters before, after;
+    uint16_t port;
+    int listener = loopback_listen(&port);
+    char text[16];
+
+    assert_int_equal(dp_uring_new(&conf, &tally_events, &tally, &tally.dp), ERR_OK);
+    assert_int_equal(dp_listen(tally.dp, listener, 1), ERR_OK);
+    int fd = slow_client(&tally, listener, port);
+    dp_counters(tally.dp, &before);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        assert_true(write_all(fd, (const uint8_t *)"NOOP\r\n", 6));
+        assert_int_equal(dp_turn(tally.dp, 1000), ERR_OK);
+        assert_int_equal(tally.received, i + 1);
+        if (i > 0) /* the answer before */
+            assert_int_equal(recv(fd, text, sizeof(text), 0), 6);
+    }
+    dp_counters(tally.dp, &after);
+    assert_int_equal(after.submits - before.submits, ROUNDS);
+    dp_free(tally.dp);
+    close(fd);
     close(listener);
 }
 
@@ -312,9 +479,15 @@ static void timers_wake_the_loop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies_cross),        cmocka_unit_test(one_side_is_killed),
-        cmocka_unit_test(many_sessions_echo),  cmocka_unit_test(connects_end),
-        cmocka_unit_test(watched_descriptors), cmocka_unit_test(timers_wake_the_loop),
+        cmocka_unit_test(bodies_cross),
+        cmocka_unit_test(one_side_is_killed),
+        cmocka_unit_test(many_sessions_echo),
+        cmocka_unit_test(connects_end),
+        cmocka_unit_test(a_full_socket_gets_it_all),
+        cmocka_unit_test(the_end_of_a_quick_send_is_seen),
+        cmocka_unit_test(a_reply_is_one_call),
+        cmocka_unit_test(watched_descriptors),
+        cmocka_unit_test(timers_wake_the_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
