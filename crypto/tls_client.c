@@ -198,8 +198,9 @@ static int new_session_callback(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_handshake *h = SSL_get_app_data(ssl);
 
-    tls_session_cache_put(h->sessions, h->session_key, session);
-    return 0; /* the cache has its own reference */
+    SSL_SESSION_free(h->session_new);
+    h->session_new = session;
+    return 1; /* the reference is ours */
 }
 
 /* The system's CAs take a megabyte and milliseconds to load: once in a process, for all routes.

@@ -89,6 +89,11 @@ void tls_failure_explain(const struct tls_handshake *h, struct tls_failure *ret)
         not_tls_explain(ret);
         return;
     }
+    if (h->no_memory) {
+        ret->kind = TLS_FAIL_INTERNAL;
+        snprintf(ret->text, sizeof(ret->text), "%s", err_text(ERR_NOMEM));
+        return;
+    }
     if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
         ret->kind = TLS_FAIL_CLIENT_CERT;
         snprintf(ret->text, sizeof(ret->text),

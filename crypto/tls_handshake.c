@@ -7,88 +7,51 @@
 
 /* ---- making ---- */
 
-static int handshake_new(SSL_CTX *ctx, size_t names_len, struct tls_handshake **ret)
-{
-    struct tls_handshake *h = calloc(1, sizeof(*h) + names_len);
+enum { NAME_MAX_LEN = 255 }; /* RFC 1035 section 2.3.4; OpenSSL takes no longer SNI */
 
-    *ret = NULL;
+static int handshake_new(size_t room, struct tls_handshake **ret)
+{
+    struct tls_handshake *h = calloc(1, sizeof(*h) + room);
+
+    *ret = h;
     if (!h)
         return ERR_NOMEM;
-    ERR_clear_error();
-    h->names_len = names_len;
     buf_init(&h->partial, TLS_RECORD_MAX);
-    h->ssl = SSL_new(ctx);
-    h->in = BIO_new(BIO_s_mem());
-    h->out = BIO_new(BIO_s_mem());
-    if (!h->ssl || !h->in || !h->out) {
-        BIO_free(h->in);
-        BIO_free(h->out);
-        SSL_free(h->ssl);
-        free(h);
-        return ERR_NOMEM;
-    }
-    SSL_set_bio(h->ssl, h->in, h->out);
-    SSL_set_app_data(h->ssl, h);
-    *ret = h;
     return ERR_OK;
 }
 
 int tls_handshake_new_server(const struct tls_server_ctx *ctx, struct tls_handshake **ret)
 {
-    int err = handshake_new(tls_server_ssl_ctx(ctx), 0, ret);
+    int err = handshake_new(0, ret);
 
-    if (err)
-        return err;
-    (*ret)->server = ctx;
-    SSL_set_accept_state((*ret)->ssl);
-    return ERR_OK;
+    if (!err)
+        (*ret)->server = ctx;
+    return err;
 }
 
-/* A session whose chain does not hold any more is not offered: a full handshake may still find
- * the server with a new certificate. */
-static void session_offer(struct tls_handshake *h)
+int tls_handshake_new_client(const struct tls_client_request *request, struct tls_handshake **ret)
 {
-    SSL_SESSION *session = tls_session_cache_get(h->sessions, h->session_key);
+    size_t names_len = 0, at = 0, sni_len = request->sni ? strlen(request->sni) + 1 : 0;
 
-    if (!session)
-        return;
-    if (SSL_set_session(h->ssl, session) == 1 && tls_client_judge_stored(h)) {
-        h->session_offered = true;
-        return;
-    }
-    SSL_set_session(h->ssl, NULL);
-    h->judgement = (struct tls_judgement){.verify = TLS_VERIFY_NONE};
-    tls_session_cache_drop(h->sessions, h->session_key);
-    ERR_clear_error();
-}
-
-int tls_handshake_new_client(const struct tls_client_request *request,
-                             struct tls_session_cache *sessions, struct tls_handshake **ret)
-{
-    size_t names_len = 0, at = 0;
-
+    *ret = NULL;
+    if (sni_len > NAME_MAX_LEN + 1)
+        return ERR_RANGE;
     for (size_t i = 0; i < request->names_len; i++)
         names_len += strlen(request->names[i]) + 1;
-    int err = handshake_new(tls_client_ssl_ctx(request->ctx), names_len, ret);
+    int err = handshake_new(names_len + sni_len, ret);
     if (err)
         return err;
     struct tls_handshake *h = *ret;
     h->client = request->ctx;
-    h->sessions = sessions;
-    memcpy(h->session_key, request->session_key, sizeof(h->session_key));
+    h->names_len = names_len;
     for (size_t i = 0; i < request->names_len; i++) {
         size_t len = strlen(request->names[i]) + 1;
 
         memcpy(h->names + at, request->names[i], len);
         at += len;
     }
-    SSL_set_connect_state(h->ssl);
-    if (request->sni && SSL_set_tlsext_host_name(h->ssl, request->sni) != 1) {
-        tls_handshake_free(h);
-        *ret = NULL;
-        return ERR_RANGE; /* longer than a DNS name can be */
-    }
-    session_offer(h);
+    if (request->sni)
+        h->sni = memcpy(h->names + at, request->sni, sni_len);
     return ERR_OK;
 }
 
@@ -100,9 +63,9 @@ void tls_handshake_free(struct tls_handshake *h)
      * connection that was cut. One that failed shall not be resumed. */
     if (h->done)
         SSL_set_shutdown(h->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-    else if (h->session_offered)
-        tls_session_cache_drop(h->sessions, h->session_key);
     SSL_free(h->ssl);
+    SSL_SESSION_free(h->session_old);
+    SSL_SESSION_free(h->session_new);
     buf_release(&h->partial);
     OPENSSL_cleanse(&h->secrets, sizeof(h->secrets));
     free(h);
@@ -113,7 +76,7 @@ void tls_handshake_free(struct tls_handshake *h)
 struct span tls_handshake_output(struct tls_handshake *h)
 {
     char *data = NULL;
-    long len = BIO_get_mem_data(h->out, &data);
+    long len = h->out ? BIO_get_mem_data(h->out, &data) : 0;
 
     return span_make(data, len > 0 ? (size_t)len : 0);
 }
@@ -161,8 +124,56 @@ static enum tls_step handshake_step(struct tls_handshake *h)
     return TLS_STEP_DONE;
 }
 
+static bool ssl_make(struct tls_handshake *h)
+{
+    h->ssl = SSL_new(h->server ? tls_server_ssl_ctx(h->server) : tls_client_ssl_ctx(h->client));
+    h->in = BIO_new(BIO_s_mem());
+    h->out = BIO_new(BIO_s_mem());
+    if (!h->ssl || !h->in || !h->out) {
+        BIO_free(h->in);
+        BIO_free(h->out);
+        SSL_free(h->ssl);
+        h->ssl = NULL;
+        h->in = h->out = NULL;
+        return false;
+    }
+    SSL_set_bio(h->ssl, h->in, h->out);
+    SSL_set_app_data(h->ssl, h);
+    return true;
+}
+
+/* A session whose chain does not hold any more is not offered: a full handshake may still find
+ * the server with a new certificate. */
+static void session_offer(struct tls_handshake *h)
+{
+    if (!h->session_old)
+        return;
+    h->session_offered = SSL_set_session(h->ssl, h->session_old) == 1 && tls_client_judge_stored(h);
+    SSL_SESSION_free(h->session_old);
+    h->session_old = NULL;
+    if (h->session_offered)
+        return;
+    SSL_set_session(h->ssl, NULL);
+    h->judgement = (struct tls_judgement){.verify = TLS_VERIFY_NONE};
+    h->session_bad = true;
+    ERR_clear_error();
+}
+
 enum tls_step tls_handshake_start(struct tls_handshake *h)
 {
+    ERR_clear_error();
+    if (!ssl_make(h)) {
+        h->no_memory = true;
+        return TLS_STEP_FAILED;
+    }
+    if (h->server) {
+        SSL_set_accept_state(h->ssl);
+        return TLS_STEP_MORE;
+    }
+    SSL_set_connect_state(h->ssl);
+    if (h->sni && SSL_set_tlsext_host_name(h->ssl, h->sni) != 1)
+        return TLS_STEP_FAILED;
+    session_offer(h);
     return handshake_step(h);
 }
 

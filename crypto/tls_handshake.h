@@ -2,14 +2,17 @@
 /*
  * One handshake: an SSL object between two memory BIOs, fed one record at a time. What it knows at
  * its end becomes keys and facts (tls_export.c), or a text for the administrator (tls_failure.c).
- * Private to this floor; tls_service_openssl.c is its only user.
+ * Private to this floor; tls_service_openssl.c makes and frees it, tls_job.c runs its steps.
+ *
+ * It may go from thread to thread, but only one of them has it at a time. What it shares with
+ * others is never written: the contexts, and what OpenSSL itself locks or counts in them. A session
+ * to resume is a copy of its own; a new one is kept here until the service takes it.
  */
 #pragma once
 
 #include "buf.h"
 #include "tls_openssl.h"
 #include "tls_service.h"
-#include "tls_session_cache.h"
 
 enum {
     TLS_HANDSHAKE_MAX = 128 * 1024, /* bytes that a peer may send for one handshake */
@@ -35,32 +38,33 @@ struct tls_handshake {
     BIO *in, *out;                       /* the SSL object's */
     const struct tls_server_ctx *server; /* one of the two is set */
     const struct tls_client_ctx *client;
-    struct tls_session_cache *sessions; /* client */
-    uint8_t session_key[32];
-    bool session_offered;
+    /* A client's: what it may resume (its own), and the newest that the server gave. */
+    SSL_SESSION *session_old, *session_new;
+    bool session_offered, session_bad; /* bad: its chain does not hold any more */
     struct tls_judgement judgement;
     struct tls_secrets secrets;
     struct buf partial; /* of the record that is not complete */
     size_t taken;       /* bytes that the peer sent */
     uint32_t tickets;   /* records that came after the handshake */
-    bool done, too_big, not_tls;
-    bool in_use, released; /* the service's: being told about, and to be freed after that */
+    bool done, too_big, not_tls, no_memory;
     /* Read off our own output. */
     bool after_ccs;
     uint64_t explicit_nonce; /* of our Finished, TLS 1.2 GCM */
     uint32_t data_records;   /* that the last step emitted */
+    const char *sni;         /* behind the names, or NULL */
     size_t names_len;
     char names[]; /* reference names, each with its NUL */
 };
 
+/* These copy what they are given, and leave OpenSSL for the first step. ERR_NOMEM; ERR_RANGE: a
+ * name longer than DNS allows. */
 int tls_handshake_new_server(const struct tls_server_ctx *ctx,
                              struct tls_handshake **ret) ERR_CHECK;
 int tls_handshake_new_client(const struct tls_client_request *request,
-                             struct tls_session_cache *sessions,
                              struct tls_handshake **ret) ERR_CHECK;
 void tls_handshake_free(struct tls_handshake *h);
 
-/* A client's first flight. */
+/* Makes the SSL object; a client's first flight is the output then. */
 enum tls_step tls_handshake_start(struct tls_handshake *h);
 /* Takes at most one record off bytes. */
 enum tls_step tls_handshake_feed(struct tls_handshake *h, struct span *bytes);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Client sessions for resumption: the newest of each key, at most max, the least recently used
- * goes first. Private to this floor.
+ * goes first. Private to this floor. One thread's alone; what it lends is copied before another
+ * thread sees it (SSL_SESSION_dup), for OpenSSL writes into a session that it resumes.
  */
 #pragma once
 

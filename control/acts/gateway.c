@@ -293,6 +293,12 @@ static void ptr_done(void *user, const struct dns_ptr_answer *answer)
         memcpy(c->ptr, answer->name, sizeof(c->ptr));
 }
 
+/* As many handshakes wait as may: whoever comes now would wait in vain, and hears so in time. */
+static bool handshakes_full(const struct gateway *g)
+{
+    return g->handshakes >= gateway_handshakes_max(g->conf.conf);
+}
+
 /* False where the client was refused and is gone. */
 static bool client_admit(struct client *c)
 {
@@ -302,7 +308,7 @@ static bool client_admit(struct client *c)
     c->address_key = shared_address_key(g->conf.shared.shared, &c->smtp.peer.addr);
     if (g->draining)
         end = SESSION_END_SHUTDOWN;
-    else if (g->clients_len > limits_of(c)->max_sessions)
+    else if (g->clients_len > limits_of(c)->max_sessions || handshakes_full(g))
         end = SESSION_END_OVERLOAD;
     else if (!shared_hold(&g->conf.shared, SHARED_CLIENT_ADDRESS, c->address_key,
                           limits_of(c)->max_sessions_per_address))
@@ -518,6 +524,11 @@ static void on_lost(void *user, struct leg_id leg, const struct dp_lost_info *in
         return;
     }
     bool in_handshake = c->mode == CLIENT_TLS;
+    /* What it sent last may say why it went: an alert, most of all. */
+    if (in_handshake && g->tls->ops->end(g->tls, leg)) {
+        c->lost = true;
+        return;
+    }
     if (info->why == DP_LOST_REKEY) {
         client_count(c, COUNTER_REKEYS_LOST);
         shared_rekeyed(g->conf.shared.shared, c->address_key, dp_now_ms(g->dp) / 1000);
@@ -556,69 +567,6 @@ const struct dp_events gateway_dp_events = {
     .ticket_record = on_ticket_record,
     .lost = on_lost,
     .writable = on_writable,
-};
-
-/* --- TLS of client sessions --- */
-
-static void on_tls_output(void *user, struct leg_id leg, struct span bytes)
-{
-    struct gateway *g = user;
-
-    if (!client_find(g, leg)) {
-        upstream_tls_output(g->upstream, leg, bytes);
-        return;
-    }
-    /* A handshake is smaller than a leg's output bound; a leg that is gone is told by lost. */
-    (void)!dp_send(g->dp, leg, bytes.ptr, bytes.len);
-}
-
-static void on_tls_done(void *user, struct leg_id leg, const struct tls_keys *keys,
-                        const struct tls_facts *facts, struct span rest)
-{
-    struct gateway *g = user;
-    struct client *c = client_find(g, leg);
-    struct smtp_out out;
-
-    if (!c) {
-        upstream_tls_done(g->upstream, leg, keys, facts, rest);
-        return;
-    }
-    ASSERT(c->mode == CLIENT_TLS);
-    g->handshakes--;
-    client_enter(c, CLIENT_COMMAND);
-    client_count(c, COUNTER_TLS_IN);
-    if (facts->resumed)
-        client_count(c, COUNTER_TLS_IN_RESUMED);
-    bool rekeys = shared_rekeys(g->conf.shared.shared, c->address_key, dp_now_ms(g->dp) / 1000);
-    if (dp_set_keys(g->dp, leg, keys, rest, rekeys ? DP_KEYS_USER : 0) != ERR_OK) {
-        client_close(c, SESSION_END_INTERNAL, DP_CLOSE_CUT);
-        return;
-    }
-    client_out_init(c, &out);
-    smtp_session_tls_done(&c->smtp, facts, &out);
-    if (c->smtp.state == SMTP_STATE_CONNECTED)
-        smtp_session_greet(&c->smtp, &out);
-    client_apply(c, &out);
-}
-
-static void on_tls_failed(void *user, struct leg_id leg, const struct tls_failure *failure)
-{
-    struct gateway *g = user;
-    struct client *c = client_find(g, leg);
-
-    if (!c) {
-        upstream_tls_failed(g->upstream, leg, failure);
-        return;
-    }
-    client_count(c, COUNTER_TLS_IN_FAILED);
-    gateway_log_tls_failure(c, failure);
-    client_close(c, SESSION_END_TLS_FAILED, DP_CLOSE_FLUSH);
-}
-
-const struct tls_service_events gateway_tls_events = {
-    .output = on_tls_output,
-    .done = on_tls_done,
-    .failed = on_tls_failed,
 };
 
 /* --- the gateway's own life --- */

@@ -31,13 +31,17 @@ struct gateway_conf {
 int gateway_new(const struct gateway_conf *conf, struct gateway **ret) ERR_CHECK;
 extern const struct dp_events gateway_dp_events;
 extern const struct tls_service_events gateway_tls_events;
+/* True where nothing else waits in the loop (user: the gateway): for the handshake service. */
+bool gateway_idle(void *user);
+/* Clients' handshakes, those that wait for their turn included. */
+unsigned gateway_handshakes_max(const struct conf *conf);
 /* Makes the TLS contexts of listeners and routes (reads their files). ERR_CONFIG: why says which.
  */
 int gateway_start(struct gateway *g, struct dp *dp, struct tls_service *tls,
                   struct resolver *resolver, char *why, size_t why_room) ERR_CHECK;
 void gateway_free(struct gateway *g);
-/* The caller has stopped its listeners. After a reload: sessions go on until they end by themselves.
- * drained is called after the last. */
+/* The caller has stopped its listeners. After a reload: sessions go on until they end by
+ * themselves. drained is called after the last. */
 void gateway_retire(struct gateway *g);
 /* Also ends what is there: open transactions go on, idle sessions hear 421. */
 void gateway_drain(struct gateway *g);

@@ -168,7 +168,7 @@ static bool act_starttls(struct client *c)
 {
     struct gateway *g = c->gateway;
 
-    if (g->handshakes >= g->conf.conf->limits.max_handshakes ||
+    if (g->handshakes >= gateway_handshakes_max(g->conf.conf) ||
         g->tls->ops->start_server(g->tls, c->leg, g->listeners[c->listener].tls) != ERR_OK) {
         client_count(c, COUNTER_SESSIONS_REFUSED);
         client_close(c, SESSION_END_OVERLOAD, DP_CLOSE_FLUSH);

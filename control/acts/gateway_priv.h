@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Shared by the gateway's files only: gateway.c (sessions' lifetimes, events), gateway_actions.c
- * (what the SMTP machine asks for), gateway_body.c (a body's way from leg to leg),
- * gateway_log.c (one line a message, one a session).
+ * (what the SMTP machine asks for), gateway_tls.c (handshakes with clients), gateway_body.c (a
+ * body's way from leg to leg), gateway_log.c (one line a message, one a session).
  */
 #pragma once
 
@@ -48,6 +48,7 @@ struct client {
     unsigned listener;
     enum client_mode mode;
     bool left_over;    /* the dataplane keeps bytes that the machine did not want yet */
+    bool lost;         /* the leg is; a handshake's answer is still awaited, for its reason */
     bool held_address; /* counted against max_sessions_per_address */
     uint64_t address_key;
     uint64_t started_ms, active_ms;

@@ -412,9 +412,16 @@ static void lost_text(const struct dp_lost_info *info, char out[UPSTREAM_WHY])
 
 void leg_lost(struct upstream_leg *leg, const struct dp_lost_info *info)
 {
+    const struct upstream_conf *conf = &leg->u->conf;
     enum smtp_client_phase phase = smtp_client_lost_phase(leg->client);
     char text[UPSTREAM_WHY];
 
+    /* What it sent last may say why it went: its alert, most of all. */
+    if (leg->state == LEG_HANDSHAKE && !leg->lost && conf->tls->ops->end(conf->tls, leg->id)) {
+        leg->lost = true;
+        leg->lost_info = *info;
+        return;
+    }
     leg_pin(leg);
     lost_text(info, text);
     if (info->why == DP_LOST_REKEY) {

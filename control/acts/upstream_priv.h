@@ -101,6 +101,8 @@ struct upstream_leg {
     struct dp_timer timer;
 
     bool has_tls, tickets, got_data; /* tickets: the TLS service still has its session */
+    bool lost; /* in its handshake, whose answer is still awaited, for its reason */
+    struct dp_lost_info lost_info;
     struct tls_facts facts;
     bool plaintext_retry;
     char why[UPSTREAM_WHY]; /* of the retry */

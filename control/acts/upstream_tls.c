@@ -321,6 +321,10 @@ bool upstream_tls_done(struct upstream *u, struct leg_id id, const struct tls_ke
 
     if (!leg)
         return false;
+    if (leg->lost) {
+        leg_lost(leg, &leg->lost_info);
+        return true;
+    }
     leg_pin(leg);
     bool tickets = keys->version == TLS_VERSION_1_3;
     const struct shared *shared = u->conf.shared.shared;
@@ -349,6 +353,10 @@ bool upstream_tls_failed(struct upstream *u, struct leg_id id, const struct tls_
 
     if (!leg)
         return false;
+    if (failure->kind == TLS_FAIL_ENDED) {
+        leg_lost(leg, &leg->lost_info);
+        return true;
+    }
     leg_pin(leg);
     if (leg->state == LEG_HANDSHAKE) {
         upstream_count(u, COUNTER_TLS_OUT_FAILED);

@@ -31,6 +31,7 @@ struct worker {
     struct gateway *gateway;
     struct dp *dp;
     struct tls_service *tls;
+    int tls_fd; /* its answers */
     struct resolver *resolver;
     int resolver_fd;
     bool listening, failed;
@@ -326,11 +327,12 @@ static int services_make(struct worker *w)
         .kernel_rx = {record_way_rx(records->way), records->after_bytes},
         .kernel_tx = {record_way_tx(records->way), records->after_bytes},
     };
+    uint32_t handshakes = w->conf->limits.max_handshakes;
     struct tls_service_conf tls = {.max_legs = legs,
-                                   /* The gateway bounds those of clients itself: they can't take
-                                    * the places of those with next hops. */
-                                   .max_handshakes = 2 * w->conf->limits.max_handshakes,
-                                   .max_sessions = SESSIONS_KEPT};
+                                   .max_handshakes = handshakes,
+                                   .max_waiting = gateway_handshakes_max(w->conf) - handshakes,
+                                   .max_sessions = SESSIONS_KEPT,
+                                   .idle = gateway_idle};
     int err;
 
     if (getrandom(&gateway.id_seed, sizeof(gateway.id_seed), 0) != sizeof(gateway.id_seed))
@@ -353,18 +355,33 @@ static int services_make(struct worker *w)
     return gateway_start(w->gateway, w->dp, w->tls, w->resolver, w->why, sizeof(w->why));
 }
 
+static void tls_ready(void *user, int fd)
+{
+    struct worker *w = user;
+
+    w->tls->ops->answer(w->tls);
+}
+
+/* The thread for handshakes is made in between: it has no more rights than the worker then, and the
+ * filter, which forbids to make threads, holds for it too. */
 static int confine(struct worker *w)
 {
     const struct plan *plan = w->start->plan;
     int err = sandbox_drop_root(plan->uid, plan->gid, w->start->parent, w->why, sizeof(w->why));
 
-    return err ? err : sandbox_enter(SANDBOX_WORKER, w->why, sizeof(w->why));
+    if (err)
+        return err;
+    err = tls_service_openssl_thread(w->tls, &w->tls_fd);
+    return err ? fail(w, err, "handshake thread")
+               : sandbox_enter(SANDBOX_WORKER, w->why, sizeof(w->why));
 }
 
 static int serve_start(struct worker *w)
 {
     int err = dp_watch_fd(w->dp, w->start->channel, channel_ready, w);
 
+    if (!err)
+        err = dp_watch_fd(w->dp, w->tls_fd, tls_ready, w);
     w->publish.fire = publish_fired;
     w->publish.user = w;
     if (!err)
@@ -402,6 +419,7 @@ int worker_main(const struct worker_start *start)
     if (err)
         log_text(LOG_LEVEL_ERROR, start->name, "event loop ended: %s", err_text(err));
     gateway_publish(w.gateway);
+    w.tls->ops->halt(w.tls); /* the gateway's contexts go */
     gateway_free(w.gateway);
     resolver_client_free(w.resolver);
     w.tls->ops->free(w.tls);

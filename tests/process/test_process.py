@@ -89,8 +89,10 @@ class Start(ProcessCase):
         gateway = self.plain()
         found = processes(gateway)
         self.assertEqual(set(found), {"resolver", "worker/0", "worker/1"})
-        for name, row in found.items():
-            said = status_of(row["pid"])
+        threads = [(name, status_of(f"{row['pid']}/task/{thread}"))
+                   for name, row in found.items() for thread in os.listdir(f"/proc/{row['pid']}/task")]
+        self.assertEqual([said["Name"] for name, said in threads if name == "worker/0"][1:], ["handshakes"])
+        for name, said in threads:
             self.assertEqual(said["NoNewPrivs"], "1", name)
             self.assertEqual(said["Seccomp"], "2", name)
             self.assertEqual(int(said["CapEff"], 16) | int(said["CapPrm"], 16), 0, name)

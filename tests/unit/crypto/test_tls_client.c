@@ -409,5 +409,5 @@ int main(void)
         cmocka_unit_test(what_cannot_work_is_refused_with_a_reason),
         cmocka_unit_test(profiles_bound_versions_and_suites),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return lab_group_run("tls_client", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
 }

@@ -387,5 +387,5 @@ int main(void)
         cmocka_unit_test(ticket_keys_rotate),
         cmocka_unit_test(broken_files_are_named),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return lab_group_run("tls_server", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
 }

@@ -52,7 +52,8 @@ static void side_open(struct side *s, uint64_t seed)
     const struct tls_service_conf conf = {.max_legs = 4, .max_handshakes = 2};
 
     *s = (struct side){0};
-    assert_int_equal(tls_service_fake_new(&conf, seed, &events, s, &s->service), ERR_OK);
+    assert_int_equal(tls_service_fake_new(&conf, seed, &events, s, NULL, NULL, &s->service),
+                     ERR_OK);
 }
 
 static void side_close(struct side *s)

@@ -436,7 +436,7 @@ static void what_is_not_tls_fails_at_once(void **state)
         size_t len = i == 3 || i == 4 ? 5 : i == 5 ? 6 : strlen(strange[i]);
 
         lab_server(&l, ctx);
-        l.service->ops->feed(l.service, l.leg, span_make(strange[i], len));
+        lab_feed(&l, strange[i], len);
         assert_true(l.failed);
         assert_int_equal(l.failure.kind, i == 4 ? TLS_FAIL_LIMIT : TLS_FAIL_PROTOCOL);
         if (i < 3)
@@ -458,7 +458,7 @@ static void an_endless_handshake_ends(void **state)
     lab_open(&l);
     lab_server(&l, ctx);
     for (int i = 0; i < 10 && !l.failed; i++)
-        l.service->ops->feed(l.service, l.leg, span_make(record, sizeof(record)));
+        lab_feed(&l, record, sizeof(record));
     assert_true(l.failed);
     lab_close(&l);
     tls_server_ctx_free(ctx);
@@ -529,14 +529,14 @@ static void a_truncated_or_flipped_handshake_never_succeeds(void **state)
         lab_server(&l, ctx);
         SSL_do_handshake(peer);
         len = BIO_get_mem_data(SSL_get_wbio(peer), &data);
-        l.service->ops->feed(l.service, l.leg, span_make(data, (size_t)len));
+        lab_feed(&l, data, (size_t)len);
         BIO_reset(SSL_get_wbio(peer));
         BIO_write(SSL_get_rbio(peer), buf_span(&l.out).ptr, (int)buf_len(&l.out));
         buf_clear(&l.out);
         assert_int_equal(SSL_do_handshake(peer), 1);
         len = BIO_get_mem_data(SSL_get_wbio(peer), &data);
         data[(size_t)len - 1 - at % (size_t)len] ^= 1;
-        l.service->ops->feed(l.service, l.leg, span_make(data, (size_t)len));
+        lab_feed(&l, data, (size_t)len);
         /* The CCS record of the compatibility mode is plaintext, and 1 or refused. */
         assert_false(l.done);
         lab_next(&l);
@@ -564,5 +564,6 @@ int main(void)
         cmocka_unit_test(a_leg_may_go_away_while_it_is_told_about),
         cmocka_unit_test(a_truncated_or_flipped_handshake_never_succeeds),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return lab_group_run("tls_service_openssl", tests, sizeof(tests) / sizeof(tests[0]), setup,
+                         teardown);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls_lab.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -130,12 +131,59 @@ static void on_failed(void *user, struct leg_id leg, const struct tls_failure *f
 static const struct tls_service_events events = {
     .output = on_output, .done = on_done, .failed = on_failed};
 
+enum lab_where lab_where;
+
+static bool on_idle(void *user)
+{
+    struct lab *l = user;
+    bool here = lab_where == LAB_TURNS && l->asked % 2;
+
+    l->asked++;
+    l->away += !here;
+    return here;
+}
+
 void lab_open(struct lab *l)
 {
-    const struct tls_service_conf conf = {.max_legs = 8, .max_handshakes = 4, .max_sessions = 4};
+    const struct tls_service_conf conf = {
+        .max_legs = 8, .max_handshakes = 4, .max_sessions = 4, .idle = on_idle};
 
     *l = (struct lab){.leg = {3, 1}};
     assert_int_equal(tls_service_openssl_new(&conf, &events, l, &l->service), ERR_OK);
+    if (lab_where != LAB_INLINE)
+        assert_int_equal(tls_service_openssl_thread(l->service, &l->fd), ERR_OK);
+}
+
+/* One leg has one step under way at most, and each has its answer. */
+static void settle(struct lab *l)
+{
+    while (l->away > 0) {
+        struct pollfd p = {.fd = l->fd, .events = POLLIN};
+
+        l->away--;
+        assert_int_equal(poll(&p, 1, -1), 1);
+        l->service->ops->answer(l->service);
+    }
+}
+
+void lab_feed(struct lab *l, const void *data, size_t len)
+{
+    l->service->ops->feed(l->service, l->leg, span_make(data, len));
+    settle(l);
+}
+
+int lab_group_run(const char *name, const struct CMUnitTest *tests, size_t len,
+                  CMFixtureFunction setup, CMFixtureFunction teardown)
+{
+    static const char *const where[] = {"inline", "thread", "turns"};
+    char group[64];
+    int failed = 0;
+
+    for (lab_where = 0; lab_where < LAB_WHERE_COUNT; lab_where++) {
+        snprintf(group, sizeof(group), "%s, %s", name, where[lab_where]);
+        failed += _cmocka_run_group_tests(group, tests, len, setup, teardown);
+    }
+    return failed;
 }
 
 static void lab_forget(struct lab *l)
@@ -170,6 +218,7 @@ void lab_server(struct lab *l, const struct tls_server_ctx *ctx)
 void lab_client(struct lab *l, const struct tls_client_request *request)
 {
     assert_int_equal(l->service->ops->start_client(l->service, l->leg, request), ERR_OK);
+    settle(l);
 }
 
 struct tls_server_ctx *lab_server_ctx(const struct tls_server_conf *conf)
@@ -240,7 +289,7 @@ static bool from_peer(struct lab *l, SSL *peer, size_t fragment)
     while (at < len && !l->done && !l->failed) {
         size_t n = fragment && fragment < len - at ? fragment : len - at;
 
-        l->service->ops->feed(l->service, l->leg, span_make(data + at, n));
+        lab_feed(l, data + at, n);
         at += n;
     }
     /* What comes after the switch is the dataplane's. */

@@ -40,8 +40,22 @@ const char *lab_file(const char *name);
 
 /* ---- the service ---- */
 
+/* Where steps run, of services that are opened from now on: the same tests pass in each. */
+enum lab_where {
+    LAB_INLINE,
+    LAB_THREAD,
+    LAB_TURNS, /* here and in the thread by turns: a handshake goes to and fro */
+    LAB_WHERE_COUNT,
+};
+extern enum lab_where lab_where;
+/* Runs the group once for each of them. */
+int lab_group_run(const char *name, const struct CMUnitTest *tests, size_t len,
+                  CMFixtureFunction setup, CMFixtureFunction teardown);
+
 struct lab {
     struct tls_service *service;
+    int fd;               /* of the thread's answers */
+    unsigned asked, away; /* steps; those that the thread has */
     struct leg_id leg;
     struct buf out, rest;
     bool done, failed;
@@ -59,6 +73,8 @@ void lab_close(struct lab *l);
 void lab_next(struct lab *l);
 void lab_server(struct lab *l, const struct tls_server_ctx *ctx);
 void lab_client(struct lab *l, const struct tls_client_request *request);
+/* Feeds, and waits for the answer. */
+void lab_feed(struct lab *l, const void *data, size_t len);
 
 /* Contexts that must come up. */
 struct tls_server_ctx *lab_server_ctx(const struct tls_server_conf *conf);

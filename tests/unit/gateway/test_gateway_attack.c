@@ -152,24 +152,30 @@ static void session_time_ends_between_messages(void **state)
     }
 }
 
-/* Handshakes that don't go on hold their places for handshake_timeout_s and no longer. */
+/* Handshakes that don't go on hold their places for handshake_timeout_s and no longer: two that may
+ * be in flight and two that wait. Sessions that are there go on. */
 static void handshakes_are_bounded(void **state)
 {
     struct world *w =
         world_new(12, NULL, NULL, "limits = { max_handshakes = 2; handshake_timeout_s = 20; };");
-    struct actor *a[3], *other = client_ready(w);
+    struct actor *a[5], *other = client_ready(w), *late;
 
     (void)state;
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 5; i++)
         a[i] = client_ready(w);
+    for (unsigned i = 0; i < 5; i++) {
         client_say(a[i], "STARTTLS\r\n");
         client_hear(a[i], "220 2.0.0");
-        assert_int_equal(a[i]->closed, i == 2);
+        assert_int_equal(a[i]->closed, i == 4);
     }
+    late = client_dial(w);
+    client_hear(late, "421 4.3.2");
+    client_hear_closed(late);
     client_message(other, world_body);
     client_hear(other, "250 2.0.0");
     world_run(w, 22000);
-    assert_true(a[0]->closed && a[1]->closed);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(a[i]->closed);
     client_starttls(client_ready(w));
     world_free(w);
 }

@@ -634,6 +634,7 @@ static struct world *make_world(void)
         &sim, listeners[below(sizeof(listeners) / sizeof(listeners[0]))], routes[route],
         "limits = { command_timeout_s = 100; hop_command_timeout_s = 30; "
         "data_timeout_s = 60; hop_final_timeout_s = 100; };");
+    w->tls_late_max_ms = chance(500) ? 1 + below(chance(800) ? 200 : 40000) : 0;
     for (unsigned i = 0; i < WORLD_HOPS; i++) {
         struct hop_double *h = &w->hops[i];
         h->no_chunking = chance(400);

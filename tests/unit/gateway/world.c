@@ -683,7 +683,7 @@ struct world *world_new_sim(const struct dp_sim_conf *sim, const char *listener,
     char why[256] = "";
 
     assert_non_null(w);
-    w->seed = sim->seed;
+    w->seed = w->tls_late_state = sim->seed;
     w->conf = make_conf(listener, route, rest);
     assert_int_equal(shared_new(&w->shared), ERR_OK);
     w->resolver.ops = &scripted_resolver;
@@ -697,8 +697,9 @@ struct world *world_new_sim(const struct dp_sim_conf *sim, const char *listener,
                                    .user = w};
     assert_int_equal(gateway_new(&gateway, &w->gateway), ERR_OK);
     assert_int_equal(dp_sim_new(&dp, sim, &gateway_dp_events, w->gateway, &w->dp), ERR_OK);
-    assert_int_equal(
-        tls_service_fake_new(&tls, sim->seed, &gateway_tls_events, w->gateway, &w->tls), ERR_OK);
+    assert_int_equal(tls_service_fake_new(&tls, sim->seed, &gateway_tls_events, w->gateway,
+                                          world_tls_late, w, &w->tls),
+                     ERR_OK);
     if (gateway_start(w->gateway, w->dp, w->tls, &w->resolver, why, sizeof(why)) != ERR_OK)
         fail_msg("%s", why);
     for (size_t i = 0; i < w->conf->listeners_len; i++)
@@ -746,7 +747,9 @@ static void actors_free(struct actor *list)
 
 void world_free(struct world *w)
 {
+    w->tls->ops->halt(w->tls);
     gateway_free(w->gateway);
+    world_tls_late_free(w);
     w->tls->ops->free(w->tls);
     dp_free(w->dp);
     conf_free(w->conf);

@@ -75,6 +75,10 @@ struct world {
     union net_addr listen;
     bool drained;
     uint64_t seed, now_ms;
+    /* Answers of the handshake service come up to so much later than their calls; 0: in them. */
+    uint32_t tls_late_max_ms;
+    uint64_t tls_late_state;
+    struct tls_late *tls_late; /* still to come */
     /* The scripted resolver's answers. */
     struct dns_mx_answer mx;
     struct dns_ptr_answer ptr;
@@ -87,6 +91,9 @@ struct world *world_new(uint64_t seed, const char *listener, const char *route, 
 struct world *world_new_sim(const struct dp_sim_conf *sim, const char *listener, const char *route,
                             const char *rest);
 void world_free(struct world *w);
+/* world_tls.c: the service put a step off. */
+void world_tls_late(void *user);
+void world_tls_late_free(struct world *w);
 /* Virtual time goes on. */
 void world_run(struct world *w, uint64_t ms);
 

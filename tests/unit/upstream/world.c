@@ -431,8 +431,14 @@ static void tls_release(struct tls_service *s, struct leg_id leg)
     fake->ops->release(fake, leg);
 }
 
+static bool tls_end(struct tls_service *s, struct leg_id leg)
+{
+    return false;
+}
+
 static const struct tls_service_ops tls_ops = {.start_client = tls_start_client,
                                                .feed = tls_feed,
+                                               .end = tls_end,
                                                .ticket_record = tls_ticket_record,
                                                .release = tls_release};
 
@@ -546,7 +552,7 @@ void world_start(struct world *w)
 
     assert_int_equal(shared_new(&w->shared), ERR_OK);
     assert_int_equal(dp_sim_new(&dp, &w->sim, &dp_events, w, &w->dp), ERR_OK);
-    assert_int_equal(tls_service_fake_new(&tls, 7, &tls_events, w, &w->fake), ERR_OK);
+    assert_int_equal(tls_service_fake_new(&tls, 7, &tls_events, w, NULL, NULL, &w->fake), ERR_OK);
     struct upstream_conf conf = {.conf = &w->conf,
                                  .dp = w->dp,
                                  .tls = &w->tls,
