@@ -30,6 +30,10 @@ def status(gateway, *options):
     return done.stdout.decode()
 
 
+def records_status(gateway):
+    return json.loads(status(gateway, "--json"))["records"]
+
+
 class Records(Case):
     @classmethod
     def setUpClass(cls):

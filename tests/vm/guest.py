@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What run.py runs in the virtual machine, with the programs that were just built: the unit tests
-of what asks the kernel for something, the probe, the choice of who deals with TLS records, and the
-gateway under a load that is checked."""
+of what asks the kernel for something, the probe, the choice of who deals with TLS records, peers
+that change keys, and the gateway under a load that is checked."""
 import json
 import os
 import re
@@ -19,6 +19,7 @@ from bench import LIMITS, BenchCase, ledger_read  # noqa: E402
 from client import wait_for  # noqa: E402
 from gateway import BUILD, route  # noqa: E402
 from test_records import Records  # noqa: E402,F401
+from test_rekey import Rekey  # noqa: E402,F401
 
 # Parsers do the same on each kernel; these do not.
 UNIT_FOLDERS = ("dataplane", "firmware", "gateway", "process", "upstream")
