@@ -432,7 +432,6 @@ int tls_server_ctx_new(const struct tls_server_conf *conf, struct tls_server_ctx
         .ctx = ctx, .conf = conf, .certs = certs, .why = why, .why_room = why_room};
     int err = ctx && certs ? ERR_OK : ERR_NOMEM;
 
-    ASSERT(!conf->tickets || conf->ticket_rotate_s > 0);
     *ret = NULL;
     snprintf(why, why_room, "out of memory");
     if (!err && conf->certs_len == 0) {
@@ -447,9 +446,10 @@ int tls_server_ctx_new(const struct tls_server_conf *conf, struct tls_server_ctx
         ctx->profile = conf->profile;
         ctx->client_cert = conf->client_cert;
         ctx->has_client_ca = conf->client_ca != NULL;
-        ctx->ticket = (struct tls_ticket){.seed = conf->tickets, .rotate_s = conf->ticket_rotate_s};
-        err = context_hash(conf, b.client_ca, ctx->ticket.context);
+        err = tls_ticket_init(&ctx->ticket, conf->tickets, conf->ticket_rotate_s);
     }
+    if (!err)
+        err = context_hash(conf, b.client_ca, ctx->ticket.context);
     if (!err)
         err = names_build(&b);
     for (size_t i = 0; certs && i < conf->certs_len; i++)
@@ -472,6 +472,7 @@ void tls_server_ctx_free(struct tls_server_ctx *ctx)
         SSL_CTX_free(ctx->combos[i].ctx);
     for (size_t i = 0; i < ctx->names_len; i++)
         free(ctx->names[i].name);
+    tls_ticket_free(&ctx->ticket);
     free(ctx->combos);
     free(ctx->names);
     free(ctx);

@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls_ticket.h"
 
+#include "assertion.h"
 #include "tls_handshake.h"
 
+#include <stdlib.h>
 #include <time.h>
 
-enum { TICKET_NAME = 16, WEEK_S = 7 * 24 * 3600 /* RFC 8446 section 4.6.1 */ };
+enum { TICKET_NAME = 16, RECENT = 2, WEEK_S = 7 * 24 * 3600 /* RFC 8446 section 4.6.1 */ };
 
-struct ticket_keys {
+struct derived {
     uint8_t name[32]; /* the first TICKET_NAME bytes go into the ticket */
     uint8_t aes[32];
     uint8_t hmac[32];
 };
 
+struct tls_ticket_keys {
+    bool there;
+    uint64_t number; /* of the period */
+    struct derived keys;
+};
+
 /* HKDF-Expand (RFC 5869) of the seed, a uniformly random key as it stands. */
-static bool ticket_keys_derive(const struct tls_ticket *ticket, uint64_t number,
-                               struct ticket_keys *ret)
+static bool keys_derive(const struct tls_ticket *ticket, uint64_t number, struct derived *ret)
 {
     uint8_t info[32 + 6 + 8 + 32 + 1], *to = (uint8_t *)ret;
     size_t from = 32; /* the first block has no block before it */
@@ -36,8 +43,20 @@ static bool ticket_keys_derive(const struct tls_ticket *ticket, uint64_t number,
     return true;
 }
 
-static bool ticket_keys_use(const struct ticket_keys *keys, const uint8_t *iv,
-                            EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+/* The keys of a period; NULL: they can't be derived. */
+static const struct derived *keys_of(const struct tls_ticket *ticket, uint64_t number)
+{
+    struct tls_ticket_keys *k = &ticket->recent[number % RECENT];
+
+    if (!k->there || k->number != number) {
+        k->there = keys_derive(ticket, number, &k->keys);
+        k->number = number;
+    }
+    return k->there ? &k->keys : NULL;
+}
+
+static bool keys_use(const struct derived *keys, const uint8_t *iv, EVP_CIPHER_CTX *cipher,
+                     EVP_MAC_CTX *mac, int sealing)
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)keys->hmac,
@@ -57,27 +76,39 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
     const struct tls_handshake *h = SSL_get_app_data(ssl);
     const struct tls_ticket *ticket = tls_server_ticket(h->server);
     uint64_t number = (uint64_t)time(NULL) / ticket->rotate_s;
-    struct ticket_keys keys = {0};
-    int result = 0;
 
     if (sealing) {
-        if (!ticket_keys_derive(ticket, number, &keys) ||
-            RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1 ||
-            !ticket_keys_use(&keys, iv, cipher, mac, 1))
-            result = -1;
-        else
-            result = 1;
-        memcpy(name, keys.name, TICKET_NAME);
-    } else {
-        for (uint64_t age = 0; age < 2 && age <= number && result == 0; age++) {
-            if (!ticket_keys_derive(ticket, number - age, &keys))
-                result = -1;
-            else if (CRYPTO_memcmp(name, keys.name, TICKET_NAME) == 0)
-                result = ticket_keys_use(&keys, iv, cipher, mac, 0) ? (int)age + 1 : -1;
-        }
+        const struct derived *keys = keys_of(ticket, number);
+        if (!keys || RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1 ||
+            !keys_use(keys, iv, cipher, mac, 1))
+            return -1;
+        memcpy(name, keys->name, TICKET_NAME);
+        return 1;
     }
-    OPENSSL_cleanse(&keys, sizeof(keys));
-    return result;
+    for (uint64_t age = 0; age < RECENT && age <= number; age++) {
+        const struct derived *keys = keys_of(ticket, number - age);
+        if (!keys)
+            return -1;
+        if (CRYPTO_memcmp(name, keys->name, TICKET_NAME) == 0)
+            return keys_use(keys, iv, cipher, mac, 0) ? (int)age + 1 : -1;
+    }
+    return 0;
+}
+
+int tls_ticket_init(struct tls_ticket *ret, const struct tls_ticket_seed *seed, uint32_t rotate_s)
+{
+    ASSERT(!seed || rotate_s > 0);
+    *ret = (struct tls_ticket){.seed = seed, .rotate_s = rotate_s};
+    ret->recent = calloc(RECENT, sizeof(*ret->recent));
+    return ret->recent ? ERR_OK : ERR_NOMEM;
+}
+
+void tls_ticket_free(struct tls_ticket *ticket)
+{
+    if (ticket->recent)
+        OPENSSL_cleanse(ticket->recent, RECENT * sizeof(*ticket->recent));
+    free(ticket->recent);
+    ticket->recent = NULL;
 }
 
 int tls_ticket_enable(const struct tls_ticket *ticket, SSL_CTX *ctx)

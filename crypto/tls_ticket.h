@@ -8,12 +8,22 @@
 #include "tls_openssl.h"
 #include "tls_server.h"
 
+struct tls_ticket_keys;
+
 struct tls_ticket {
-    const struct tls_ticket_seed *seed;
+    const struct tls_ticket_seed *seed; /* NULL: no tickets */
     uint32_t rotate_s;
     uint8_t context[32]; /* of the listener */
+    /* Of this period and the one before, so that they are derived once and not for each ticket. A
+     * context's handshakes run in one thread at a time. */
+    struct tls_ticket_keys *recent;
 };
 
+/* rotate_s: above 0 where there is a seed. ERR_NOMEM. */
+int tls_ticket_init(struct tls_ticket *ret, const struct tls_ticket_seed *seed,
+                    uint32_t rotate_s) ERR_CHECK;
+/* Wipes the keys; a zeroed struct is fine. */
+void tls_ticket_free(struct tls_ticket *ticket);
 /* Turns tickets on. ticket is read by the callbacks as long as ctx lives. */
 int tls_ticket_enable(const struct tls_ticket *ticket, SSL_CTX *ctx) ERR_CHECK;
 void tls_ticket_disable(SSL_CTX *ctx);
