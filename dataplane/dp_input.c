@@ -150,6 +150,7 @@ static void take(struct dp *dp, struct dp_leg *leg, uint8_t *data, size_t len)
 
 static void input_over(struct dp *dp, struct dp_leg *leg, ssize_t n)
 {
+    leg->far_gone = n == 0 || !dp_rx_kernel(leg);
     if (n < 0 && dp_rx_kernel(leg))
         dp_kernel_broken(dp, leg, (int)-n);
     else if (n < 0)
@@ -167,8 +168,8 @@ static void receive_open(struct dp *dp, struct dp_leg *leg, uint8_t *data, ssize
 {
     if (n > 0)
         dp->counters.bytes_in += (uint64_t)n;
-    if (n > 0 && dp_rx_kernel(leg))
-        dp_kernel_received(leg, (size_t)n);
+    if (n > 0 && dp_rx_kernel(leg) && !dp_kernel_received(dp, leg, (size_t)n))
+        return;
     if (n == -EIO && dp_rx_kernel(leg))
         dp_kernel_control(dp, leg);
     else if (leg->source)
@@ -189,9 +190,8 @@ static void receive_closing(struct dp *dp, struct dp_leg *leg, ssize_t n)
     if (n > 0)
         leg->discarded += (size_t)n;
     else if (!try_again(n))
-        leg->input_ended = true;
-    if (leg->state == DP_LEG_FINISHED &&
-        (leg->input_ended || leg->discarded > DP_CLOSE_DISCARD_MAX))
+        leg->far_gone = true;
+    if (leg->state == DP_LEG_FINISHED && (leg->far_gone || leg->discarded > DP_CLOSE_DISCARD_MAX))
         dp_leg_close_now(dp, leg, false);
 }
 
@@ -252,7 +252,11 @@ void dp_leg_arm(struct dp *dp, struct dp_leg *leg)
 {
     bool armed = true;
 
-    if (leg->receiving || leg->input_ended || leg->state == DP_LEG_FLUSHING)
+    bool over = leg->input_ended;
+
+    if (leg->state == DP_LEG_FINISHED)
+        over = leg->far_gone || (leg->tls && leg->tls->rx_broken);
+    if (leg->receiving || over || leg->state == DP_LEG_FLUSHING)
         return;
     if (leg->state == DP_LEG_OPEN && leg->source) {
         armed = dp_relay_arm(leg->source);

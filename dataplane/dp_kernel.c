@@ -203,10 +203,11 @@ void dp_kernel_broken(struct dp *dp, struct dp_leg *leg, int error)
         alert = TLS_ALERT_UNEXPECTED_MESSAGE;
         break;
     default:
+        leg->far_gone = true;
         dp_leg_lose(dp, leg, DP_LOST_RESET, 0, error);
         return;
     }
-    leg->tls->rx_dead = true;
+    leg->tls->rx_dead = leg->tls->rx_broken = true;
     dp->transport->ops->clear_error(dp->transport, dp_slot_of(dp, leg));
     dp_leg_fatal_alert(dp, leg, alert);
     dp_leg_lose(dp, leg, DP_LOST_BAD_RECORD, 0, 0);
@@ -319,9 +320,14 @@ void dp_kernel_sent(struct dp *dp, struct dp_leg *leg, size_t n)
     }
 }
 
-void dp_kernel_received(struct dp_leg *leg, size_t n)
+bool dp_kernel_received(struct dp *dp, struct dp_leg *leg, size_t n)
 {
-    leg->tls->unsure += n; /* of one byte each, at worst */
+    struct dp_tls *tls = leg->tls;
+
+    tls->unsure += n; /* of one byte each, at worst */
+    if (tls->handshake_have > 0)
+        dp_record_refused(dp, leg);
+    return !tls->rx_dead;
 }
 
 uint64_t dp_kernel_records(struct dp *dp, struct dp_leg *leg, uint64_t unsure_max)

@@ -165,12 +165,19 @@ static void output_gone(struct dp *dp, struct dp_leg *leg)
 {
     if (leg->state != DP_LEG_FLUSHING)
         return;
-    if (leg->input_ended || leg->output_dead) {
+    /* After an alert of ours what it did not read is dropped first, or our close would be a RST
+     * that overtakes the alert. */
+    bool drain = leg->tls && leg->tls->alert_sent && !leg->far_gone;
+    if (leg->output_dead || (leg->input_ended && !drain)) {
         dp_leg_close_now(dp, leg, false);
         return;
     }
     dp->transport->ops->shutdown(dp->transport, dp_slot_of(dp, leg));
     leg->state = DP_LEG_FINISHED;
+    /* What can't be read can't be dropped. */
+    if (drain && leg->tls->rx_broken &&
+        dp_timer_start(dp, &leg->close_timer, DP_ALERT_MS) != ERR_OK)
+        dp_leg_close_now(dp, leg, false);
 }
 
 /* Output up to the next record of another type than data, or that record. */

@@ -29,6 +29,7 @@ enum {
     DP_HANDSHAKE_MAX = 70000,  /* bytes of one post-handshake message */
     DP_KEY_UPDATES_MAX = 16,   /* in one window */
     DP_KEY_UPDATE_WINDOW_MS = 10000,
+    DP_ALERT_MS = 1000, /* our alert is read, where nothing else tells */
     DP_CLOSE_MS = 10000,                    /* a flushing close */
     DP_CLOSE_DISCARD_MAX = 4 * 1024 * 1024, /* read and dropped while it waits for the far FIN */
     DP_ARENA_HEADROOM = 64, /* before the first byte: held bytes and a record's header fit */
@@ -89,6 +90,7 @@ struct dp_tls {
     uint8_t key_updates, empty_records, warnings, tickets;
     bool want_tickets;
     bool rx_dead;    /* a record was refused, or was the last */
+    bool rx_broken;  /* the kernel gives none of its records any more */
     bool alert_sent; /* a fatal one: nothing more is sealed */
     bool close_notify_sent;
 };
@@ -118,6 +120,7 @@ struct dp_leg {
     bool polling_in, polling_out;
     bool input_due;   /* stash and cipher are to be looked at again */
     bool input_ended; /* FIN, close_notify, or an error: nothing more is read */
+    bool far_gone; /* FIN, or an error of the socket */
     bool output_dead; /* the far end takes nothing any more */
     bool lost_due, lost_told;
     bool close_begun, reset;
@@ -220,8 +223,8 @@ void dp_kernel_control_record(struct dp *dp, struct dp_leg *leg, enum tls_conten
                               const uint8_t *data, size_t len);
 /* n bytes of the leg's output were sent. */
 void dp_kernel_sent(struct dp *dp, struct dp_leg *leg, size_t n);
-/* n bytes came out of the kernel's records. */
-void dp_kernel_received(struct dp_leg *leg, size_t n);
+/* n bytes of data came out of the kernel's records; false: they may not be, and the leg is lost. */
+bool dp_kernel_received(struct dp *dp, struct dp_leg *leg, size_t n);
 /* As dp_records, at most unsure_max too high. */
 uint64_t dp_kernel_records(struct dp *dp, struct dp_leg *leg, uint64_t unsure_max);
 /* The leg goes away. */
@@ -268,6 +271,8 @@ enum dp_record_result dp_record_next(struct dp *dp, struct dp_leg *leg, uint8_t 
                                      struct tls_record *ret, size_t *ret_len);
 /* The same for one that the kernel opened and that is not data. */
 void dp_record_kernel(struct dp *dp, struct dp_leg *leg, const struct tls_record *record);
+/* It opened one that may not come now. */
+void dp_record_refused(struct dp *dp, struct dp_leg *leg);
 
 /* dp_relay.c */
 struct dp_relay_run {

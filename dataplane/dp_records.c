@@ -226,6 +226,12 @@ enum dp_record_result dp_record_next(struct dp *dp, struct dp_leg *leg, uint8_t 
     return result;
 }
 
+void dp_record_refused(struct dp *dp, struct dp_leg *leg)
+{
+    (void)broken(dp, leg, TLS_ALERT_UNEXPECTED_MESSAGE, DP_LOST_BAD_RECORD);
+    leg->tls->rx_dead = true;
+}
+
 void dp_record_kernel(struct dp *dp, struct dp_leg *leg, const struct tls_record *record)
 {
     struct dp_tls *tls = leg->tls;

@@ -2,6 +2,7 @@
 #include "dp_lab.h"
 
 #include "assertion.h"
+#include "dp_transport.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -15,10 +16,13 @@ static const union net_addr client_address = {
 static const union net_addr server_address = {
     .v4 = {.sin_family = AF_INET, .sin_port = 0x1900, .sin_addr.s_addr = 0x0300007f}};
 
+struct lab_way lab_way = {.name = "simulated"};
+
 static void trace(struct lab *lab, const char *what, uint64_t value, const void *data, size_t len)
 {
     uint64_t hash = lab->trace ^ value ^ dp_now_ms(lab->dp) << 20;
 
+    lab->events++;
     for (; *what; what++)
         hash = (hash ^ (uint8_t)*what) * 0x100000001b3;
     for (size_t i = 0; i < len; i++)
@@ -37,8 +41,9 @@ static void on_accepted(void *user, unsigned listener, struct leg_id leg,
 {
     struct lab *lab = user;
 
-    ASSERT(listener == 7 && net_addr_same_ip(peer, &client_address) &&
-           net_addr_same_ip(local, &gateway_address));
+    ASSERT(listener == 7);
+    ASSERT(lab_way.sockets ||
+           (net_addr_same_ip(peer, &client_address) && net_addr_same_ip(local, &gateway_address)));
     lab->a.id = leg;
     trace(lab, "accepted", leg.slot, NULL, 0);
 }
@@ -164,19 +169,54 @@ static void peer_accepted(void *user, struct dp_sim_peer *peer, const union net_
 const struct dp_sim_peer_events lab_peer_events = {
     .accepted = peer_accepted, .received = peer_received, .closed = peer_closed};
 
+void lab_send_bytes(struct lab_end *end, const void *data, size_t len)
+{
+    if (end->peer)
+        dp_sim_peer_send(end->peer, data, len);
+    else
+        ASSERT(buf_append(&end->outbox, data, len) == ERR_OK);
+}
+
+void lab_finish(struct lab_end *end)
+{
+    end->finishing = true;
+    if (end->peer)
+        dp_sim_peer_finish(end->peer);
+}
+
+void lab_reset(struct lab_end *end)
+{
+    const struct linger at_once = {.l_onoff = 1};
+
+    if (end->peer) {
+        dp_sim_peer_reset(end->peer);
+        return;
+    }
+    setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    close(end->fd);
+    end->fd = -1;
+}
+
+void lab_hold(struct lab_end *end, bool hold)
+{
+    end->held = hold;
+    if (end->peer)
+        dp_sim_peer_hold(end->peer, hold);
+}
+
 void lab_send_record(struct lab_end *end, enum tls_content type, const void *data, size_t len)
 {
     uint8_t record[TLS_RECORD_MAX];
     size_t n;
 
     ASSERT(tls_record_seal(&end->tx, type, data, len, record, &n) == ERR_OK);
-    dp_sim_peer_send(end->peer, record, n);
+    lab_send_bytes(end, record, n);
 }
 
 void lab_send(struct lab_end *end, const void *data, size_t len, size_t record)
 {
     if (!end->tls) {
-        dp_sim_peer_send(end->peer, data, len);
+        lab_send_bytes(end, data, len);
         return;
     }
     for (size_t at = 0; at < len; at += record) {
@@ -224,27 +264,43 @@ static void establish(struct lab *lab, struct leg_id id, struct lab_end *end,
     ASSERT(dp_set_keys(lab->dp, id, &gateway, span_make(NULL, 0), flags) == ERR_OK);
 }
 
-void lab_open(struct lab *lab, const struct lab_conf *conf)
+static void lab_sim_open(struct lab *lab, const struct dp_conf *conf, const struct dp_sim_conf *sim)
 {
-    const struct dp_conf dp_conf = {.max_legs = 8, .max_relays = conf->max_relays};
-
-    *lab = (struct lab){.connect_error = -1};
-    ASSERT(dp_sim_new(&dp_conf, &conf->sim, &lab_events, lab, &lab->dp) == ERR_OK);
+    ASSERT(dp_sim_new(conf, sim, &lab_events, lab, &lab->dp) == ERR_OK);
     ASSERT(dp_sim_listen(lab->dp, &gateway_address, 7) == ERR_OK);
     ASSERT(dp_sim_serve(lab->dp, &server_address, &lab_peer_events, &lab->server) == ERR_OK);
     lab->client.peer =
         dp_sim_dial(lab->dp, &client_address, &gateway_address, &lab_peer_events, &lab->client);
     ASSERT(dp_connect(lab->dp, &server_address, NULL, &lab->b.id) == ERR_OK);
+}
+
+void lab_open(struct lab *lab, const struct lab_conf *conf)
+{
+    const struct dp_conf dp_conf = {.max_legs = 8,
+                                    .max_relays = conf->max_relays,
+                                    .kernel_rx = lab_way.kernel_rx,
+                                    .kernel_tx = lab_way.kernel_tx};
+
+    *lab = (struct lab){.connect_error = -1, .client.fd = -1, .server.fd = -1};
+    if (lab_way.sockets)
+        lab_net_open(lab, &dp_conf);
+    else
+        lab_sim_open(lab, &dp_conf, &conf->sim);
     lab_run(lab, 10000);
+    if (lab_way.sockets)
+        lab_net_connect(lab);
     ASSERT(lab->connect_error == 0 && !leg_is_none(lab->a.id));
     establish(lab, lab->a.id, &lab->client, &conf->a, 10, 0);
     establish(lab, lab->b.id, &lab->server, &conf->b, 40, conf->want_tickets ? DP_KEYS_TICKETS : 0);
+    if (lab_way.settled)
+        lab_run(lab, 1000);
 }
 
 static void end_free(struct lab_end *end)
 {
     buf_release(&end->raw);
     buf_release(&end->text);
+    buf_release(&end->outbox);
     tls_record_free(&end->tx);
     tls_record_free(&end->rx);
 }
@@ -252,6 +308,8 @@ static void end_free(struct lab_end *end)
 void lab_close(struct lab *lab)
 {
     dp_free(lab->dp);
+    if (lab_way.sockets)
+        lab_net_close(lab);
     end_free(&lab->client);
     end_free(&lab->server);
     buf_release(&lab->a.text);
@@ -260,7 +318,10 @@ void lab_close(struct lab *lab)
 
 void lab_run(struct lab *lab, uint64_t ms)
 {
-    (void)dp_sim_run(lab->dp, dp_now_ms(lab->dp) + ms);
+    if (lab_way.sockets)
+        lab_net_run(lab, ms);
+    else
+        (void)dp_sim_run(lab->dp, dp_now_ms(lab->dp) + ms);
 }
 
 void lab_relay_done(void *user, const struct dp_relay *relay, const struct dp_relay_result *result)
@@ -317,4 +378,33 @@ bool lab_kernel_has_tls(void)
     close(fd);
     close(listener);
     return has;
+}
+
+int lab_ways(int (*group)(const char *way))
+{
+    static const struct dp_kernel_when on = {.on = true}, late = {.on = true, .after_bytes = 20000};
+    const struct lab_way ways[] = {
+        {.name = "simulated"},
+        {.name = "sockets", .sockets = true},
+        {.name = "kernel rx", .sockets = true, .settled = true, .kernel_rx = on},
+        {.name = "kernel tx", .sockets = true, .settled = true, .kernel_tx = on},
+        {.name = "kernel", .sockets = true, .settled = true, .kernel_rx = on, .kernel_tx = on},
+        {.name = "kernel at once", .sockets = true, .kernel_rx = on, .kernel_tx = on},
+        {.name = "kernel late", .sockets = true, .kernel_rx = late, .kernel_tx = late},
+    };
+    bool has = lab_kernel_has_tls();
+    int failed = 0;
+
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        lab_way = ways[i];
+        if (has || (!lab_way.kernel_rx.on && !lab_way.kernel_tx.on))
+            failed += group(lab_way.name);
+    }
+    return failed;
+}
+
+bool lab_rekeys(const struct lab *lab)
+{
+    return dp_transport_of(lab->dp)->kernel_rekey ||
+           (!lab_way.kernel_rx.on && !lab_way.kernel_tx.on);
 }

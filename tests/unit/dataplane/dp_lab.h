@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A gateway without SMTP: leg a came in from a simulated client, leg b went out to a simulated
- * server, and both may have keys made by hand. Tests play the two far ends.
+ * A gateway without SMTP: leg a came in from a client, leg b went out to a server, and both may
+ * have keys made by hand. Tests play the two far ends. The world is simulated, or it is kernel TCP
+ * on loopback (lab_way), where the gateway's records may be the kernel's.
  */
 #pragma once
 
@@ -11,7 +12,10 @@
 
 /* A far end. */
 struct lab_end {
-    struct dp_sim_peer *peer;
+    struct dp_sim_peer *peer; /* simulated; else: */
+    int fd;
+    struct buf outbox;
+    bool finishing, held;
     bool tls;
     struct tls_record_dir tx, rx;
     struct buf raw;  /* received, not a whole record yet */
@@ -43,6 +47,15 @@ struct lab_conf {
     bool want_tickets; /* on b */
 };
 
+/* What lab_open makes: the simulation, as long as a test does not say otherwise. */
+struct lab_way {
+    const char *name;
+    bool sockets;
+    bool settled; /* keys are where they shall be before lab_open returns */
+    struct dp_kernel_when kernel_rx, kernel_tx;
+};
+extern struct lab_way lab_way;
+
 struct lab {
     struct dp *dp;
     struct lab_end client, server;
@@ -50,8 +63,10 @@ struct lab {
     int connect_error;
     unsigned relays_done;
     struct dp_relay_result result;
-    bool finish;    /* send the final dot when a relay is done */
-    uint64_t trace; /* a hash of all events, in order */
+    bool finish; /* send the final dot when a relay is done */
+    unsigned events;
+    int listener, server_listener; /* sockets */
+    uint64_t trace;                /* a hash of all events, in order */
 };
 
 enum { LAB_SKIPPED = 77 }; /* the status of a test that can't run here, as Meson wants it */
@@ -59,7 +74,17 @@ enum { LAB_SKIPPED = 77 }; /* the status of a test that can't run here, as Meson
 bool lab_kernel_has_tls(void);
 
 extern const struct dp_events lab_events;
+/* Of dp_lab_net.c: the world of sockets. */
+void lab_net_open(struct lab *lab, const struct dp_conf *conf);
+void lab_net_connect(struct lab *lab);
+void lab_net_run(struct lab *lab, uint64_t ms);
+void lab_net_close(struct lab *lab);
 extern const struct dp_sim_peer_events lab_peer_events;
+
+/* Runs a group of tests in each way that this machine has; the number of failures. */
+int lab_ways(int (*group)(const char *way));
+/* A KeyUpdate can be followed: always, but for the kernel's records before Linux 6.14. */
+bool lab_rekeys(const struct lab *lab);
 
 /* Both legs established, keys set, nothing sent. */
 void lab_open(struct lab *lab, const struct lab_conf *conf);
@@ -68,6 +93,11 @@ void lab_close(struct lab *lab);
 void lab_run(struct lab *lab, uint64_t ms);
 void lab_keys(const struct lab_tls *tls, uint8_t seed, struct tls_keys *ret_gateway,
               struct tls_keys *ret_far);
+/* What a far end does on the wire. */
+void lab_send_bytes(struct lab_end *end, const void *data, size_t len);
+void lab_finish(struct lab_end *end); /* FIN after what was sent */
+void lab_reset(struct lab_end *end);
+void lab_hold(struct lab_end *end, bool hold); /* stops reading, and goes on */
 /* In records of at most record bytes of plaintext. */
 void lab_send(struct lab_end *end, const void *data, size_t len, size_t record);
 void lab_send_record(struct lab_end *end, enum tls_content type, const void *data, size_t len);

@@ -334,9 +334,9 @@ static void killed_at_each_point(void **state)
         if (kills[k].how == KILL_NOTIFY && end->tls)
             lab_send_record(end, TLS_CONTENT_ALERT, "\1\0", 2);
         if (kills[k].how == KILL_RESET)
-            dp_sim_peer_reset(end->peer);
+            lab_reset(end);
         else
-            dp_sim_peer_finish(end->peer);
+            lab_finish(end);
         lab_run(&lab, 600000);
         assert_int_equal(lab.relays_done, 1);
         assert_int_equal(lab.result.end, kills[k].client ? DP_RELAY_FROM_LOST : DP_RELAY_TO_LOST);
@@ -365,14 +365,14 @@ static void an_early_reply_is_heard(void **state)
 
     lab_body(body, sizeof(body), 15);
     lab_open(&lab, &conf);
-    dp_sim_peer_hold(lab.server.peer, true);
+    lab_hold(&lab.server, true);
     body_flow_init(&flow, BODY_FRAME_DOT, BODY_FRAME_DOT);
     lab_send(&lab.client, body, sizeof(body), 16384);
     assert_int_equal(lab_relay(&lab, &flow, 60000), ERR_OK);
     lab_run(&lab, 100);
     lab_send(&lab.server, "552 too big\r\n", 13, 100);
     lab_send_record(&lab.server, TLS_CONTENT_ALERT, "\1\0", 2);
-    dp_sim_peer_finish(lab.server.peer);
+    lab_finish(&lab.server);
     lab_run(&lab, 1000);
     buf_is(&lab.b.text, "552 too big\r\n", 13);
     assert_int_equal(lab.result.end, DP_RELAY_TO_LOST);
@@ -400,7 +400,7 @@ static void silence_ends_it(void **state)
     lab_close(&lab);
 
     lab_open(&lab, &conf);
-    dp_sim_peer_hold(lab.server.peer, true);
+    lab_hold(&lab.server, true);
     lab_send(&lab.client, body, sizeof(body), 16384);
     assert_int_equal(lab_relay(&lab, &flow, 5000), ERR_OK);
     lab_run(&lab, 6000);
