@@ -131,7 +131,7 @@ static void leg_timeout(void *user, struct dp_timer *timer)
 
     leg_pin(leg);
     if (leg->idle)
-        leg_quit(leg);
+        upstream_pool_tired(leg);
     else if (leg->state == LEG_CONNECTING)
         leg_gone(leg, SMTP_PHASE_CONNECT, &no_reply, "no connection in time");
     else if (leg->state == LEG_HANDSHAKE)

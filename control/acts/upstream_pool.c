@@ -163,18 +163,15 @@ void upstream_pool_put(struct upstream_leg *leg)
 {
     struct upstream *u = leg->u;
     uint64_t ms = u->limits->hop_idle_s * 1000ull;
+    uint64_t first_ms = ms < UPSTREAM_IDLE_FULL_MS ? ms : UPSTREAM_IDLE_FULL_MS;
 
     ASSERT(!leg->hop && !leg->idle);
     if (u->draining || !leg_fit(leg)) {
         leg_quit(leg);
         return;
     }
-    /* Other workers may wait for this one's place. */
-    if (ms > UPSTREAM_IDLE_FULL_MS &&
-        shared_held(u->conf.shared.shared, SHARED_HOP, leg->host->key) >=
-            leg->route->conf->max_connections)
-        ms = UPSTREAM_IDLE_FULL_MS;
-    if (dp_timer_start(u->conf.dp, &leg->timer, ms) != ERR_OK) {
+    leg->idle_more_ms = ms - first_ms;
+    if (dp_timer_start(u->conf.dp, &leg->timer, first_ms) != ERR_OK) {
         leg_quit(leg);
         return;
     }
@@ -183,6 +180,21 @@ void upstream_pool_put(struct upstream_leg *leg)
     leg->host->idle_len++;
     TAILQ_INSERT_HEAD(&leg->host->idle, leg, link);
     upstream_pool_wake(u, leg->host);
+}
+
+/* Other workers may wait for its place. They are looked for here and not after each message: what
+ * workers share is touched by nothing that a busy leg does. */
+void upstream_pool_tired(struct upstream_leg *leg)
+{
+    struct upstream *u = leg->u;
+    uint64_t more_ms = leg->idle_more_ms;
+
+    leg->idle_more_ms = 0;
+    if (more_ms == 0 ||
+        shared_held(u->conf.shared.shared, SHARED_HOP, leg->host->key) >=
+            leg->route->conf->max_connections ||
+        dp_timer_start(u->conf.dp, &leg->timer, more_ms) != ERR_OK)
+        leg_quit(leg);
 }
 
 /* --- waiting for a connection --- */

@@ -107,6 +107,7 @@ struct upstream_leg {
     bool plaintext_retry;
     char why[UPSTREAM_WHY]; /* of the retry */
     bool ready, idle, reused;
+    uint64_t idle_more_ms; /* after the first look at whether its place is wanted */
     unsigned messages;
     TAILQ_ENTRY(upstream_leg) link; /* of host->idle */
 };
@@ -229,6 +230,8 @@ struct upstream_leg *upstream_pool_take(struct upstream *u, struct upstream_host
                                         const struct upstream_key *key);
 /* The leg is between transactions: it waits for the next one, or retires. */
 void upstream_pool_put(struct upstream_leg *leg);
+/* An idle leg's time is over, or the first part of it. */
+void upstream_pool_tired(struct upstream_leg *leg);
 void upstream_pool_remove(struct upstream_leg *leg);
 /* Who waits for a connection to host looks again. */
 void upstream_pool_wake(struct upstream *u, const struct upstream_host *host);

@@ -180,6 +180,29 @@ static void test_max_connections(void **state)
     world_end(&w);
 }
 
+/* Its time, or a second where the host has as many connections as it may. */
+static void test_idle_legs_end(void **state)
+{
+    for (unsigned full = 0; full < 2; full++) {
+        world_init(&w, 1);
+        if (full)
+            w.routes[0].max_connections = 1;
+        world_start(&w);
+        struct sender *s = sender_open(&w, 0, 0, 1);
+        world_run(&w, 1000);
+        sender_close(s);
+        world_run(&w, 500);
+        assert_int_equal(w.mtas[0].open, 1);
+        world_run(&w, 1500);
+        assert_int_equal(w.mtas[0].open, full ? 0 : 1);
+        world_run(&w, 95000);
+        assert_int_equal(w.mtas[0].open, full ? 0 : 1);
+        world_run(&w, 5000); /* hop_idle_s is 100 */
+        assert_int_equal(w.mtas[0].open, 0);
+        world_end(&w);
+    }
+}
+
 static void test_refused_beginnings(void **state)
 {
     static const struct {
@@ -433,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_back_off_doubles),
         cmocka_unit_test(test_stale_pooled_leg),
         cmocka_unit_test(test_max_connections),
+        cmocka_unit_test(test_idle_legs_end),
         cmocka_unit_test(test_refused_beginnings),
         cmocka_unit_test(test_refused_greeting_fails_over),
         cmocka_unit_test(test_budget),
