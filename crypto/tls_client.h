@@ -9,6 +9,7 @@
 #pragma once
 
 #include "errcode.h"
+#include "tls_groups.h"
 #include "tls_profile.h"
 
 #include <stdbool.h>
@@ -24,6 +25,7 @@ enum tls_check {
 struct tls_client_conf {
     enum tls_profile profile;
     enum tls_version min_version; /* 0: the profile's */
+    struct tls_groups groups;
     enum tls_check check;
     const char *ca;   /* PEM bundle; NULL: the system's (/etc/ssl/certs) */
     const char *cert; /* our own certificate chain, NULL for none */

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "errcode.h"
+#include "tls_groups.h"
 #include "tls_profile.h"
 
 #include <stdbool.h>
@@ -39,6 +40,7 @@ struct tls_server_conf {
     const char *name; /* the listener's, part of the ticket context */
     enum tls_profile profile;
     enum tls_version min_version; /* 0: the profile's */
+    struct tls_groups groups;
     const struct tls_cert_files *certs;
     size_t certs_len;
     enum tls_client_cert client_cert;

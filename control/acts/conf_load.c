@@ -141,6 +141,7 @@ static int listener_check(const struct loading *l, const struct conf *conf, size
     const struct tls_server_conf server = {
         .name = listener->name,
         .profile = listener->profile,
+        .groups = {listener->groups.items, listener->groups.len},
         .certs = files,
         .certs_len = len,
         .client_cert = listener->client_cert,
@@ -167,6 +168,7 @@ static int route_check(const struct loading *l, const struct conf *conf, size_t 
         return ERR_OK; /* no file of its own to try */
     const struct tls_client_conf client = {
         .profile = route->tls.profile,
+        .groups = {route->tls.groups.items, route->tls.groups.len},
         .check = route->tls.level == CONF_LEVEL_VERIFY ? TLS_CHECK_NAME
                  : route->tls.level == CONF_LEVEL_PIN  ? TLS_CHECK_PIN
                                                        : TLS_CHECK_NOTHING,
@@ -186,6 +188,36 @@ static int route_check(const struct loading *l, const struct conf *conf, size_t 
     if (result != ERR_OK)
         conf_errors_add(l->errors, l->file, line_of(l, path), path, "%s", why);
     return ERR_OK;
+}
+
+/* What this system's library has is known here, not to the parser. */
+static void groups_check(const struct loading *l, const struct conf_strings *groups,
+                         const char *path)
+{
+    const struct tls_groups list = {groups->items, groups->len};
+    char why[WHY_TEXT];
+
+    if (tls_groups_check(&list, why, sizeof(why)) != ERR_OK)
+        conf_errors_add(l->errors, l->file, line_of(l, path), path, "%s", why);
+}
+
+/* Lists that are not inherited. */
+static void all_groups_check(const struct loading *l, const struct conf *conf)
+{
+    const struct conf_strings *all = &conf->tls.groups;
+    char path[PATH_TEXT];
+
+    groups_check(l, all, "tls.groups");
+    for (size_t i = 0; i < conf->listeners_len; i++) {
+        snprintf(path, sizeof(path), "listeners[%zu].groups", i);
+        if (conf->listeners[i].groups.items != all->items)
+            groups_check(l, &conf->listeners[i].groups, path);
+    }
+    for (size_t i = 0; i < conf->routes_len; i++) {
+        snprintf(path, sizeof(path), "routes[%zu].tls.groups", i);
+        if (conf->routes[i].tls.groups.items != all->items)
+            groups_check(l, &conf->routes[i].tls.groups, path);
+    }
 }
 
 static int tls_files_check(const struct loading *l, const struct conf *conf)
@@ -231,7 +263,10 @@ int conf_load_text(const char *text, const char *file, mode_t mode, struct conf 
     if (result != ERR_OK)
         return result;
     result = passwords_load(&l, *ret, mode);
+    size_t before = errors->count;
     if (result == ERR_OK)
+        all_groups_check(&l, *ret);
+    if (result == ERR_OK && errors->count == before) /* else each context would say it again */
         result = tls_files_check(&l, *ret);
     if (result == ERR_OK)
         anchor_check(&l, *ret);

@@ -609,6 +609,7 @@ static int listener_contexts(struct gateway *g, char *why, size_t why_room)
         struct tls_server_conf server = {
             .name = l->name,
             .profile = l->profile,
+            .groups = {l->groups.items, l->groups.len},
             .certs = files,
             .certs_len = len,
             .client_cert = l->client_cert,

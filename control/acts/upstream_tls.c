@@ -72,6 +72,9 @@ static void policy_hash(const struct upstream *u, const struct conf_route *r,
     hash_number(&h, r->tls.level);
     hash_number(&h, r->tls.mode);
     hash_number(&h, r->tls.profile);
+    hash_number(&h, r->tls.groups.len);
+    for (size_t i = 0; i < r->tls.groups.len; i++)
+        hash_text(&h, r->tls.groups.items[i]);
     hash_text(&h, r->tls.ca);
     hash_text(&h, r->tls.client.cert);
     hash_text(&h, r->tls.client.key);
@@ -224,6 +227,7 @@ int upstream_route_init(const struct upstream *u, struct upstream_route *r,
 {
     struct tls_client_conf tls = {
         .profile = conf->tls.profile,
+        .groups = {conf->tls.groups.items, conf->tls.groups.len},
         .check = check_of(conf->tls.level),
         .ca = conf->tls.ca,
         .cert = conf->tls.client.cert,

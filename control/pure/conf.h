@@ -102,6 +102,7 @@ struct conf_resolver {
 
 struct conf_tls_defaults {
     enum tls_profile profile;
+    struct conf_strings groups; /* empty: the profile's */
     struct conf_cert *certificates;
     size_t certificates_len;
     unsigned ticket_rotate_s; /* 0: no tickets */
@@ -114,6 +115,7 @@ struct conf_listener {
     enum conf_listener_tls tls;
     bool require_tls; /* 530 5.7.0 before STARTTLS */
     enum tls_profile profile;
+    struct conf_strings groups;     /* empty: the profile's */
     struct conf_cert *certificates; /* empty: those of tls */
     size_t certificates_len;
     enum tls_client_cert client_cert;
@@ -150,9 +152,10 @@ struct conf_route {
         enum conf_level level;
         enum conf_hop_tls mode;
         enum tls_profile profile;
-        const char *ca;            /* NULL: the system's */
-        struct conf_strings names; /* reference names; empty: see the level's row */
-        const char *sni;           /* NULL: the host's name */
+        struct conf_strings groups; /* empty: the profile's */
+        const char *ca;             /* NULL: the system's */
+        struct conf_strings names;  /* reference names; empty: see the level's row */
+        const char *sni;            /* NULL: the host's name */
         struct conf_hash *spki;
         size_t spki_len;
         struct conf_hash *fingerprints;

@@ -80,6 +80,8 @@ static void listener_check_tls(const struct place *p, struct conf_listener *l,
 {
     if (!written(p, "profile"))
         l->profile = tls->profile;
+    if (!written(p, "groups"))
+        l->groups = tls->groups;
     certificates_finish(l->certificates, l->certificates_len);
     if (l->tls == CONF_LISTENER_NONE) {
         if (l->require_tls)
@@ -230,6 +232,8 @@ static void route_check_tls(const struct place *p, struct conf_route *route,
 {
     if (!written(p, "tls.profile"))
         route->tls.profile = tls->profile;
+    if (!written(p, "tls.groups"))
+        route->tls.groups = tls->groups;
     certificates_finish(&route->tls.client, 1);
     if (route->tls.level != CONF_LEVEL_VERIFY) {
         refuse_unused(p, "tls.ca", "with level = \"verify\"");

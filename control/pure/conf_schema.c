@@ -282,6 +282,8 @@ static const struct {
                            NULL},
     [CONF_TYPE_SOURCE] = {"an IP address, or a list of one IPv4 and one IPv6 address", NULL},
     [CONF_TYPE_STRINGS] = {"a list of strings,", "elements"},
+    [CONF_TYPE_GROUPS] = {"a list of key exchange groups such as \"X25519\" or \"P-256\",",
+                          "elements"},
     [CONF_TYPE_HOSTNAMES] = {"a list of domains such as \"corp.example\",", "elements"},
     [CONF_TYPE_TLS_NAMES] = {"a list of host names such as \"mx.example.org\" or \".example.org\",",
                              "elements"},

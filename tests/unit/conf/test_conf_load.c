@@ -138,6 +138,17 @@ static void bad_certificates_are_refused(void **state)
                    "routes[0].tls", "other.key");
 }
 
+static void groups_that_are_not_had_are_refused(void **state)
+{
+    assert_refused(load(OWN, "groups = [ \"P-384\", \"P-257\" ];", "", 0644),
+                   ":5: routes[0].tls.groups: found \"P-257\"", "P-256, P-384");
+    struct loaded l = load(OWN, "groups = [ \"P-384\", \"X25519\" ];", "", 0644);
+    assert_string_equal(l.errors.text, "");
+    assert_int_equal(l.conf->routes[0].tls.groups.len, 2);
+    assert_int_equal(l.conf->listeners[0].groups.len, 0);
+    conf_free(l.conf);
+}
+
 static void passwords_are_read(void **state)
 {
     write_file("password", "secret word\r\nnext line\n", 0640);
@@ -187,8 +198,11 @@ static void odd_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_files_load),       cmocka_unit_test(bad_certificates_are_refused),
-        cmocka_unit_test(passwords_are_read),    cmocka_unit_test(open_secrets_are_refused),
+        cmocka_unit_test(good_files_load),
+        cmocka_unit_test(bad_certificates_are_refused),
+        cmocka_unit_test(groups_that_are_not_had_are_refused),
+        cmocka_unit_test(passwords_are_read),
+        cmocka_unit_test(open_secrets_are_refused),
         cmocka_unit_test(odd_files_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -263,6 +263,8 @@ static const struct {
                            "[ 1 ]", "1", "{ }",
                            "[ \"192.0.2.1\", \"2001:db8::1\", \"192.0.2.2\" ]"}},
     [CONF_TYPE_STRINGS] = {{"\"in\"", "[ \"in\" ]", "( )"}, {"1", "[ 1 ]", "{ }", "\"out\""}},
+    [CONF_TYPE_GROUPS] = {{"\"X25519MLKEM768\"", "[ \"P-256\", \"ffdhe2048\" ]"},
+                          {"\"*X25519\"", "\"X25519:P-256\"", "\"X25519/P-256\"", "1"}},
     [CONF_TYPE_HOSTNAMES] = {{"\"corp.example\"", "[ ]"}, {"\"*\"", "[ \"a\", \"-\" ]", "1"}},
     [CONF_TYPE_TLS_NAMES] = {{"\".a.example\"", "[ \"a.example\", \".b.example\" ]"},
                              {"\"*\"", "\"*.a.example\"", "1"}},
