@@ -22,7 +22,6 @@ from instruments import Certificate, Load, Sink, limit, machine
 from relay import FILES, HERE, RELAYS, Failure
 
 SETTLE_S = 0.3  # what a relay still does after its last delivery belongs to the load
-IDLE_HOLD_S = 6
 IDLE_SETTLE_S = 1
 BAR = 30
 
@@ -60,8 +59,8 @@ class Comparison:
         self.loads = [row for row in plan["loads"] if row["name"] in args.loads]
         self.idle = plan["idle"]["name"] in args.loads
         self.kinds = [kind for kind in RELAYS if kind.name in args.peers]
-        steps_each = len(self.loads) * (self.rounds + 2) + self.idle
-        self.progress = Progress(len(args.tls) * (len(self.loads) + len(self.kinds) * (steps_each + 1)))
+        each = 1 + sum(1 + self.rounds + (row["rate"] > 0) for row in self.loads) + self.idle
+        self.progress = Progress(len(args.tls) * (len(self.loads) + len(self.kinds) * each))
         self.results = {"machine": machine(), "rounds": self.rounds, "workers": args.workers,
                         "quick": args.quick, "suites": {v: plan["suites"][v] for v in args.tls},
                         "relays": {}, "limits": [], "cells": [], "idle": [], "bars": [],
@@ -130,7 +129,7 @@ class Version:
     def limit_measure(self, row):
         self.c.progress.step(f"TLS {self.version}, {row['title']}: limits")
         try:
-            found = limit(self.c.program, row, self.version, 3)
+            found = limit(self.c.program, row, self.version, self.c.plan["limit_rounds"][self.c.size])
             self.c.results["limits"].append(dict(found, load=row["name"], tls=self.version))
         except (Failure, OSError, subprocess.SubprocessError) as e:
             self.c.problem(str(e))
@@ -163,15 +162,15 @@ class Version:
                 self.c.results["cells"].append(cell)
 
     def count_find(self, relay, row):
-        """How many messages take cell_seconds: whole turns of all sessions, at least one."""
-        turn = row["sessions"] * row["per_session"]
-        few = max(row["sessions"], turn // 10)
+        """How many messages take cell_seconds: whole turns of all sessions where it is more than
+        the least."""
+        least = row["least"][self.c.size]
+        few = max(row["sessions"], least // 5)
         sent = self.load.run(relay, row, few)
         self.sink.await_run(sent["run"], few, relay)
         wanted = self.c.plan["cell_seconds"][self.c.size] * few / max(sent["seconds"], 0.001)
-        if self.c.args.quick and wanted < turn:
-            return max(row["sessions"], int(wanted))
-        return max(1, int(wanted / turn)) * turn
+        turn = row["sessions"] * row["per_session"]
+        return max(least, int(wanted / turn) * turn)
 
     def round_measure(self, relay, row, messages):
         before = self.sink.report()
@@ -203,7 +202,7 @@ class Version:
         def held():
             time.sleep(IDLE_SETTLE_S)
             during.append(relay.group.pss_kb())
-        self.load.idle(relay, sessions, IDLE_HOLD_S, held)
+        self.load.idle(relay, sessions, row["hold_seconds"][self.c.size], held)
         self.c.results["idle"].append(
             {"relay": relay.name, "tls": self.version, "sessions": sessions, "pss_kb_before": before,
              "pss_kb": during[0], "kb_each": (during[0] - before) / sessions})

@@ -95,6 +95,8 @@ class Relay:
             f.write(text)
 
     def configure(self):
+        self.write("/etc/hosts", "127.0.0.1 localhost\n")
+        self.write("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
         for source, to in self.files.items():
             text = file_read(os.path.join(HERE, "peers", source))
             for key, value in self.values.items():
@@ -253,4 +255,37 @@ class Postfix(Rooted):
         self.chrooted("postfix", "stop")
 
 
-RELAYS = (Postern, Nginx, HAProxy, Postfix)
+class Exim(Rooted):
+    name, title, root = "exim", "Exim, cut-through", "exim"
+    has_workers = False
+    queues = ("var/spool/exim4", "var/log")
+    files = {"exim.conf": "/etc/exim4/exim4.conf"}
+    program = ("exim4", "-bdf", "-q1m")
+
+    def configure(self):
+        super().configure()
+        self.chrooted("chown", "Debian-exim", "/etc/bench/relay.key")
+
+    def version(self):
+        return self.chrooted("exim4", "-bV").split()[2]
+
+    def log_files(self):
+        return ["relay.log", "var/log/exim4/mainlog", "var/log/exim4/paniclog"]
+
+
+class OpenSmtpd(Rooted):
+    name, title, root = "opensmtpd", "OpenSMTPD", "opensmtpd"
+    has_workers = False
+    queues = ("var/spool",)
+    files = {"smtpd.conf": "/etc/smtpd.conf"}
+    program = ("smtpd", "-d")
+
+    def configure(self):
+        super().configure()
+        os.chmod(self.path("/etc/smtpd.conf"), 0o600)
+
+    def version(self):
+        return self.chrooted("smtpd", "-h").splitlines()[0].split()[-1]
+
+
+RELAYS = (Postern, Nginx, HAProxy, Postfix, Exim, OpenSmtpd)
