@@ -39,24 +39,11 @@ static void keylog_callback(const SSL *ssl, const char *line)
         h->secrets.client_len = secret_parse(secret + 1, h->secrets.client);
     else if (strncmp(line, server, sizeof(server) - 1) == 0)
         h->secrets.server_len = secret_parse(secret + 1, h->secrets.server);
-    else
-        return;
-    SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(ssl), NULL);
-}
-
-/* OpenSSL prints each byte of its five lines with sprintf, a twelfth of all that a handshake takes.
- * The two that are wanted come right behind a Finished, and so the log is on from there to the next
- * secret; a context's handshakes run in one thread at a time. */
-static void message_callback(int sent, int version, int type, const void *data, size_t len,
-                             SSL *ssl, void *user)
-{
-    if (type == SSL3_RT_HANDSHAKE && len > 0 && *(const uint8_t *)data == SSL3_MT_FINISHED)
-        SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(ssl), keylog_callback);
 }
 
 void tls_export_prepare(SSL_CTX *ctx)
 {
-    SSL_CTX_set_msg_callback(ctx, message_callback);
+    SSL_CTX_set_keylog_callback(ctx, keylog_callback);
 }
 
 /* ---- keys ---- */
