@@ -4,6 +4,7 @@
 #include "assertion.h"
 #include "tls_handshake.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -15,10 +16,14 @@ struct derived {
     uint8_t hmac[32];
 };
 
-struct tls_ticket_keys {
-    bool there;
-    uint64_t number; /* of the period */
-    struct derived keys;
+/* Handshakes of one context run in the loop and in the thread beside it. */
+struct tls_ticket_recent {
+    pthread_mutex_t lock;
+    struct period {
+        bool there;
+        uint64_t number;
+        struct derived keys;
+    } periods[RECENT];
 };
 
 /* HKDF-Expand (RFC 5869) of the seed, a uniformly random key as it stands. */
@@ -43,16 +48,19 @@ static bool keys_derive(const struct tls_ticket *ticket, uint64_t number, struct
     return true;
 }
 
-/* The keys of a period; NULL: they can't be derived. */
-static const struct derived *keys_of(const struct tls_ticket *ticket, uint64_t number)
+static bool keys_of(const struct tls_ticket *ticket, uint64_t number, struct derived *ret)
 {
-    struct tls_ticket_keys *k = &ticket->recent[number % RECENT];
+    struct period *p = &ticket->recent->periods[number % RECENT];
 
-    if (!k->there || k->number != number) {
-        k->there = keys_derive(ticket, number, &k->keys);
-        k->number = number;
+    pthread_mutex_lock(&ticket->recent->lock);
+    if (!p->there || p->number != number) {
+        p->there = keys_derive(ticket, number, &p->keys);
+        p->number = number;
     }
-    return k->there ? &k->keys : NULL;
+    bool there = p->there;
+    *ret = p->keys;
+    pthread_mutex_unlock(&ticket->recent->lock);
+    return there;
 }
 
 static bool keys_use(const struct derived *keys, const uint8_t *iv, EVP_CIPHER_CTX *cipher,
@@ -76,37 +84,46 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
     const struct tls_handshake *h = SSL_get_app_data(ssl);
     const struct tls_ticket *ticket = tls_server_ticket(h->server);
     uint64_t number = (uint64_t)time(NULL) / ticket->rotate_s;
+    struct derived keys = {0};
+    int result = 0;
 
     if (sealing) {
-        const struct derived *keys = keys_of(ticket, number);
-        if (!keys || RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1 ||
-            !keys_use(keys, iv, cipher, mac, 1))
-            return -1;
-        memcpy(name, keys->name, TICKET_NAME);
-        return 1;
+        if (!keys_of(ticket, number, &keys) ||
+            RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1 ||
+            !keys_use(&keys, iv, cipher, mac, 1))
+            result = -1;
+        else
+            result = 1;
+        memcpy(name, keys.name, TICKET_NAME);
+    } else {
+        for (uint64_t age = 0; age < RECENT && age <= number && result == 0; age++) {
+            if (!keys_of(ticket, number - age, &keys))
+                result = -1;
+            else if (CRYPTO_memcmp(name, keys.name, TICKET_NAME) == 0)
+                result = keys_use(&keys, iv, cipher, mac, 0) ? (int)age + 1 : -1;
+        }
     }
-    for (uint64_t age = 0; age < RECENT && age <= number; age++) {
-        const struct derived *keys = keys_of(ticket, number - age);
-        if (!keys)
-            return -1;
-        if (CRYPTO_memcmp(name, keys->name, TICKET_NAME) == 0)
-            return keys_use(keys, iv, cipher, mac, 0) ? (int)age + 1 : -1;
-    }
-    return 0;
+    OPENSSL_cleanse(&keys, sizeof(keys));
+    return result;
 }
 
 int tls_ticket_init(struct tls_ticket *ret, const struct tls_ticket_seed *seed, uint32_t rotate_s)
 {
     ASSERT(!seed || rotate_s > 0);
     *ret = (struct tls_ticket){.seed = seed, .rotate_s = rotate_s};
-    ret->recent = calloc(RECENT, sizeof(*ret->recent));
-    return ret->recent ? ERR_OK : ERR_NOMEM;
+    ret->recent = calloc(1, sizeof(*ret->recent));
+    if (!ret->recent)
+        return ERR_NOMEM;
+    pthread_mutex_init(&ret->recent->lock, NULL);
+    return ERR_OK;
 }
 
 void tls_ticket_free(struct tls_ticket *ticket)
 {
-    if (ticket->recent)
-        OPENSSL_cleanse(ticket->recent, RECENT * sizeof(*ticket->recent));
+    if (!ticket->recent)
+        return;
+    pthread_mutex_destroy(&ticket->recent->lock);
+    OPENSSL_cleanse(ticket->recent, sizeof(*ticket->recent));
     free(ticket->recent);
     ticket->recent = NULL;
 }

@@ -8,15 +8,14 @@
 #include "tls_openssl.h"
 #include "tls_server.h"
 
-struct tls_ticket_keys;
+struct tls_ticket_recent;
 
 struct tls_ticket {
     const struct tls_ticket_seed *seed; /* NULL: no tickets */
     uint32_t rotate_s;
     uint8_t context[32]; /* of the listener */
-    /* Of this period and the one before, so that they are derived once and not for each ticket. A
-     * context's handshakes run in one thread at a time. */
-    struct tls_ticket_keys *recent;
+    /* Of this period and the one before, so that they are derived once and not for each ticket. */
+    struct tls_ticket_recent *recent;
 };
 
 /* rotate_s: above 0 where there is a seed. ERR_NOMEM. */
