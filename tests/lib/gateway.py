@@ -16,6 +16,7 @@ from client import wait_for
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("POSTERN_BUILD", os.path.join(TOP, "build"))
+DATAPLANE = os.environ.get("POSTERN_DATAPLANE")  # of gateways whose tests name none
 
 
 def libconfig(value, indent=0):
@@ -74,6 +75,8 @@ class Gateway:
                         "metrics": "", "user": "nobody", "drain_timeout_s": 5},
             "tls": {"certificates": [{"cert": cert, "key": key}]},
             "resolver": {"reverse": False}}, settings or {})
+        if DATAPLANE:
+            self.settings["gateway"].setdefault("dataplane", DATAPLANE)
         self.routes = routes
         self.log_path = os.path.join(self.folder, "log")
         self.process = None

@@ -36,6 +36,19 @@ def enter_namespaces():
     loopback_up()
 
 
+def kernel_tls_count():
+    """How many sockets of this network namespace were given kernel records, by direction; says
+    nothing where the kernel has none."""
+    try:
+        with open("/proc/net/tls_stat", encoding="ascii") as f:
+            counts = dict(line.split() for line in f)
+    except OSError:
+        return
+    sums = [sum(int(counts.get(f"Tls{way}{how}", 0)) for how in ("Sw", "Device"))
+            for way in ("Tx", "Rx")]
+    print(f"# kernel TLS: {sums[0]} sending, {sums[1]} receiving", flush=True)
+
+
 class TapResult(unittest.TestResult):
     def __init__(self):
         super().__init__()
@@ -104,5 +117,6 @@ def main():
     suite.run(result)
     if result.wasSuccessful():  # else the logs in it may say why
         shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+    kernel_tls_count()
     print(f"1..{result.count}", flush=True)
     sys.exit(0 if result.wasSuccessful() else 1)

@@ -13,8 +13,9 @@
 set -euo pipefail
 
 cache=${POSTERN_ROOTS:-/var/cache/postern-roots}
-# shellcheck source=/dev/null
-own_suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# shellcheck source=tests/lib/archive.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/archive.sh"
+own_suite=$(archive_suite)
 
 # recipe NAME: suite, then packages. A change of a line makes a new root.
 recipe() {
@@ -32,12 +33,6 @@ recipe() {
     esac
 }
 
-# The archive that this machine itself installs from.
-mirror() {
-    apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-        awk -v suite="$own_suite" '$2 == suite { print $1; exit }'
-}
-
 root_make() { # FOLDER SUITE PACKAGES
     local options=() proxy
     proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
@@ -46,7 +41,7 @@ root_make() { # FOLDER SUITE PACKAGES
     mmdebstrap --quiet --mode=root --variant=minbase "${options[@]}" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --setup-hook='mkdir -p "$1/usr/sbin"; printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"' \
-        --include="$3" "$2" "$1" "$(mirror)" </dev/null >&2
+        --include="$3" "$2" "$1" "$(archive_mirror)" </dev/null >&2
 }
 
 corpus_make() { # FOLDER PACKAGE...

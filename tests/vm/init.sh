@@ -4,11 +4,11 @@
 # to memory and is gone with the machine. What it prints last is the status; how the machine itself
 # ends says nothing.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
-modules=/usr/lib/uml/modules/$(uname -r)
+modules=$POSTERN_VM_MODULES/$(uname -r)
 
 end() {
     echo "vm: status $1"
-    /usr/bin/python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x4321fedc)'
+    /usr/bin/python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x4321fedc)' # power off
 }
 step() { "$@" || { echo "vm: failed: $*"; end 1; }; }
 
@@ -20,6 +20,8 @@ step mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overla
 step mount -t proc proc /mnt/top/proc
 step mount -t sysfs sysfs /mnt/top/sys
 step mount -t devtmpfs devtmpfs /mnt/top/dev
+step mkdir -p /mnt/top/dev/shm
+step mount -t tmpfs tmpfs /mnt/top/dev/shm
 # The kernel itself calls modprobe in this root, for what these modules ask for.
 step mkdir /mnt/top/.host
 step pivot_root /mnt/top /mnt/top/.host
