@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from client import Client, Closed, tls_context, wait_for  # noqa: E402
+from client import PATIENCE, Client, Closed, tls_context, wait_for  # noqa: E402
 from setup import NO_CHUNKING, Case  # noqa: E402
 
 MESSAGE = b"Subject: limits\r\n\r\nbody\r\n"
@@ -224,7 +224,7 @@ class Limits(Case):
                 client.transaction_started = client.expect(250, "EHLO client.example")
                 client.expect(250, "MAIL FROM:<a@client.example>")
                 copy.sendall(record)
-                copy.settimeout(5)
+                copy.settimeout(5 * PATIENCE)
                 try:
                     while copy.recv(4096):
                         pass
@@ -242,7 +242,7 @@ class Limits(Case):
             client.expect(250, "EHLO client.example")
             client.expect(220, "STARTTLS")
             client.send(garbage)
-            client.sock.settimeout(5)
+            client.sock.settimeout(5 * PATIENCE)
             try:
                 while client.sock.recv(4096):
                     pass
@@ -279,7 +279,7 @@ class Limits(Case):
 def slow_reader(connection):
     connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     connection.sock.sendall(b"354 go on\r\n")
-    connection.sink.stalled.wait(20)
+    connection.sink.stalled.wait(20 * PATIENCE)
     return "CUT"
 
 

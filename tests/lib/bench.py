@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 
+from client import PATIENCE
 from gateway import BUILD, free_port, route
 from setup import Case
 
@@ -32,13 +33,13 @@ class BenchCase(Case):
     def load(self, gateway, *options):
         return subprocess.Popen(
             [PROGRAM, "load", "--target", "127.0.0.1:%d" % gateway.ports["internet"], "--json",
-             "--rcpt", "sink@hop.example", "--timeout", "20", *options],
+             "--rcpt", "sink@hop.example", "--timeout", str(int(20 * PATIENCE)), *options],
             stdout=subprocess.PIPE, text=True)
 
     def report(self, process):
         if process.args[1] == "sink":
             process.terminate()
-        return json.loads(process.communicate(timeout=120)[0])
+        return json.loads(process.communicate(timeout=120 * PATIENCE)[0])
 
     def accepted_whole(self, process):
         """The load's report, once each of its messages was accepted and no session failed."""

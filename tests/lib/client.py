@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that sends exactly the bytes it is told to, and reads replies."""
+import os
 import socket
 import ssl
 import time
+
+# How much longer than usual something may take before a test gives up: for emulated machines.
+PATIENCE = float(os.environ.get("POSTERN_PATIENCE", "1"))
 
 
 class Closed(Exception):
@@ -20,7 +24,7 @@ def tls_context(version=None):
 
 class Client:
     def __init__(self, address, timeout=20, source=None):
-        self.sock = socket.create_connection(address, timeout, source_address=source)
+        self.sock = socket.create_connection(address, timeout * PATIENCE, source_address=source)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
@@ -77,7 +81,7 @@ class Client:
 
     def closed(self, within=10):
         """True where nothing but an end (or reset) arrives."""
-        self.sock.settimeout(within)
+        self.sock.settimeout(within * PATIENCE)
         try:
             self.line()
             return False
@@ -121,7 +125,7 @@ class Client:
 
 
 def wait_for(test, seconds=10, what="it"):
-    until = time.monotonic() + seconds
+    until = time.monotonic() + seconds * PATIENCE
     while not (value := test()):
         if time.monotonic() > until:
             raise AssertionError(f"waited {seconds} s in vain for {what}")

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from certs import Authority
-from client import wait_for
+from client import PATIENCE, wait_for
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("POSTERN_BUILD", os.path.join(TOP, "build"))
@@ -136,7 +136,7 @@ class Gateway:
         process, self.process = self.process, None
         process.send_signal(signal.SIGTERM)
         try:
-            status = process.wait(15)
+            status = process.wait(15 * PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

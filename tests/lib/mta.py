@@ -2,7 +2,7 @@
 """Real mail servers from Debian's packages, each in a small root of its own (peers/roots.sh).
 
 Each can receive (it stores messages in a folder) and send (its queue delivers through a relay).
-An instance works on a copy of the root made of hard links, which is removed at the end.
+An instance works on a copy of the root, which is removed at the end.
 """
 import glob
 import os
@@ -13,7 +13,7 @@ import smtplib
 import subprocess
 import time
 
-from client import Client, wait_for
+from client import PATIENCE, Client, wait_for
 from gateway import TOP, free_port
 
 
@@ -21,6 +21,28 @@ def root_of(name):
     done = subprocess.run([os.path.join(TOP, "tests/peers/roots.sh"), name], check=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip()
+
+
+def root_copy(base, name):
+    """A copy of a root to write into: of hard links, or in a virtual machine, whose files are an
+    overlay that would copy each in full, an overlay itself."""
+    root = f"{os.path.dirname(base)}/run-{name}-{secrets.token_hex(6)}"
+    if "POSTERN_VM_JOB" not in os.environ:
+        subprocess.run(["cp", "-al", base, root], check=True)
+        return root
+    layers = "/dev/shm/" + os.path.basename(root)
+    for folder in (root, f"{layers}/upper", f"{layers}/work"):
+        os.makedirs(folder)
+    subprocess.run(["mount", "-t", "overlay", "overlay", root, "-o",
+                    f"lowerdir={base},upperdir={layers}/upper,workdir={layers}/work"], check=True)
+    return root
+
+
+def root_remove(root):
+    if os.path.ismount(root):
+        subprocess.run(["umount", "-l", root], check=True)
+        shutil.rmtree("/dev/shm/" + os.path.basename(root), ignore_errors=True)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 class Mta:
@@ -31,8 +53,7 @@ class Mta:
     def __init__(self, authority, relay=None, host="127.0.0.1"):
         base = root_of(self.package)
         self.host, self.port, self.relay = host, free_port(), relay
-        self.root = f"{os.path.dirname(base)}/run-{self.package}-{secrets.token_hex(6)}"
-        subprocess.run(["cp", "-al", base, self.root], check=True)
+        self.root = root_copy(base, self.package)
         self.cert, self.key = authority.issue(f"{self.package}.example", kind="rsa")
         for source, target in ((self.cert, "cert.pem"), (self.key, "key.pem"),
                                (authority.cert, "ca.pem")):
@@ -90,7 +111,7 @@ class Mta:
                 pass
             self.process.wait()
         time.sleep(0.2)
-        shutil.rmtree(self.root, ignore_errors=True)
+        root_remove(self.root)
         if os.path.exists(self.log_path):
             os.unlink(self.log_path)
 
@@ -126,7 +147,7 @@ class Mta:
 
     def submit(self, sender, recipients, message):
         """Into its queue, over plain SMTP as from a local program."""
-        with smtplib.SMTP(self.host, self.port, timeout=20) as client:
+        with smtplib.SMTP(self.host, self.port, timeout=20 * PATIENCE) as client:
             client.sendmail(sender, recipients, message)
 
 

@@ -14,6 +14,8 @@ import ssl
 import struct
 import threading
 
+from client import PATIENCE
+
 CAPS = ["PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING",
         "BINARYMIME", "DSN"]
 CUT, STALL = "CUT", "STALL"
@@ -78,7 +80,7 @@ class Connection:
         if answer == "RESET":
             self.reset()
         if answer == STALL:
-            self.sink.stalled.wait(60)
+            self.sink.stalled.wait(60 * PATIENCE)
             raise Hangup
         self.sock.sendall(answer)
         return answer[:1]
@@ -98,7 +100,7 @@ class Connection:
         return f"{word} {enhanced + ' ' if enhanced else ''}as asked"
 
     def handshake(self):
-        self.sock.settimeout(20)
+        self.sock.settimeout(20 * PATIENCE)
         self.sock = self.sink.context.wrap_socket(self.sock, server_side=True)
         self.tls = (self.sock.version(), self.sock.cipher()[0])
         self.reused = self.sock.session_reused

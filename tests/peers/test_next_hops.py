@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import tap  # noqa: E402
 from capture import Capture, starttls_judge  # noqa: E402
 from certs import Authority, fingerprint, spki  # noqa: E402
-from client import Client  # noqa: E402
+from client import PATIENCE, Client  # noqa: E402
 from gateway import Gateway  # noqa: E402
 from mta import SERVERS  # noqa: E402
 from setup import Case  # noqa: E402
@@ -24,7 +24,7 @@ def swaks(address, recipient, *more):
     return subprocess.run(["swaks", "--server", address[0], "--port", str(address[1]),
                            "--from", "a@client.example", "--to", recipient, "--ehlo",
                            "client.example", "--tls", *more], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE)
 
 
 class NextHop:
@@ -86,7 +86,7 @@ class NextHop:
         message.set_content("Grüße\n" + "x" * 900 + "\n", cte="8bit")
         message.add_attachment(os.urandom(200000), maintype="application", subtype="octet-stream")
         context = ssl.create_default_context(cafile=self.authority.cert)
-        with smtplib.SMTP(*self.gateways["encrypt"].address(), timeout=30) as client:
+        with smtplib.SMTP(*self.gateways["encrypt"].address(), timeout=30 * PATIENCE) as client:
             client.ehlo("client.example")
             client._host = "gw.example.org"  # the name that smtplib checks
             client.starttls(context=context)

@@ -28,6 +28,7 @@ BUILD = os.path.abspath(os.environ.get("POSTERN_BUILD", os.path.join(TESTS, "../
 LAYERS = ("uring",)  # user records
 LIMIT_S = int(os.environ.get("POSTERN_VM_LIMIT_S", "600"))
 AT_ONCE = 2
+PATIENCE = "6"  # times what outside is long enough
 
 
 def suite(name, file, layer=None, tests=(), limit_s=300):
@@ -81,7 +82,8 @@ def vehicle_run(vehicle, stream):
     with tempfile.TemporaryDirectory(prefix="postern-vm-") as folder:
         job = os.path.join(folder, "job.json")
         with open(job, "w", encoding="utf-8") as f:
-            json.dump({"env": {"POSTERN_BUILD": BUILD}, "lanes": 4, "suites": suites_of(vehicle)}, f)
+            json.dump({"env": {"POSTERN_BUILD": BUILD, "POSTERN_PATIENCE": PATIENCE},
+                       "lanes": 4, "suites": suites_of(vehicle)}, f)
         run(machine_of(vehicle, folder), console, [f"POSTERN_VM_JOB={job}"], LIMIT_S)
     return console
 
