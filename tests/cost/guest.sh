@@ -31,6 +31,10 @@ load() {
 # per COUNT SMALL-LOAD BIG-LOAD: the difference, by the count that is between them.
 per() { echo $((($3 - $2) * 1000 / $1)); }
 
+sockets() { # NAME: how many were given kernel records so far
+    echo "cost: $1-sockets $(awk '/TlsTxSw|TlsRxSw/ { n += $2 } END { print n + 0 }' /proc/net/tls_stat)"
+}
+
 gateway_costs() { # LAYER PORT
     posternd -c "/etc/postern/$1.conf" >"/tmp/$1.log" 2>&1 &
     gateway=$!
@@ -48,7 +52,7 @@ gateway_costs() { # LAYER PORT
     a=$(load "$2" --messages 1 --bdat --size 2097152)
     b=$(load "$2" --messages 1 --bdat --size 12582912)
     echo "cost: $1-bdat-byte $(per 10485760 "$a" "$b")"
-    echo "cost: $1-sockets $(awk '/TlsTxSw|TlsRxSw/ { n += $2 } END { print n + 0 }' /proc/net/tls_stat)"
+    sockets "$1"
     kill "$gateway"
     wait "$gateway" || fail "$1 gateway"
 }
@@ -58,6 +62,7 @@ for kind in splice kernel ssl; do
     b=$(postern-cost relay $kind 12582912) || fail relay
     echo "cost: bare-$kind-byte $(per 10485760 "$a" "$b")"
 done
+sockets bare
 postern-bench sink --listen 127.0.0.1:2525 --starttls --seconds 3600 >/tmp/sink.log 2>&1 &
 sleep 1
 port=2600

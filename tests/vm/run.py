@@ -25,7 +25,7 @@ from machine import Console, Qemu, Uml, run  # noqa: E402
 
 TESTS = os.path.dirname(HERE)
 BUILD = os.path.abspath(os.environ.get("POSTERN_BUILD", os.path.join(TESTS, "../build")))
-LAYERS = ("uring",)  # user records
+LAYERS = ("uring", "ktls")  # user records, kernel records
 LIMIT_S = int(os.environ.get("POSTERN_VM_LIMIT_S", "600"))
 AT_ONCE = 2
 PATIENCE = "6"  # times what outside is long enough
