@@ -155,6 +155,18 @@ static void turns_until(struct dp *dp, const unsigned *count, unsigned wanted)
     turns(dp, 1);
 }
 
+/* The answer has left the ring, and on a busy machine is not yet at the other end. */
+static ssize_t answer_take(struct dp *dp, int fd, char *room, size_t size)
+{
+    ssize_t n = recv(fd, room, size, MSG_DONTWAIT);
+
+    for (unsigned i = 0; i < 400 && n < 0 && errno == EAGAIN; i++) {
+        turns(dp, 1);
+        n = recv(fd, room, size, MSG_DONTWAIT);
+    }
+    return n;
+}
+
 static uint32_t legs_now(struct dp *dp)
 {
     struct dp_counters counters;
@@ -201,7 +213,7 @@ static void many_sessions_echo(void **state)
         for (int i = 0; i < SESSIONS; i++) {
             char answer[64];
             int n = snprintf(text, sizeof(text), "NOOP %d %d\r\n", round, i);
-            assert_int_equal(recv(fds[i], answer, sizeof(answer), MSG_DONTWAIT), n);
+            assert_int_equal(answer_take(tally.dp, fds[i], answer, sizeof(answer)), n);
             assert_memory_equal(answer, text, (size_t)n);
         }
     }
