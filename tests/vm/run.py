@@ -46,7 +46,7 @@ def suites_of(vehicle):
     unit tests that ask the kernel for nothing, and most of each peer's tests. OpenSMTPD is not
     among the peers here: its processes do not find each other in User-Mode Linux."""
     whole = vehicle == "uml"
-    everything = [suite("records", "process/test_records.py"),
+    everything = [suite("records", "process/test_records.py"), suite("rekey", "process/test_rekey.py"),
                   suite("kernel", "vm/test_kernel.py", tests=() if whole else KERNEL_UNITS)]
     for layer in LAYERS:
         everything.append(suite("load", "vm/test_gateway.py", layer))
