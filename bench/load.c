@@ -52,6 +52,8 @@ static const struct option_row rows[] = {
     LOAD("opening", "N", OPTION_U64, opening, 1, 60000, "sessions being opened at a time (128)"),
     LOAD("idle", NULL, OPTION_FLAG, idle, 0, 0,
          "no messages: open the sessions, hold them --seconds (10)"),
+    LOAD("handshakes", NULL, OPTION_FLAG, handshakes, 0, 0,
+         "no messages: each is a session that ends after its handshake"),
     LOAD("ledger", "FILE", OPTION_TEXT, ledger, 0, 4095, "write a line for each accepted message"),
     LOAD("json", NULL, OPTION_FLAG, json, 0, 0, "report as JSON"),
 };
@@ -77,6 +79,8 @@ static int options_check(struct load_options *o, char *error, size_t room)
         wrong = "--chunk needs --bdat";
     else if (o->idle && (o->messages > 0 || o->rate > 0))
         wrong = "--idle sends nothing: no --messages, no --rate";
+    else if (o->handshakes && (o->idle || o->bdat || o->tls == WIRE_PLAIN || o->per_session != 1))
+        wrong = "--handshakes does not go with --idle, --bdat, --plain or --per-session";
     if (wrong) {
         snprintf(error, room, "%s", wrong);
         return ERR_SYNTAX;

@@ -176,6 +176,18 @@ void load_session_take(struct load_session *s, uint64_t number, uint64_t intende
     }
 }
 
+/* A session that came for nothing else. */
+static void handshake_end(struct load_session *s)
+{
+    struct load *l = s->load;
+
+    s->busy = false;
+    s->sent++;
+    l->accepted++;
+    histogram_record(&l->latency, wire_now_us() - s->intended_us);
+    quit_send(s);
+}
+
 /* Ready for a message; the first one of a session was given to it before it was opened. */
 static void session_ready(struct load_session *s)
 {
@@ -189,6 +201,8 @@ static void session_ready(struct load_session *s)
     }
     if (l->options.idle)
         state_enter(s, LOAD_HELD);
+    else if (s->busy && l->options.handshakes)
+        handshake_end(s);
     else if (s->busy)
         message_begin(s);
     else if (per_session > 0 && s->sent >= per_session)

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Does a burst of new connections keep running sessions waiting? Latency of 4 KB messages in sessions
+that are open already, at 60% of what the gateway took from them at most, without and with a second
+client that opens so many sessions a second, each up to the end of its handshake. Rounds go by turns;
+no gate: on a machine whose cores load, sink and storm share, their own waiting is in each figure."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from instruments import Certificate, Load, Sink, machine
+from relay import Failure, Postern
+
+SUITE = "TLS_AES_128_GCM_SHA256"
+SESSIONS = 20
+SHARE = 0.6
+BAR = 2.0
+
+
+def begin(load, gateway, *options):
+    return subprocess.Popen(load.words(gateway, *options), stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True)
+
+
+def end(process, gateway, what):
+    out, _ = process.communicate()
+    if not out:
+        raise Failure(f"{what} said nothing\n{gateway.log_tail()}")
+    return json.loads(out)
+
+
+def running(load, gateway, seconds, rate):
+    return begin(load, gateway, "--size", "4K", "--sessions", SESSIONS, "--per-session", 0,
+                 "--seconds", seconds, "--rate", rate)
+
+
+def round_take(load, gateway, seconds, rate, storm_rate):
+    storm = storm_rate and begin(load, gateway, "--handshakes", "--sessions", 200, "--rate", storm_rate,
+                                 "--seconds", seconds)
+    sent = end(running(load, gateway, seconds, rate), gateway, "the load")
+    if sent["messages"]["accepted"] != sent["messages"]["started"]:
+        raise Failure(f"messages were not accepted: {sent}\n{gateway.log_tail()}")
+    found = {"messages": sent["messages"]["accepted"], "latency_ms": sent["latency_ms"]}
+    if storm:
+        opened = end(storm, gateway, "the storm")
+        found["handshakes"] = opened["messages"]["accepted"]
+        found["handshakes_failed"] = opened["messages"]["failed"]
+        found["handshake_ms"] = opened["handshake_ms"]
+    return found
+
+
+def measure(args, folder):
+    program = os.path.join(args.build, "postern-bench")
+    sink = Sink(program, SUITE)
+    load = Load(program, SUITE)
+    gateway = Postern(args.build, Certificate(folder), sink.port, args.workers)
+    quiet, stormy = [], []
+    try:
+        gateway.start()
+        most = end(running(load, gateway, args.seconds, 0), gateway, "the load")["messages_per_second"]
+        rate = SHARE * most
+        for i in range(args.rounds):
+            for storm in (0, args.storm) if i % 2 else (args.storm, 0):
+                (stormy if storm else quiet).append(
+                    round_take(load, gateway, args.seconds, rate, storm))
+    finally:
+        gateway.end()
+        sink.end()
+    return {"most_per_second": most, "rate": rate, "quiet": quiet, "storm": stormy}
+
+
+def median(rounds, *keys):
+    values = []
+    for value in rounds:
+        for key in keys:
+            value = value[key]
+        values.append(value)
+    return statistics.median(values)
+
+
+def show(args, found):
+    print(f"4 KB messages in {SESSIONS} open sessions, {found['rate']:.0f} a second "
+          f"({SHARE:.0%} of {found['most_per_second']:.0f}), {args.rounds} rounds of {args.seconds} s, "
+          f"{args.workers} worker(s); medians")
+    print(f"{'':34}  p50 ms  p99 ms  p99.9 ms")
+    for title, name in (("without a storm", "quiet"),
+                        (f"with {args.storm} handshakes a second", "storm")):
+        row = [median(found[name], "latency_ms", p) for p in ("p50", "p99", "p99.9")]
+        print(f"{title:34}  {row[0]:6.2f}  {row[1]:6.2f}  {row[2]:8.2f}")
+    pairs = [s["latency_ms"]["p99"] / q["latency_ms"]["p99"]
+             for s, q in zip(found["storm"], found["quiet"])]
+    done = median(found["storm"], "handshakes") / args.seconds
+    print(f"p99 with to without: {statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f}); "
+          f"bar {BAR:.1f}, no gate")
+    print(f"handshakes done: {done:.0f} a second, p99 {median(found['storm'], 'handshake_ms', 'p99'):.2f} ms,"
+          f" {sum(r['handshakes_failed'] for r in found['storm'])} failed")
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", default=os.path.join(here, "../build"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--storm", type=int, default=500, help="handshakes a second")
+    parser.add_argument("--json", metavar="FILE")
+    args = parser.parse_args()
+    if min(args.rounds, args.seconds, args.workers, args.storm) < 1:
+        parser.error("numbers are at least 1")
+    with tempfile.TemporaryDirectory(prefix="postern-storm-") as folder:
+        found = measure(args, folder)
+    show(args, found)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump({"machine": machine(), **found}, f, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as e:
+        print(f"storm: {e}", file=sys.stderr)
+        sys.exit(1)
