@@ -50,6 +50,7 @@ struct lab_conf {
 /* What lab_open makes: the simulation, as long as a test does not say otherwise. */
 struct lab_way {
     const char *name;
+    unsigned number;
     bool sockets;
     bool settled; /* keys are where they shall be before lab_open returns */
     struct dp_kernel_when kernel_rx, kernel_tx;
@@ -83,6 +84,8 @@ extern const struct dp_sim_peer_events lab_peer_events;
 
 /* Runs a group of tests in each way that this machine has; the number of failures. */
 int lab_ways(int (*group)(const char *way));
+/* Whether to make this round of many: in the simulation each, and some where time is real. */
+bool lab_takes(unsigned round);
 /* A KeyUpdate can be followed: always, but for the kernel's records before Linux 6.14. */
 bool lab_rekeys(const struct lab *lab);
 

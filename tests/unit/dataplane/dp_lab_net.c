@@ -13,7 +13,7 @@
 
 /* Turns that left nothing to do, in a row, after which nothing more is to come by itself. Loopback
  * delivers within the system call that sends, so that the kernel holds nothing back. */
-enum { QUIET_TURNS = 4, TURN_MS = 5 };
+enum { QUIET_TURNS = 4, TURN_MS = 1 };
 
 static void no_delay(int fd)
 {

@@ -77,6 +77,8 @@ static void every_pair_of_ciphers(void **state)
         for (size_t b = 0; b < KINDS; b++) {
             for (size_t s = 0; s < 5; s++) {
                 size_t len = sizes[s];
+                if (!lab_takes((unsigned)((a * KINDS + b) * 5 + s)))
+                    continue;
                 uint8_t end[2] = {body[len - 2], body[len - 1]};
                 memcpy(body + len - 2, "\r\n", 2);
                 struct lab_conf conf = conf_of(s, &kinds[a], &kinds[b]);
@@ -106,6 +108,8 @@ static void every_fragmentation(void **state)
             conf.sim.fragment_max = 200;
         conf.sim.window = random() % 2 == 0 ? 0 : 1000 + (uint32_t)random() % 500000;
         conf.max_relays = random() % 4 != 0;
+        if (!lab_takes(round))
+            continue;
         relay_data(&conf, body, len, record);
     }
 }
@@ -131,6 +135,8 @@ static void line_ends_at_every_record_edge(void **state)
                 struct lab_conf conf = conf_of(shift, &kinds[a], tls13);
                 struct body_flow flow;
                 struct lab lab;
+                if (!lab_takes((unsigned)(shift * 9 + (record - 16382) * 3 + a / 3)))
+                    continue;
                 conf.sim.window = 1 << 20;
                 lab_open(&lab, &conf);
                 lab.finish = true;
@@ -214,6 +220,8 @@ static void chunks_of_every_size(void **state)
     for (size_t a = 0; a < KINDS; a++) {
         for (size_t b = 0; b < KINDS; b += 2) {
             struct lab_conf conf = conf_of(a, &kinds[a], &kinds[b]);
+            if (!lab_takes((unsigned)(a * KINDS + b)))
+                continue;
             conf.sim.window = 1 << 20;
             size_t chunk = chunks[(a + b) % 4];
             relay_chunks(&conf, BODY_FRAME_LENGTH, false, body, sizeof(body), chunk);
@@ -275,6 +283,8 @@ static void refused_and_drained(void **state)
             struct dp_relay drain = {.idle_timeout_ms = 1000};
             struct body_flow flow;
             struct lab lab;
+            if (!lab_takes((unsigned)(c * 3 + a / 3)))
+                continue;
             lab_body(body, sizeof(body), 13);
             memcpy(body + places[c / 4], cases[c % 4].bad, 3);
             lab_open(&lab, &conf);
@@ -322,6 +332,8 @@ static void killed_at_each_point(void **state)
         const unsigned k = round % 6;
         struct body_flow flow;
         struct lab lab;
+        if (!lab_takes(round))
+            continue;
         conf.sim.fragment_max = 3000;
         conf.sim.window = 30000;
         lab_open(&lab, &conf);
@@ -343,7 +355,8 @@ static void killed_at_each_point(void **state)
         struct lab_leg *leg = kills[k].client ? &lab.a : &lab.b;
         assert_true(leg->lost);
         if (kills[k].how == KILL_RESET)
-            assert_int_equal(leg->lost_info.why, DP_LOST_RESET);
+            assert_true(leg->lost_info.why == DP_LOST_RESET ||
+                        (lab_way.sockets && leg->lost_info.why == DP_LOST_SEND));
         else if (kills[k].how == KILL_FIN && end->tls)
             assert_int_equal(leg->lost_info.why, DP_LOST_TRUNCATED);
         else
@@ -387,6 +400,8 @@ static void silence_ends_it(void **state)
     struct body_flow flow;
     struct lab lab;
 
+    if (lab_way.sockets) /* it takes long */
+        return;
     lab_body(body, sizeof(body), 16);
     body_flow_init(&flow, BODY_FRAME_DOT, BODY_FRAME_DOT);
     lab_open(&lab, &conf);
@@ -451,6 +466,8 @@ static void stopped_and_begun_again(void **state)
         struct dp_relay drain = {.idle_timeout_ms = 60000};
         struct body_flow flow;
         struct lab lab;
+        if (!lab_takes(round))
+            continue;
         conf.sim.window = 20000;
         lab_open(&lab, &conf);
         body_flow_init(&flow, BODY_FRAME_DOT, BODY_FRAME_DOT);
@@ -459,6 +476,11 @@ static void stopped_and_begun_again(void **state)
         lab_send(&lab.client, after_body, strlen(after_body), 16384);
         assert_int_equal(lab_relay(&lab, &flow, 60000), ERR_OK);
         lab_run(&lab, round / 2);
+        if (lab.relays_done > 0) { /* sockets take more than the simulation's window */
+            assert_true(lab_way.sockets);
+            lab_close(&lab);
+            continue;
+        }
         assert_int_equal(dp_relay_stop(lab.dp, lab.a.id), ERR_OK);
         assert_int_equal(lab.result.end, DP_RELAY_STOPPED);
         assert_int_equal(dp_relay_stop(lab.dp, lab.a.id), ERR_STATE);
@@ -500,6 +522,8 @@ static void closing_ends_it(void **state)
         struct lab_conf conf = conf_of(round, tls13, &kinds[round % KINDS]);
         struct body_flow flow;
         struct lab lab;
+        if (!lab_takes(round))
+            continue;
         lab_open(&lab, &conf);
         body_flow_init(&flow, BODY_FRAME_DOT, BODY_FRAME_DOT);
         lab_send(&lab.client, body, sizeof(body), 16384);
@@ -514,7 +538,7 @@ static void closing_ends_it(void **state)
     }
 }
 
-int main(void)
+static int all(const char *way)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_pair_of_ciphers),
@@ -531,5 +555,10 @@ int main(void)
         cmocka_unit_test(what_is_not_spoken),
         cmocka_unit_test(closing_ends_it),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name(way, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return lab_ways(all);
 }
