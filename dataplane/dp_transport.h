@@ -90,7 +90,8 @@ struct dp_transport_ops {
     int (*pipe_take)(struct dp_transport *t, uint32_t slot, size_t *ret_size);
     void (*pipe_give)(struct dp_transport *t, uint32_t slot);
     /* At most len bytes from the slot's socket into its pipe, never waiting, while no receive is
-     * under way. Bytes; -EAGAIN: nothing there, or no room; 0: FIN, or an empty record, so never
+     * under way. Bytes; -EAGAIN: nothing there, or no room for a whole record
+     * (many kernels drop silently what does not fit); 0: FIN, or an empty record, so never
      * an end by itself; -EINVAL: a record of another type comes next. */
     ssize_t (*splice_in)(struct dp_transport *t, uint32_t slot, size_t len);
     /* At most len bytes from the slot's pipe into to's socket, never waiting, while no send of to

@@ -23,6 +23,8 @@ enum {
     PIPES_MAX = 64,         /* under way at a time */
     PIPES_KEPT = 8,
     SALT = 4,
+    /* Of a pipe, for one record: pages that the kernel opened it into, and some to spare. */
+    RECORD_SLOTS = 8,
 };
 
 /* One record on its way out: the kernel reads all of it when the ring is handed over, or later. */
@@ -40,6 +42,7 @@ struct dp_uring_pipe {
     struct dp_uring_pipe *next;
     int ends[2];
     size_t size, held;
+    size_t page, slots; /* slots: at most so many of size / page are in use */
 };
 
 /* Keys. */
@@ -234,6 +237,13 @@ void dp_uring_clear_error(struct dp_transport *t, uint32_t slot)
 
 /* Pipes. */
 
+static void pipe_free(struct dp_uring_pipe *p)
+{
+    close(p->ends[0]);
+    close(p->ends[1]);
+    free(p);
+}
+
 static struct dp_uring_pipe *pipe_new(void)
 {
     struct dp_uring_pipe *p = calloc(1, sizeof(*p));
@@ -247,15 +257,13 @@ static struct dp_uring_pipe *pipe_new(void)
     int size = fcntl(p->ends[1], F_SETPIPE_SZ, PIPE_SIZE);
     if (size <= 0) /* over what one user may have */
         size = fcntl(p->ends[1], F_GETPIPE_SZ);
-    p->size = size > 0 ? (size_t)size : 4096;
+    p->page = (size_t)sysconf(_SC_PAGESIZE);
+    p->size = size > 0 ? (size_t)size : 0;
+    if (p->size / p->page < RECORD_SLOTS) {
+        pipe_free(p);
+        return NULL;
+    }
     return p;
-}
-
-static void pipe_free(struct dp_uring_pipe *p)
-{
-    close(p->ends[0]);
-    close(p->ends[1]);
-    free(p);
 }
 
 int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size)
@@ -273,7 +281,7 @@ int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size)
     } else {
         u->pipes++;
     }
-    p->held = 0;
+    p->held = p->slots = 0;
     u->legs[slot].pipe = p;
     *ret_size = p->size;
     return ERR_OK;
@@ -306,15 +314,41 @@ void dp_uring_pipes_free(struct dp_uring *u)
     }
 }
 
+/*
+ * A kernel without "net: tls: fix silent data drop under pipe back-pressure" (before Linux 6.1.189,
+ * 6.12.113, 7.2.9 and 7.3) drops what of a record does not fit into the pipe, and says nothing: so
+ * a pipe must have room for a whole one. Bytes don't tell, for a record of one byte takes a slot of
+ * its own: slots are counted, as if each page that bytes may touch took one, until it is empty.
+ */
+static bool pipe_has_room(const struct dp_uring_pipe *p)
+{
+    return p->slots + RECORD_SLOTS <= p->size / p->page;
+}
+
+static void pipe_filled(struct dp_uring_pipe *p, size_t n)
+{
+    p->held += n;
+    p->slots += n > 0 ? (n - 1 + p->page - 1) / p->page + 1 : 0;
+}
+
+static void pipe_emptied(struct dp_uring_pipe *p, size_t n)
+{
+    p->held -= n;
+    if (p->held == 0)
+        p->slots = 0;
+}
+
 ssize_t dp_uring_splice_in(struct dp_transport *t, uint32_t slot, size_t len)
 {
     struct dp_uring_leg *leg = &dp_uring_of(t)->legs[slot];
+
+    if (!pipe_has_room(leg->pipe))
+        return -EAGAIN;
     ssize_t n =
         splice(leg->fd, NULL, leg->pipe->ends[1], NULL, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-
     if (n < 0)
         return -errno;
-    leg->pipe->held += (size_t)n;
+    pipe_filled(leg->pipe, (size_t)n);
     return n;
 }
 
@@ -328,7 +362,7 @@ ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, 
 
     if (n < 0)
         return -errno;
-    p->held -= (size_t)n;
+    pipe_emptied(p, (size_t)n);
     return n;
 }
 
@@ -339,7 +373,7 @@ ssize_t dp_uring_pipe_read(struct dp_transport *t, uint32_t slot, void *room, si
 
     if (n < 0)
         return -errno;
-    p->held -= (size_t)n;
+    pipe_emptied(p, (size_t)n);
     return n;
 }
 
