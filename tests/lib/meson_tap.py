@@ -1,17 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs meson's tests of a build folder and prints each single case as a TAP line."""
+"""Runs meson's tests of a build folder, or those named, and prints each single case as a TAP line."""
 import json
 import os
 import re
 import subprocess
 import sys
 
-build = sys.argv[1]
+build, *names = sys.argv[1:]
 env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP",
            ASAN_OPTIONS="detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS="halt_on_error=1")
 done = subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--timeout-multiplier", "4",
-                       "--num-processes", str(os.cpu_count())],
+                       "--num-processes", str(os.cpu_count()), *names],
                       env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                       stderr=subprocess.STDOUT, text=True)
 number, seen_failure = 0, False

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Does the openssl command, by hand, get the TLS that the configuration says: versions, suites,
-certificates by name, client certificates, resumption?"""
+groups, certificates by name, client certificates, resumption without early data?"""
 import os
 import re
 import subprocess
 import sys
+import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
@@ -34,11 +36,14 @@ class Openssl(Case):
              "profile": "nist-800-52r2"},
             {"name": "compatible", "address": "127.0.0.1:0", "tls": "implicit",
              "profile": "compatible"},
+            {"name": "p384", "address": "127.0.0.1:0", "tls": "implicit", "groups": ["P-384"]},
             {"name": "asking", "address": "127.0.0.1:0", "tls": "implicit",
              "client_cert": "ask", "relay_certs": [fingerprint(cls.client[0])]}]
+        cls.metrics = f"127.0.0.1:{free_port()}"
         cls.gw = Gateway([route("hop.example", cls.hop.port),
                           route("elsewhere.example", cls.hop.port, relay=True)], listeners,
-                         {"tls": {"certificates": [{"cert": c, "key": k} for c, k in pairs]}},
+                         {"tls": {"certificates": [{"cert": c, "key": k} for c, k in pairs]},
+                          "gateway": {"metrics": cls.metrics}},
                          cls.authority).start()
 
     @classmethod
@@ -63,6 +68,11 @@ class Openssl(Case):
     def assertTalks(self, text, *patterns):
         for pattern in (r"250[ -]", *patterns):
             self.assertRegex(text, pattern)
+
+    def resumed(self):
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as f:
+            return sum(int(line.split()[-1]) for line in f.read().decode().splitlines()
+                       if line.startswith("postern_client_tls_resumed_total"))
 
     def test_starttls(self):
         self.assertTalks(self.talk("internet"), r"TLSv1\.3", r"Verify return code: 0", r"221 2\.0\.0")
@@ -125,8 +135,30 @@ class Openssl(Case):
         for version in ("-tls1_2", "-tls1_3"):
             with self.subTest(version):
                 kept = os.path.join(self.folder, "session" + version)
+                before = self.resumed()
                 self.assertTalks(self.talk("tls", version, "-sess_out", kept), r"New, TLS")
                 self.assertTalks(self.talk("tls", version, "-sess_in", kept), r"Reused, TLS")
+                time.sleep(1.2)  # workers publish their counters every second
+                self.assertEqual(self.resumed() - before, 1)
+
+    def test_no_early_data(self):
+        """A client that asks for it is told by the ticket that there is none; one that sends it all
+        the same is in tests/unit/crypto."""
+        kept, early = os.path.join(self.folder, "session-early"), os.path.join(self.folder, "early")
+        with open(early, "w", encoding="ascii") as f:
+            f.write("EHLO early.example\r\n")
+        self.assertTalks(self.talk("tls", "-tls1_3", "-sess_out", kept), r"Max Early Data: 0")
+        text = self.talk("tls", "-tls1_3", "-sess_in", kept, "-early_data", early)
+        self.assertTalks(text, r"Reused, TLS", r"Early data was (not sent|rejected)")
+        self.assertNotIn("early.example", text)
+
+    def test_groups(self):
+        """The second has a key share of another group: a HelloRetryRequest."""
+        for groups in ("P-384", "X25519:P-384"):
+            self.assertTalks(self.talk("p384", "-groups", groups),
+                             r"(Server Temp Key: ECDH, secp384r1|Negotiated TLS1.3 group: secp384r1)")
+        self.assertNotRegex(self.talk("p384", "-groups", "X25519:P-256"), r"250[ -]")
+        self.assertNotRegex(self.talk("p384", "-tls1_2", "-groups", "X25519:P-256"), r"250[ -]")
 
     def test_no_renegotiation(self):
         text = self.talk("tls", "-tls1_2", script="sleep 0.7; printf 'R\\n'; sleep 1", commands=True)
