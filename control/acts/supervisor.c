@@ -68,6 +68,15 @@ static void notify_serving(const struct supervisor *s)
 
 static void reload_begin(struct supervisor *s);
 
+/* What was asked while something else was under way. */
+static void reload_if_asked(struct supervisor *s)
+{
+    if (s->reload_again) {
+        s->reload_again = false;
+        reload_begin(s);
+    }
+}
+
 static void reload_end(struct supervisor *s, const char *error)
 {
     if (error) {
@@ -79,10 +88,7 @@ static void reload_end(struct supervisor *s, const char *error)
     }
     if (s->admin)
         admin_reload_done(s->admin, error);
-    if (s->reload_again) {
-        s->reload_again = false;
-        reload_begin(s);
-    }
+    reload_if_asked(s);
 }
 
 /* What can only be set at a start, and was changed: said, so that nobody waits for its effect. */
@@ -113,6 +119,7 @@ static void take_over(struct generation *g)
     supervisor_workers_count(s);
     if (first) {
         metrics_start(s);
+        reload_if_asked(s);
         return;
     }
     count(s, COUNTER_RELOADS, 1);
@@ -236,10 +243,7 @@ static int check_ready(sd_event_source *source, int fd, uint32_t events, void *u
             close(conf_fd);
         if (s->admin)
             admin_reload_done(s->admin, verdict.accepted ? NULL : verdict.errors);
-        if (s->reload_again) {
-            s->reload_again = false;
-            reload_begin(s);
-        }
+        reload_if_asked(s);
         return 0;
     }
     if (!verdict.accepted)

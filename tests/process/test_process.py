@@ -301,6 +301,22 @@ class Reload(ProcessCase):
         wait_for(lambda: gateway.events("reloaded"), 15, "reload")
         self.assertNotEqual(shown(), before)
 
+    def test_sighup_while_it_starts_is_not_forgotten(self):
+        class Impatient(Gateway):
+            asked = False
+
+            def accepts(self, listener):
+                # From the moment on at which the signal waits to be read, and does not kill.
+                while not self.asked and self.process.poll() is None:
+                    if int(status_of(self.process.pid)["SigBlk"], 16) & 1 << signal.SIGHUP - 1:
+                        self.process.send_signal(signal.SIGHUP)
+                        self.asked = True
+                return super().accepts(listener)
+
+        gateway = Impatient([route("hop.example", 9, "none")], authority=self.authority).start()
+        self.addCleanup(gateway.stop)
+        wait_for(lambda: gateway.events("reloaded"), 15, "the reload")
+
     def test_a_wrong_configuration_changes_nothing(self):
         gateway = self.plain()
         pids = {n: r["pid"] for n, r in processes(gateway).items()}
