@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from client import wait_for  # noqa: E402
+from client import Client, tls_context, wait_for  # noqa: E402
 from gateway import BUILD, Gateway, route  # noqa: E402
 from setup import Case  # noqa: E402
 
@@ -106,6 +106,19 @@ class Records(Case):
                           said["after_bytes"]), ("kernel", True, True, 0))
         if self.lacking:
             self.assertIn("; this kernel lacks the fix of " + self.lacking[0], said["why"])
+
+    def test_connections_of_the_kernel_are_counted(self):
+        if not self.can:
+            self.skipTest("this kernel has no TLS")
+        made = self.served(dataplane="ktls", kernel_fixes="warn")
+        with Client(made.address()) as c:
+            c.starttls(tls_context())
+            def worker():
+                rows = json.loads(status(made, "--json"))["processes"]
+                return next(r for r in rows if r["process"] == "worker/0")
+            wait_for(lambda: (worker()["kernel_receive"], worker()["kernel_send"]) == (1, 1), 10,
+                     "the connection is counted")
+            self.assertRegex(status(made), r"(?m)^worker/0 .* 1 +1 +kernel$")
 
     def cache(self, gateway):
         with open(os.path.join(gateway.folder, "state", "record-cost"), "rb") as f:

@@ -45,12 +45,15 @@ static void debian_is_judged_by_its_package(void **state)
     check("6.12.107+deb13-amd64", DEBIAN("6.12.107-1"), "CVE-2026-23240", true, "Debian 6.12.85-1");
     check("6.12.74+deb13-amd64", DEBIAN("6.12.74-2"), "CVE-2026-23240", false, "6.12.85-1");
     /* Not in any package of its series yet: by the release that it is made from. */
-    check("6.12.113+deb13-amd64", DEBIAN("6.12.113-1"), "commit 7e7be31bfdb0", true, "6.12.113");
-    check("6.12.107+deb13-amd64", DEBIAN("6.12.107-1"), "commit 7e7be31bfdb0", false, "6.12.113");
+    check("6.18.21+deb14-amd64", DEBIAN("6.18.21-1"), "CVE-2026-23414", true, "6.18.21");
+    check("6.18.20+deb14-amd64", DEBIAN("6.18.20-1"), "CVE-2026-23414", false, "6.18.21");
     /* Never given to 6.1. */
     check(CLOUD_61, DEBIAN("6.1.192-2"), "CVE-2026-23240", false, "not known for this series");
     platform_fixes_decode(CLOUD_61, DEBIAN("6.1.187-1"), &f);
     assert_string_equal(f.package, "Debian 6.1.187-1");
+    /* Debian 13 of autumn 2026 has them all. */
+    platform_fixes_decode("6.12.107+deb13-amd64", DEBIAN("6.12.107-1"), &f);
+    assert_int_equal(f.lacking, 0);
 }
 
 static void others_are_judged_by_their_release(void **state)
@@ -64,9 +67,9 @@ static void others_are_judged_by_their_release(void **state)
     /* A distribution that keeps the release and adds fixes: not known here. */
     check("6.8.0-124-generic", "#124-Ubuntu SMP", "CVE-2025-38616", false, "not known");
     check("6.12.0-124.el10.x86_64", version, "CVE-2025-38616", false, "fixed in 6.12.43");
-    check("7.3.0", version, "commit 7e7be31bfdb0", true, "since 7.3");
-    check("10.0.1", version, "commit 7e7be31bfdb0", true, "since 7.3");
-    check("7.2.8", version, "commit 7e7be31bfdb0", false, "fixed in 7.2.9");
+    check("7.2.0", version, "commit 7bca91d63341", true, "since 7.2");
+    check("10.0.1", version, "commit 7bca91d63341", true, "since 7.2");
+    check("7.1.8", version, "commit 7bca91d63341", false, "fixed in 7.1.9");
     platform_fixes_decode("7.3.1", version, &f);
     assert_int_equal(f.lacking, 0);
     assert_true(f.len >= 5);
