@@ -53,6 +53,8 @@ struct dp_uring_listener {
     unsigned number;
     uint32_t generation;
     bool armed;
+    bool local_known; /* bound to one address, which is that of all its connections */
+    union net_addr local;
 };
 
 struct dp_uring_watch {

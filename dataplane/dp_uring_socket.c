@@ -113,6 +113,17 @@ void dp_uring_close_reaped(struct dp_uring *u)
 
 /* Listen. */
 
+/* False: bound to all addresses, or not known. */
+static bool one_address(int fd, union net_addr *ret)
+{
+    socklen_t len = sizeof(*ret);
+
+    if (getsockname(fd, &ret->any, &len) != 0)
+        return false;
+    return ret->any.sa_family == AF_INET6 ? !IN6_IS_ADDR_UNSPECIFIED(&ret->v6.sin6_addr)
+                                          : ret->v4.sin_addr.s_addr != htonl(INADDR_ANY);
+}
+
 int dp_uring_listen(struct dp_transport *t, int fd, unsigned number)
 {
     struct dp_uring *u = dp_uring_of(t);
@@ -137,6 +148,7 @@ int dp_uring_listen(struct dp_transport *t, int fd, unsigned number)
         return ERR_SYSTEM;
     u->listeners[i] = (struct dp_uring_listener){
         .fd = fd, .number = number, .generation = u->listeners[i].generation + 1};
+    u->listeners[i].local_known = one_address(fd, &u->listeners[i].local);
     return ERR_OK;
 }
 
@@ -178,15 +190,26 @@ static void accept_again(void *user, struct dp_timer *timer)
     u->accept_paused = false;
 }
 
-static void accepted(struct dp_uring *u, unsigned number, int fd)
+/* A multishot accept can't tell them. */
+static bool addresses(const struct dp_uring_listener *listener, int fd, union net_addr *ret_peer,
+                      union net_addr *ret_local)
 {
+    socklen_t len = sizeof(*ret_peer);
+
+    if (getpeername(fd, &ret_peer->any, &len) != 0)
+        return false;
+    len = sizeof(*ret_local);
+    *ret_local = listener->local;
+    return listener->local_known || getsockname(fd, &ret_local->any, &len) == 0;
+}
+
+static void accepted(struct dp_uring *u, const struct dp_uring_listener *listener, int fd)
+{
+    unsigned number = listener->number;
     union net_addr peer, local;
-    socklen_t peer_len = sizeof(peer), local_len = sizeof(local);
     uint32_t slot;
 
-    if (getpeername(fd, &peer.any, &peer_len) != 0 ||
-        getsockname(fd, &local.any, &local_len) != 0 ||
-        dp_leg_take(u->transport.dp, &slot) != ERR_OK) {
+    if (!addresses(listener, fd, &peer, &local) || dp_leg_take(u->transport.dp, &slot) != ERR_OK) {
         close(fd);
         return;
     }
@@ -208,7 +231,7 @@ void dp_uring_accept_reap(struct dp_uring *u, unsigned i, uint32_t generation,
         listener->armed = false;
     if (cqe->res >= 0) {
         if (ours)
-            accepted(u, listener->number, cqe->res);
+            accepted(u, listener, cqe->res);
         else
             close(cqe->res);
         return;

@@ -90,6 +90,7 @@ struct tally {
     unsigned accepted, connected, received, lost, writable, ready;
     int error;
     struct leg_id leg;
+    union net_addr peer, local;
 };
 
 static void tally_accepted(void *user, unsigned listener, struct leg_id leg,
@@ -99,6 +100,8 @@ static void tally_accepted(void *user, unsigned listener, struct leg_id leg,
 
     tally->accepted++;
     tally->leg = leg;
+    tally->peer = *peer;
+    tally->local = *local;
 }
 
 static void tally_connected(void *user, struct leg_id leg, int error)
@@ -395,6 +398,58 @@ static void a_reply_is_one_call(void **state)
     close(listener);
 }
 
+static struct sockaddr_in name_of(int fd)
+{
+    struct sockaddr_in name;
+    socklen_t len = sizeof(name);
+
+    ASSERT(getsockname(fd, (struct sockaddr *)&name, &len) == 0);
+    return name;
+}
+
+static void same_name(const union net_addr *a, const struct sockaddr_in *name)
+{
+    assert_int_equal(a->any.sa_family, AF_INET);
+    assert_int_equal(a->v4.sin_addr.s_addr, name->sin_addr.s_addr);
+    assert_int_equal(a->v4.sin_port, name->sin_port);
+}
+
+/* Both addresses of a connection are told, whether the listener has one or all of them. */
+static void addresses_are_told(void **state)
+{
+    const struct dp_conf conf = {.max_legs = 8, .max_relays = 1};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000003)};
+    struct sockaddr_in6 all = {.sin6_family = AF_INET6};
+    struct tally tally = {0};
+    uint16_t port;
+    int one = loopback_listen(&port), dual = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(dp_uring_new(&conf, &tally_events, &tally, &tally.dp), ERR_OK);
+    assert_int_equal(dp_listen(tally.dp, one, 1), ERR_OK);
+    int client = loopback_connect(port);
+    turns_until(tally.dp, &tally.accepted, 1);
+    struct sockaddr_in near = name_of(client), far = name_of(one);
+    same_name(&tally.peer, &near);
+    same_name(&tally.local, &far);
+    close(client);
+    assert_true(dual >= 0 && bind(dual, (struct sockaddr *)&all, sizeof(all)) == 0);
+    assert_int_equal(listen(dual, 8), 0);
+    socklen_t len = sizeof(all);
+    assert_int_equal(getsockname(dual, (struct sockaddr *)&all, &len), 0);
+    assert_int_equal(dp_listen(tally.dp, dual, 2), ERR_OK);
+    to.sin_port = all.sin6_port;
+    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
+    turns_until(tally.dp, &tally.accepted, 2);
+    near = name_of(client);
+    same_name(&tally.peer, &near);
+    same_name(&tally.local, &to);
+    close(client);
+    dp_free(tally.dp);
+    close(one);
+    close(dual);
+}
+
 static void connects_end(void **state)
 {
     const struct dp_conf conf = {.max_legs = 4, .max_relays = 1};
@@ -495,6 +550,7 @@ int main(void)
         cmocka_unit_test(one_side_is_killed),
         cmocka_unit_test(many_sessions_echo),
         cmocka_unit_test(connects_end),
+        cmocka_unit_test(addresses_are_told),
         cmocka_unit_test(a_full_socket_gets_it_all),
         cmocka_unit_test(the_end_of_a_quick_send_is_seen),
         cmocka_unit_test(a_reply_is_one_call),
