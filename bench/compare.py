@@ -58,12 +58,14 @@ class Comparison:
         self.program = os.path.join(args.build, "postern-bench")
         self.loads = [row for row in plan["loads"] if row["name"] in args.loads]
         self.idle = plan["idle"]["name"] in args.loads
-        self.kinds = [kind for kind in RELAYS if kind.name in args.peers]
+        wanted = [(kind, kind.lacking(args.build)) for kind in RELAYS if kind.name in args.peers]
+        self.kinds = [kind for kind, why in wanted if not why]
         each = 1 + sum(1 + self.rounds + (row["rate"] > 0) for row in self.loads) + self.idle
         self.progress = Progress(len(args.tls) * (len(self.loads) + len(self.kinds) * each))
         self.results = {"machine": machine(), "rounds": self.rounds, "workers": args.workers,
                         "quick": args.quick, "suites": {v: plan["suites"][v] for v in args.tls},
                         "relays": {}, "limits": [], "cells": [], "idle": [], "bars": [],
+                        "lacking": {kind.title: why for kind, why in wanted if why},
                         "problems": []}
 
     def problem(self, text):

@@ -50,3 +50,6 @@ struct limit_relay_conf {
  * its answer back; the next message comes after the answer, as in SMTP. ERR_SYSTEM: no io_uring
  * or no processes; ERR_CLOSED: the other ends failed. */
 int limit_relay(const struct limit_relay_conf *conf, double *ret_s) ERR_CHECK;
+/* The same of a bare loop of splice(2) between sockets with kernel records. ERR_UNSUPPORTED: this
+ * kernel has no TLS, or not with this cipher. */
+int limit_kernel(const struct limit_relay_conf *conf, double *ret_s) ERR_CHECK;

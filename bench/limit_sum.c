@@ -54,6 +54,7 @@ void limit_sum(const double *parts, uint64_t size, uint64_t per_session, struct 
     *ret = (struct limit_sum){
         .bytes_s = 1 / byte_s,
         .message_s = (double)size * byte_s + parts[LIMIT_PART_SERVER_FULL] / (double)per_session,
+        .kernel_bytes_s = parts[LIMIT_PART_KERNEL] > 0 ? 1 / parts[LIMIT_PART_KERNEL] : 0,
         .relay_share = byte_s / parts[LIMIT_PART_RELAY_TLS],
     };
 }

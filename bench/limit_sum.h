@@ -28,6 +28,7 @@ struct limit_sum {
     double bytes_s;   /* userspace limit: bytes a CPU-second, 1 / (c_p + 1/D + 1/E) */
     double message_s; /* CPU-seconds of one message with its share of a server's full handshake;
                          the connection to the next hop is kept and costs none */
+    double kernel_bytes_s; /* with kernel records and splice; 0 where this kernel has no TLS */
     double relay_share; /* of that limit which the dataplane alone reaches with user records */
 };
 

@@ -4,6 +4,7 @@ listen on 127.0.0.1 with TLS from the first byte, and speak it so to the sink. W
 ends it."""
 
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -78,6 +79,11 @@ class Relay:
     def sessions_most(self):
         """How many it can hold: a byte relay has two files for each."""
         return FILES - SPARE if self.is_mta else (FILES - SPARE) // 2
+
+    @staticmethod
+    def lacking(_build):
+        """Why it can't run on this machine, or None."""
+        return None
 
     def path(self, name):
         return os.path.join(self.folder, name.lstrip("/"))
@@ -167,6 +173,20 @@ class Postern(Relay):
             if os.access(program, os.X_OK):
                 return [program, "-c", self.path("postern.conf")]
         raise Failure(f"no posternd in {self.build}")
+
+
+class PosternKtls(Postern):
+    name, title = "postern-ktls", "postern, kernel TLS"
+    dataplane = "ktls"
+
+    @staticmethod
+    def lacking(build):
+        done = subprocess.run([os.path.join(build, "postern-platform"), "probe", "--json"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            return "postern-platform probe fails"
+        kernel_tls = json.loads(done.stdout)["kernel_tls"]
+        return None if kernel_tls["available"] else kernel_tls["why"]
 
 
 class Rooted(Relay):
@@ -288,4 +308,4 @@ class OpenSmtpd(Rooted):
         return self.chrooted("smtpd", "-h").splitlines()[0].split()[-1]
 
 
-RELAYS = (Postern, Nginx, HAProxy, Postfix, Exim, OpenSmtpd)
+RELAYS = (Postern, PosternKtls, Nginx, HAProxy, Postfix, Exim, OpenSmtpd)

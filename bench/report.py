@@ -96,6 +96,8 @@ def head(results):
     yield f"Both legs: {suites}; ECDSA P-256; TLS from the first byte"
     for relay in results["relays"].values():
         yield f"{relay['title']}: {relay['version']}; CPU by {relay['cpu_counted_by']}"
+    for title, why in results["lacking"].items():
+        yield f"{title}: not on this machine: {why}"
 
 
 def number(value, digits):
@@ -137,12 +139,13 @@ def limit_rows(plan, results):
                number(x["relay_s_gb"], 2), number(x["relay_tls_s_gb"], 2),
                *(number(x[key], 3) for key in (
                    "server_full_ms", "client_full_ms", "server_resumed_ms", "client_resumed_ms")),
-               number(x["limit_mb_s"], 0), number(x["cpu_ms_message"], 3)]
+               number(x["limit_mb_s"], 0), number(x["cpu_ms_message"], 3),
+               number(x["kernel_limit_mb_s"] or None, 0)]
 
 
 LIMIT_COLUMNS = ("load", "TLS", "open s/GB", "seal s/GB", "relay, no crypto", "relay, TLS",
                  "server handshake ms", "client", "server resumed", "client resumed",
-                 "limit MB/CPU-s", "limit ms/message")
+                 "limit MB/CPU-s", "limit ms/message", "kernel limit MB/CPU-s")
 IDLE_COLUMNS = ("TLS", "relay", "idle sessions", "KB PSS each")
 
 

@@ -36,7 +36,7 @@ def cell(relay, cpu, load="4k-100", version="1.3", **more):
 
 def limit(cpu_ms_message, load="4k-100", version="1.3"):
     keys = ("open_s_gb", "seal_s_gb", "relay_s_gb", "relay_tls_s_gb", "client_full_ms",
-            "server_resumed_ms", "client_resumed_ms", "limit_mb_s")
+            "server_resumed_ms", "client_resumed_ms", "limit_mb_s", "kernel_limit_mb_s")
     return dict({key: 1.0 for key in keys}, load=load, tls=version, cpu_ms_message=cpu_ms_message,
                 server_full_ms=0.25)
 
@@ -47,7 +47,7 @@ def results(cells, limits=(), idle=()):
             "rounds": 3, "workers": 1, "quick": False, "suites": dict(PLAN["suites"]),
             "relays": {name: {"title": title, "version": "1", "cpu_counted_by": "cgroup v2"}
                        for name, title in titles.items()},
-            "cells": list(cells), "limits": list(limits), "idle": list(idle), "bars": [], "problems": []}
+            "lacking": {"postern, kernel TLS": "no CONFIG_TLS"}, "cells": list(cells), "limits": list(limits), "idle": list(idle), "bars": [], "problems": []}
 
 
 class Bars(unittest.TestCase):
@@ -113,7 +113,7 @@ class Tables(unittest.TestCase):
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             report.table(PLAN, self.found)
-        for words in ("HAProxy", "0.200", "2.2", "9850", "34.2", "A & B", "TLS_AES_128_GCM_SHA256"):
+        for words in ("HAProxy", "0.200", "2.2", "9850", "34.2", "A & B", "no CONFIG_TLS", "TLS_AES_128_GCM_SHA256"):
             self.assertIn(words, out.getvalue())
 
     def test_markdown_replaces_what_stands_between_its_marks(self):

@@ -38,8 +38,11 @@ static void costs_of_a_byte_add_up(void **state)
     assert_true(is_near(sum.bytes_s, 1e9));
     assert_true(is_near(sum.message_s, 1e-3 + 4e-6));
     assert_true(is_near(sum.relay_share, 0.8));
+    assert_true(sum.kernel_bytes_s == 0);
+    parts[LIMIT_PART_KERNEL] = 0.8e-9;
     limit_sum(parts, 1000000, 1, &sum);
     assert_true(is_near(sum.message_s, 1e-3 + 400e-6));
+    assert_true(is_near(sum.kernel_bytes_s, 1.25e9));
 }
 
 static void each_part_has_its_row(void **state)
