@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import tap  # noqa: E402
 from gateway import BUILD  # noqa: E402
 
-UNIT_FOLDERS = ("crypto", "dataplane", "firmware", "gateway", "process", "upstream")
+UNIT_FOLDERS = ("bench", "crypto", "dataplane", "firmware", "gateway", "process", "upstream")
 CIPHERS = {f"{version} {cipher}" for version in ("TLS1.2", "TLS1.3")
            for cipher in ("AES-128-GCM", "AES-256-GCM", "CHACHA20-POLY1305")}
 
