@@ -61,6 +61,7 @@ static void client_free(struct client *c)
     if (c->held_address)
         shared_drop(&g->conf.shared, SHARED_CLIENT_ADDRESS, c->address_key);
     smtp_session_free(&c->smtp);
+    free(c->ptr);
     if (c->prev)
         c->prev->next = c->next;
     else
@@ -290,13 +291,20 @@ static void ptr_done(void *user, const struct dns_ptr_answer *answer)
 
     c->ptr_question = NULL;
     if (answer->status == DNS_OK)
-        memcpy(c->ptr, answer->name, sizeof(c->ptr));
+        c->ptr = strdup(answer->name); /* without memory it stays unknown */
 }
 
 /* As many handshakes wait as may: whoever comes now would wait in vain, and hears so in time. */
 static bool handshakes_full(const struct gateway *g)
 {
     return g->handshakes >= gateway_handshakes_max(g->conf.conf);
+}
+
+const char *client_ptr(const struct client *c)
+{
+    if (c->smtp.era.xclient)
+        return c->smtp.era.client_name;
+    return c->ptr ? c->ptr : "";
 }
 
 /* False where the client was refused and is gone. */

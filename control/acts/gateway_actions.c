@@ -196,7 +196,7 @@ static bool act_open(struct client *c)
 {
     const struct smtp_session *s = &c->smtp;
     struct hop_client who = {
-        .name = s->era.xclient ? s->era.client_name : c->ptr,
+        .name = client_ptr(c),
         .helo = smtp_session_helo(s),
         .addr = smtp_session_client(s),
         .esmtp = s->era.extended,

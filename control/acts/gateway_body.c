@@ -33,7 +33,7 @@ static bool lost_in_body(struct client *c, bool more)
 
 static int make_received(struct client *c, struct buf *line)
 {
-    const char *name = c->smtp.era.xclient ? c->smtp.era.client_name : c->ptr;
+    const char *name = client_ptr(c);
 
     buf_init(line, SMTP_RECEIVED_MAX + 1);
     return received_write(&c->smtp, name, dp_wall_us(c->gateway->dp), line);

@@ -51,7 +51,7 @@ static void log_client(struct log_line *l, const struct client *c)
     char text[NET_ADDR_TEXT];
 
     log_str(l, "client", net_addr_ip_text(smtp_session_client(&c->smtp), text));
-    if (c->ptr[0] != '\0')
+    if (c->ptr)
         log_peer(l, "ptr", span_str(c->ptr));
     log_peer(l, "helo", span_str(smtp_session_helo(&c->smtp)));
     log_tls(l, "tls_in", c->smtp.peer.tls_done ? &c->smtp.peer.tls : NULL);

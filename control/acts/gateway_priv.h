@@ -55,7 +55,7 @@ struct client {
     struct dp_timer idle_timer, session_timer;
     struct smtp_session smtp;
     struct dns_question *ptr_question;
-    char ptr[DNS_NAME_MAX + 1];
+    char *ptr; /* NULL: unknown */
     struct hop *hop;
     struct client_body body;
     enum message_result result;
@@ -103,6 +103,8 @@ bool client_apply(struct client *c, struct smtp_out *out);
 void client_resume(struct client *c);
 void client_out_init(struct client *c, struct smtp_out *out);
 void client_close(struct client *c, enum session_end end, enum dp_close how);
+/* The client's name by reverse look-up, or as XCLIENT said; "": unknown. */
+const char *client_ptr(const struct client *c);
 
 /* gateway_actions.c */
 /* The replies of out. */

@@ -3,6 +3,7 @@
 #include "smtp_session_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Room that one command's replies and actions can need; without it input waits for the driver. */
 enum { REPLY_ROOM = 8192, ACTIONS_ROOM = 8, SKIP_MAX = 65536 };
@@ -86,6 +87,30 @@ void smtp_say_hello_reply(struct smtp_session *s, const struct smtp_reply *reply
 void smtp_local_make(const struct smtp_local *local, struct smtp_reply *ret)
 {
     smtp_reply_make(ret, local->code, local->subject, local->detail, local->text);
+}
+
+void smtp_verdict_set(struct smtp_session *s, const struct smtp_reply *reply)
+{
+    if (!s->verdict)
+        s->verdict = malloc(sizeof(*s->verdict));
+    if (s->verdict)
+        *s->verdict = *reply;
+}
+
+void smtp_verdict_local(struct smtp_session *s, const struct smtp_local *local)
+{
+    struct smtp_reply reply;
+
+    smtp_local_make(local, &reply);
+    smtp_verdict_set(s, &reply);
+}
+
+const struct smtp_reply *smtp_verdict(const struct smtp_session *s)
+{
+    static const struct smtp_reply no_memory = {
+        .code = 451, .enhanced = {4, 3, 0}, .lines = 1, .len = 13, .text = "Out of memory"};
+
+    return s->verdict ? s->verdict : &no_memory;
 }
 
 void smtp_say_local(struct smtp_session *s, const struct smtp_local *local, struct smtp_out *out)
@@ -182,7 +207,7 @@ void smtp_refuse_command(struct smtp_session *s, enum smtp_verb verb, struct spa
         return;
     }
     s->peer.errors++;
-    smtp_local_make(local, &s->verdict);
+    smtp_verdict_local(s, local);
     smtp_drain_chunk(s, size, s->state, out);
 }
 
@@ -351,6 +376,8 @@ void smtp_session_init(struct smtp_session *s, const struct smtp_peer *peer)
 void smtp_session_free(struct smtp_session *s)
 {
     smtp_transaction_forget(s);
+    free(s->verdict);
+    s->verdict = NULL;
 }
 
 void smtp_session_greet(struct smtp_session *s, struct smtp_out *out)

@@ -140,8 +140,10 @@ struct smtp_session {
     bool shutdown;        /* 421 once no transaction is open */
     bool ending;          /* close with end after the final answer */
     enum session_end end;
-    enum smtp_state drain_to;  /* the state after the drain; READY ends the transaction */
-    struct smtp_reply verdict; /* to be said after the drain, and for whatever was refused */
+    enum smtp_state drain_to; /* the state after the drain; READY ends the transaction */
+    /* To be said after the drain, and for whatever was refused: a reply is large, and so it is kept
+     * only by sessions that had one to keep. smtp_verdict tells it. */
+    struct smtp_reply *verdict;
 };
 
 /* peer: id, addresses, configuration, listener, offers are set; the rest is zeroed. */

@@ -46,7 +46,7 @@ void smtp_do_data(struct smtp_session *s, struct span rest, struct smtp_out *out
     if (s->txn.mail.body == SMTP_BODY_BINARYMIME) { /* RFC 3030 section 3 */
         smtp_say_in_order(s, &need_bdat, out);
     } else if (s->refused) {
-        smtp_say(s, &s->verdict, out);
+        smtp_say(s, smtp_verdict(s), out);
         smtp_transaction_over(s, SMTP_DO_ABORT, out);
     } else if (s->txn.accepted == 0 && !smtp_outstanding(s)) {
         smtp_say_local(s, &no_recipients, out);
@@ -101,7 +101,7 @@ static void refuse_message(struct smtp_session *s, const struct smtp_reply *repl
                            struct smtp_out *out)
 {
     s->refused = true;
-    s->verdict = *reply;
+    smtp_verdict_set(s, reply);
     smtp_abort(s, out);
 }
 
@@ -110,7 +110,7 @@ static void refuse_message(struct smtp_session *s, const struct smtp_reply *repl
 static void chunk_refuse(struct smtp_session *s, uint64_t size, bool last, enum smtp_state state,
                          struct smtp_out *out)
 {
-    if (smtp_reply_class(&s->verdict) == 5)
+    if (smtp_reply_class(smtp_verdict(s)) == 5)
         s->peer.errors++;
     if (last)
         state = SMTP_STATE_READY;
@@ -118,7 +118,7 @@ static void chunk_refuse(struct smtp_session *s, uint64_t size, bool last, enum 
         smtp_drain_chunk(s, size, state, out);
         return;
     }
-    smtp_say(s, &s->verdict, out);
+    smtp_say(s, smtp_verdict(s), out);
     if (state == SMTP_STATE_READY)
         smtp_transaction_over(s, SMTP_DO_ABORT, out);
     else if (s->state != SMTP_STATE_CLOSED)
@@ -161,7 +161,7 @@ void smtp_do_bdat(struct smtp_session *s, struct span rest, struct smtp_out *out
     if (s->refused) {
         chunk_refuse(s, size, last, SMTP_STATE_CHUNKS, out);
     } else if (s->txn.accepted == 0) {
-        smtp_local_make(&no_recipients, &s->verdict);
+        smtp_verdict_local(s, &no_recipients);
         chunk_refuse(s, size, last, SMTP_STATE_MAIL, out);
     } else if (chunk_too_big(s, size)) {
         struct smtp_reply reply;
@@ -207,7 +207,7 @@ void smtp_session_body_done(struct smtp_session *s, struct smtp_out *out)
     smtp_enter_state(s, final ? SMTP_STATE_FINAL : SMTP_STATE_CHUNK_WAIT);
     if (!s->answered_early)
         return;
-    struct smtp_reply early = s->verdict;
+    struct smtp_reply early = *smtp_verdict(s);
     s->answered_early = false;
     if (final)
         message_answered(s, &early, out);
@@ -225,7 +225,7 @@ static void answer_early(struct smtp_session *s, const struct smtp_reply *reply,
         return;
     }
     s->answered_early = true;
-    s->verdict = *reply;
+    smtp_verdict_set(s, reply);
 }
 
 void smtp_session_chunk_answer(struct smtp_session *s, const struct smtp_reply *reply,
@@ -314,7 +314,7 @@ void smtp_session_drained(struct smtp_session *s, struct smtp_out *out)
 {
     if (s->state != SMTP_STATE_DRAIN)
         return;
-    smtp_say(s, &s->verdict, out);
+    smtp_say(s, smtp_verdict(s), out);
     if (s->state == SMTP_STATE_CLOSED)
         return;
     if (s->drain_to == SMTP_STATE_READY)

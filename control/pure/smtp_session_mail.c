@@ -277,7 +277,7 @@ void smtp_do_rcpt(struct smtp_session *s, struct span rest, struct smtp_out *out
     if (refusal)
         smtp_say_in_order(s, refusal, out);
     else if (s->refused)
-        smtp_say(s, &s->verdict, out);
+        smtp_say(s, smtp_verdict(s), out);
     else
         rcpt_send(s, &rcpt, out);
 }

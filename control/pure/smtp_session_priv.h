@@ -69,7 +69,11 @@ void smtp_answer_outstanding(struct smtp_session *s, const struct smtp_reply *re
 /* smtp_session_body.c */
 /* A success or a refusal as it is; anything else is the next hop's fault, and room says so. */
 const struct smtp_reply *smtp_answer_sane(const struct smtp_reply *reply, struct smtp_reply *room);
-/* Drops a chunk, then says s->verdict and goes to state. */
+/* What is said after a drain and for whatever was refused. Without memory for it, 451. */
+void smtp_verdict_set(struct smtp_session *s, const struct smtp_reply *reply);
+void smtp_verdict_local(struct smtp_session *s, const struct smtp_local *local);
+const struct smtp_reply *smtp_verdict(const struct smtp_session *s);
+/* Drops a chunk, then says the verdict and goes to state. */
 void smtp_drain_chunk(struct smtp_session *s, uint64_t size, enum smtp_state state,
                       struct smtp_out *out);
 /* A chunk that is too long even to be dropped. */
