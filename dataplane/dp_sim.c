@@ -4,95 +4,10 @@
  * events of the same time happen in the order they were made in; random numbers are drawn in that
  * order too, so that a seed fixes a run. Time stands still while anything is left to do in it.
  */
-#include "dp_sim.h"
-
-#include "assertion.h"
-#include "buf.h"
-#include "dp_transport.h"
+#include "dp_sim_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-enum { WINDOW_DEFAULT = 64 * 1024 };
-
-enum sim_what {
-    SIM_CONNECTED, /* of a dp_connect */
-    SIM_ACCEPTED,  /* by the gateway */
-    SIM_ARRIVED_UP,
-    SIM_ARRIVED_DOWN,
-    SIM_FIN_UP,
-    SIM_FIN_DOWN,
-    SIM_RESET_UP,
-    SIM_RESET_DOWN,
-    SIM_RECEIVED, /* a receive of the gateway ends */
-    SIM_CANCELLED,
-    SIM_SENT,   /* a send of the gateway ends */
-    SIM_CLOSED, /* the gateway's end */
-};
-
-struct sim_event {
-    uint64_t at_ms, order;
-    enum sim_what what;
-    struct dp_sim_peer *peer;
-    size_t n;
-};
-
-/* One direction. */
-struct sim_pipe {
-    struct buf bytes; /* on their way, or arrived and unread: these are the first ones */
-    size_t arrived;
-    uint64_t last_ms; /* nothing arrives before what went in earlier */
-    bool fin_sent, fin_arrived;
-};
-
-struct dp_sim_peer {
-    struct dp_sim_peer *next;
-    struct dp_sim *sim;
-    const struct dp_sim_peer_events *events;
-    void *user;
-    union net_addr local, remote; /* the gateway's end, the peer's */
-    unsigned listener;
-    uint32_t slot;
-    int connect_error;
-    bool attached; /* the gateway's end lives */
-    bool reset;    /* the connection is no more */
-    bool held, finish, told_closed;
-    struct buf outbox;        /* sent by the test, beyond the window */
-    struct sim_pipe up, down; /* to the gateway, from it */
-    bool receiving, receive_due, cancel;
-    uint8_t *into;
-    size_t into_len;
-    bool sending; /* blocked by the window */
-    struct iovec blocked;
-};
-
-struct sim_place { /* what is at an address */
-    union net_addr address;
-    unsigned listener;
-    const struct dp_sim_peer_events *events; /* NULL: the gateway's listener, or error */
-    void *user;
-    int error;
-    bool listens;
-};
-
-struct dp_sim {
-    struct dp_transport transport;
-    struct dp_sim_conf conf;
-    uint64_t random;
-    uint64_t now_ms, order;
-    struct sim_event *events; /* a heap, from [0] on */
-    size_t events_len, events_cap;
-    struct dp_sim_peer *peers;
-    struct dp_sim_peer **by_slot;
-    struct sim_place *places;
-    size_t places_len;
-    uint8_t buffer[DP_RECEIVE_BUFFER];
-};
-
-static struct dp_sim *of(struct dp_transport *t)
-{
-    return (struct dp_sim *)t;
-}
 
 /* Test machinery: a test that is out of memory has nothing to prove. */
 static void *need(void *memory)
@@ -102,7 +17,7 @@ static void *need(void *memory)
 }
 
 /* splitmix64 */
-static uint64_t random_next(struct dp_sim *sim)
+uint64_t sim_random(struct dp_sim *sim)
 {
     uint64_t z = sim->random += 0x9e3779b97f4a7c15;
 
@@ -113,7 +28,12 @@ static uint64_t random_next(struct dp_sim *sim)
 
 static uint64_t random_between(struct dp_sim *sim, uint64_t low, uint64_t high)
 {
-    return high <= low ? low : low + random_next(sim) % (high - low + 1);
+    return high <= low ? low : low + sim_random(sim) % (high - low + 1);
+}
+
+bool sim_chance(struct dp_sim *sim, unsigned per_mille)
+{
+    return per_mille > 0 && sim_random(sim) % 1000 < per_mille;
 }
 
 /* Events. */
@@ -123,8 +43,8 @@ static bool earlier(const struct sim_event *a, const struct sim_event *b)
     return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
 }
 
-static void event_add(struct dp_sim *sim, uint64_t at_ms, enum sim_what what,
-                      struct dp_sim_peer *peer, size_t n)
+void sim_event_add(struct dp_sim *sim, uint64_t at_ms, enum sim_what what, struct dp_sim_peer *peer,
+                   size_t n)
 {
     struct sim_event event = {.at_ms = at_ms < sim->now_ms ? sim->now_ms : at_ms,
                               .order = sim->order++,
@@ -179,10 +99,10 @@ static void pipe_event(struct dp_sim *sim, struct sim_pipe *pipe, enum sim_what 
 
     if (at_ms > pipe->last_ms)
         pipe->last_ms = at_ms;
-    event_add(sim, pipe->last_ms, what, peer, n);
+    sim_event_add(sim, pipe->last_ms, what, peer, n);
 }
 
-static size_t pipe_room(const struct dp_sim *sim, const struct sim_pipe *pipe)
+size_t sim_pipe_room(const struct dp_sim *sim, const struct sim_pipe *pipe)
 {
     size_t window = sim->conf.window ? sim->conf.window : WINDOW_DEFAULT;
     size_t used = buf_len(&pipe->bytes);
@@ -190,22 +110,27 @@ static size_t pipe_room(const struct dp_sim *sim, const struct sim_pipe *pipe)
     return used < window ? window - used : 0;
 }
 
-/* As much of data as the window takes. */
-static size_t pipe_write(struct dp_sim *sim, struct sim_pipe *pipe, enum sim_what arrival,
-                         struct dp_sim_peer *peer, const uint8_t *data, size_t len)
+void sim_pipe_put(struct dp_sim *sim, struct sim_pipe *pipe, enum sim_what arrival,
+                  struct dp_sim_peer *peer, const uint8_t *data, size_t len)
 {
-    size_t room = pipe_room(sim, pipe), n = len < room ? len : room;
-
-    if (n == 0)
-        return 0;
-    ASSERT(buf_append(&pipe->bytes, data, n) == ERR_OK);
-    for (size_t left = n; left > 0;) {
+    ASSERT(buf_append(&pipe->bytes, data, len) == ERR_OK);
+    for (size_t left = len; left > 0;) {
         size_t most = sim->conf.fragment_max;
         size_t part = most == 0 ? left : (size_t)random_between(sim, 1, most);
         part = part < left ? part : left;
         pipe_event(sim, pipe, arrival, peer, part);
         left -= part;
     }
+}
+
+/* As much of data as the window takes. */
+static size_t pipe_write(struct dp_sim *sim, struct sim_pipe *pipe, enum sim_what arrival,
+                         struct dp_sim_peer *peer, const uint8_t *data, size_t len)
+{
+    size_t room = sim_pipe_room(sim, pipe), n = len < room ? len : room;
+
+    if (n > 0)
+        sim_pipe_put(sim, pipe, arrival, peer, data, n);
     return n;
 }
 
@@ -245,14 +170,28 @@ static void tell_closed(struct dp_sim_peer *peer, bool reset)
 
 /* The gateway's end. */
 
+void sim_peer_taken(struct dp_sim_peer *peer, size_t n)
+{
+    pipe_read(&peer->up, n);
+    peer_push(peer);
+}
+
+static bool readable(struct dp_sim_peer *peer)
+{
+    if (peer->up.fin_arrived || peer->reset)
+        return true;
+    return peer->kernel.rx ? sim_kernel_readable(peer) : peer->up.arrived > 0;
+}
+
 static void receive_check(struct dp_sim_peer *peer)
 {
-    bool something = peer->up.arrived > 0 || peer->up.fin_arrived || peer->reset;
+    bool something = readable(peer);
 
+    sim_kernel_polls(peer);
     if (!peer->receiving || peer->receive_due || !something)
         return;
     peer->receive_due = true;
-    event_add(peer->sim, peer->sim->now_ms, SIM_RECEIVED, peer, 0);
+    sim_event_add(peer->sim, peer->sim->now_ms, SIM_RECEIVED, peer, 0);
 }
 
 static void received(struct dp_sim_peer *peer)
@@ -262,29 +201,41 @@ static void received(struct dp_sim_peer *peer)
     size_t most = peer->into ? peer->into_len : sizeof(sim->buffer);
 
     peer->receiving = peer->receive_due = false;
+    if (sim->conf.fragment_max > 0 && most > sim->conf.fragment_max)
+        most = sim->conf.fragment_max;
+    if (peer->kernel.rx && !peer->reset) {
+        dp_leg_received(sim->transport.dp, peer->slot, room, sim_kernel_read(peer, room, most));
+        return;
+    }
     if (peer->reset || peer->up.arrived == 0) {
         dp_leg_received(sim->transport.dp, peer->slot, room, peer->reset ? -ECONNRESET : 0);
         return;
     }
-    if (sim->conf.fragment_max > 0 && most > sim->conf.fragment_max)
-        most = sim->conf.fragment_max;
     size_t n = peer->up.arrived < most ? peer->up.arrived : most;
     memcpy(room, buf_span(&peer->up.bytes).ptr, n);
-    pipe_read(&peer->up, n);
-    peer_push(peer);
+    sim_peer_taken(peer, n);
     dp_leg_received(sim->transport.dp, peer->slot, room, (ssize_t)n);
+}
+
+/* What the socket takes of it. */
+static size_t socket_write(struct dp_sim_peer *peer, const struct iovec *piece, bool more)
+{
+    if (peer->kernel.tx)
+        return sim_kernel_write(peer, piece->iov_base, piece->iov_len, more);
+    return pipe_write(peer->sim, &peer->down, SIM_ARRIVED_DOWN, peer, piece->iov_base,
+                      piece->iov_len);
 }
 
 static void send_unblock(struct dp_sim_peer *peer)
 {
+    sim_kernel_polls(peer);
     if (!peer->sending)
         return;
-    size_t n = pipe_write(peer->sim, &peer->down, SIM_ARRIVED_DOWN, peer, peer->blocked.iov_base,
-                          peer->blocked.iov_len);
+    size_t n = socket_write(peer, &peer->blocked, false);
     if (n == 0)
         return;
     peer->sending = false;
-    event_add(peer->sim, peer->sim->now_ms, SIM_SENT, peer, n);
+    sim_event_add(peer->sim, peer->sim->now_ms, SIM_SENT, peer, n);
 }
 
 /* Both ends learn of it, the gateway through its operations. */
@@ -299,7 +250,7 @@ static void connection_reset(struct dp_sim_peer *peer)
     peer->up.arrived = peer->down.arrived = 0;
     if (peer->sending) {
         peer->sending = false;
-        event_add(peer->sim, peer->sim->now_ms, SIM_SENT, peer, 0);
+        sim_event_add(peer->sim, peer->sim->now_ms, SIM_SENT, peer, 0);
     }
     receive_check(peer);
 }
@@ -310,7 +261,7 @@ static void arrived(struct dp_sim_peer *peer, struct sim_pipe *pipe, size_t n)
 
     if (peer->reset)
         return;
-    if (sim->conf.reset_per_mille > 0 && random_next(sim) % 1000 < sim->conf.reset_per_mille) {
+    if (sim->conf.reset_per_mille > 0 && sim_random(sim) % 1000 < sim->conf.reset_per_mille) {
         connection_reset(peer);
         tell_closed(peer, true);
         return;
@@ -365,6 +316,7 @@ static void accepted(struct dp_sim_peer *peer)
 
 static void sent(struct dp_sim_peer *peer, size_t n)
 {
+    peer->sent_due = false;
     if (peer->attached)
         dp_leg_sent(peer->sim->transport.dp, peer->slot, peer->reset ? -ECONNRESET : (ssize_t)n);
 }
@@ -423,6 +375,12 @@ static void event_run(const struct sim_event *event)
     case SIM_SENT:
         sent(peer, event->n);
         return;
+    case SIM_POLLED_IN:
+        sim_kernel_polled(peer, DP_POLL_IN);
+        return;
+    case SIM_POLLED_OUT:
+        sim_kernel_polled(peer, DP_POLL_OUT);
+        return;
     case SIM_CLOSED:
         closed(peer);
         return;
@@ -433,13 +391,13 @@ static void event_run(const struct sim_event *event)
 
 static void sim_clock(struct dp_transport *t, uint64_t *ret_now_ms, uint64_t *ret_wall_us)
 {
-    *ret_now_ms = of(t)->now_ms;
-    *ret_wall_us = of(t)->conf.wall_us + of(t)->now_ms * 1000;
+    *ret_now_ms = sim_of(t)->now_ms;
+    *ret_wall_us = sim_of(t)->conf.wall_us + sim_of(t)->now_ms * 1000;
 }
 
 static int sim_turn(struct dp_transport *t, int64_t wait_ms)
 {
-    struct dp_sim *sim = of(t);
+    struct dp_sim *sim = sim_of(t);
 
     t->submits++;
     if (wait_ms < 0 && sim->events_len == 0)
@@ -469,7 +427,7 @@ static int sim_listen(struct dp_transport *t, int fd, unsigned listener)
 
 static int sim_unlisten(struct dp_transport *t, unsigned listener)
 {
-    struct dp_sim *sim = of(t);
+    struct dp_sim *sim = sim_of(t);
     int err = ERR_NOTFOUND;
 
     for (size_t i = 0; i < sim->places_len; i++) {
@@ -515,7 +473,7 @@ static struct dp_sim_peer *peer_new(struct dp_sim *sim, const struct dp_sim_peer
 static int sim_connect(struct dp_transport *t, uint32_t slot, const union net_addr *to,
                        const union net_addr *source)
 {
-    struct dp_sim *sim = of(t);
+    struct dp_sim *sim = sim_of(t);
     const struct sim_place *place = place_at(sim, to, false);
     struct dp_sim_peer *peer =
         peer_new(sim, place ? place->events : NULL, place ? place->user : NULL);
@@ -529,13 +487,13 @@ static int sim_connect(struct dp_transport *t, uint32_t slot, const union net_ad
     sim->by_slot[slot] = peer;
     uint64_t at_ms = sim->now_ms + delay(sim);
     peer->up.last_ms = peer->down.last_ms = at_ms;
-    event_add(sim, at_ms, SIM_CONNECTED, peer, 0);
+    sim_event_add(sim, at_ms, SIM_CONNECTED, peer, 0);
     return 0;
 }
 
 static bool receive_begin(struct dp_transport *t, uint32_t slot, uint8_t *into, size_t len)
 {
-    struct dp_sim_peer *peer = of(t)->by_slot[slot];
+    struct dp_sim_peer *peer = sim_of(t)->by_slot[slot];
 
     ASSERT(!peer->receiving);
     peer->receiving = true;
@@ -557,11 +515,11 @@ static bool sim_receive_into(struct dp_transport *t, uint32_t slot, void *room, 
 
 static bool sim_receive_cancel(struct dp_transport *t, uint32_t slot)
 {
-    struct dp_sim_peer *peer = of(t)->by_slot[slot];
+    struct dp_sim_peer *peer = sim_of(t)->by_slot[slot];
 
     if (!peer->cancel) {
         peer->cancel = true;
-        event_add(of(t), of(t)->now_ms, SIM_CANCELLED, peer, 0);
+        sim_event_add(sim_of(t), sim_of(t)->now_ms, SIM_CANCELLED, peer, 0);
     }
     return true;
 }
@@ -569,19 +527,22 @@ static bool sim_receive_cancel(struct dp_transport *t, uint32_t slot)
 static bool sim_send(struct dp_transport *t, uint32_t slot, const struct iovec *pieces,
                      unsigned count)
 {
-    struct dp_sim *sim = of(t);
+    struct dp_sim *sim = sim_of(t);
     struct dp_sim_peer *peer = sim->by_slot[slot];
     size_t taken = 0;
 
+    ASSERT(!peer->sent_due);
+    peer->sent_due = true;
     for (unsigned i = 0; i < count && !peer->reset; i++) {
-        size_t n = pipe_write(sim, &peer->down, SIM_ARRIVED_DOWN, peer, pieces[i].iov_base,
-                              pieces[i].iov_len);
+        size_t n = socket_write(peer, &pieces[i], i + 1 < count);
         taken += n;
         if (n < pieces[i].iov_len)
             break;
     }
+    if (peer->kernel.tx && taken > 0)
+        sim_kernel_write(peer, NULL, 0, false);
     if (taken > 0 || peer->reset) {
-        event_add(sim, sim->now_ms, SIM_SENT, peer, taken);
+        sim_event_add(sim, sim->now_ms, SIM_SENT, peer, taken);
     } else {
         peer->sending = true;
         peer->blocked = pieces[0];
@@ -591,17 +552,17 @@ static bool sim_send(struct dp_transport *t, uint32_t slot, const struct iovec *
 
 static void sim_shutdown(struct dp_transport *t, uint32_t slot)
 {
-    struct dp_sim_peer *peer = of(t)->by_slot[slot];
+    struct dp_sim_peer *peer = sim_of(t)->by_slot[slot];
 
     if (peer->reset || peer->down.fin_sent)
         return;
     peer->down.fin_sent = true;
-    pipe_event(of(t), &peer->down, SIM_FIN_DOWN, peer, 0);
+    pipe_event(sim_of(t), &peer->down, SIM_FIN_DOWN, peer, 0);
 }
 
 static bool sim_close(struct dp_transport *t, uint32_t slot, bool reset)
 {
-    struct dp_sim *sim = of(t);
+    struct dp_sim *sim = sim_of(t);
     struct dp_sim_peer *peer = sim->by_slot[slot];
 
     if (peer->connect_error == 0 && !reset)
@@ -609,7 +570,8 @@ static bool sim_close(struct dp_transport *t, uint32_t slot, bool reset)
     else if (peer->connect_error == 0 && !peer->reset)
         pipe_event(sim, &peer->down, SIM_RESET_DOWN, peer, 0);
     peer->receiving = peer->sending = false; /* what is under way ends with the connection */
-    event_add(sim, sim->now_ms, SIM_CLOSED, peer, 0);
+    sim_kernel_free(peer);
+    sim_event_add(sim, sim->now_ms, SIM_CLOSED, peer, 0);
     return true;
 }
 
@@ -624,7 +586,7 @@ static void sim_unwatch(struct dp_transport *t, int fd)
 
 static void sim_free(struct dp_transport *t)
 {
-    struct dp_sim *sim = of(t);
+    struct dp_sim *sim = sim_of(t);
 
     while (sim->peers) {
         struct dp_sim_peer *peer = sim->peers;
@@ -632,6 +594,7 @@ static void sim_free(struct dp_transport *t)
         buf_release(&peer->outbox);
         buf_release(&peer->up.bytes);
         buf_release(&peer->down.bytes);
+        sim_kernel_free(peer);
         free(peer);
     }
     free(sim->events);
@@ -652,6 +615,17 @@ static const struct dp_transport_ops sim_ops = {
     .send = sim_send,
     .shutdown = sim_shutdown,
     .close = sim_close,
+    .kernel_attach = sim_kernel_attach,
+    .kernel_keys = sim_kernel_keys,
+    .kernel_sequence = sim_kernel_sequence,
+    .send_record = sim_send_record,
+    .receive_record = sim_receive_record,
+    .pipe_take = sim_pipe_take,
+    .pipe_give = sim_pipe_give,
+    .splice_in = sim_splice_in,
+    .splice_out = sim_splice_out,
+    .pipe_read = sim_pipe_read,
+    .poll = sim_poll,
     .watch = sim_watch,
     .unwatch = sim_unwatch,
     .free = sim_free,
@@ -665,6 +639,8 @@ int dp_sim_new(const struct dp_conf *conf, const struct dp_sim_conf *sim_conf,
     struct dp_sim *sim = need(calloc(1, sizeof(*sim)));
 
     sim->transport.ops = &sim_ops;
+    sim->transport.kernel_records = sim_conf->kernel;
+    sim->transport.kernel_rekey = sim_conf->kernel_rekey;
     sim->conf = *sim_conf;
     sim->random = sim_conf->seed;
     sim->by_slot = need(calloc(conf->max_legs, sizeof(struct dp_sim_peer *)));
@@ -673,7 +649,7 @@ int dp_sim_new(const struct dp_conf *conf, const struct dp_sim_conf *sim_conf,
 
 bool dp_sim_run(struct dp *dp, uint64_t until_ms)
 {
-    struct dp_sim *sim = of(dp_transport_of(dp));
+    struct dp_sim *sim = sim_of(dp_transport_of(dp));
     uint64_t due_ms;
 
     for (;;) {
@@ -697,7 +673,7 @@ bool dp_sim_run(struct dp *dp, uint64_t until_ms)
 
 int dp_sim_listen(struct dp *dp, const union net_addr *local, unsigned listener)
 {
-    struct sim_place *place = place_at(of(dp_transport_of(dp)), local, true);
+    struct sim_place *place = place_at(sim_of(dp_transport_of(dp)), local, true);
 
     place->listens = true;
     place->listener = listener;
@@ -707,7 +683,7 @@ int dp_sim_listen(struct dp *dp, const union net_addr *local, unsigned listener)
 int dp_sim_serve(struct dp *dp, const union net_addr *address,
                  const struct dp_sim_peer_events *events, void *user)
 {
-    struct sim_place *place = place_at(of(dp_transport_of(dp)), address, true);
+    struct sim_place *place = place_at(sim_of(dp_transport_of(dp)), address, true);
 
     place->events = events;
     place->user = user;
@@ -716,14 +692,14 @@ int dp_sim_serve(struct dp *dp, const union net_addr *address,
 
 int dp_sim_fail(struct dp *dp, const union net_addr *address, int error)
 {
-    place_at(of(dp_transport_of(dp)), address, true)->error = error;
+    place_at(sim_of(dp_transport_of(dp)), address, true)->error = error;
     return ERR_OK;
 }
 
 struct dp_sim_peer *dp_sim_dial(struct dp *dp, const union net_addr *from, const union net_addr *to,
                                 const struct dp_sim_peer_events *events, void *user)
 {
-    struct dp_sim *sim = of(dp_transport_of(dp));
+    struct dp_sim *sim = sim_of(dp_transport_of(dp));
     const struct sim_place *place = place_at(sim, to, false);
 
     if (!place || !place->listens)
@@ -734,7 +710,7 @@ struct dp_sim_peer *dp_sim_dial(struct dp *dp, const union net_addr *from, const
     peer->local = *to;
     uint64_t at_ms = sim->now_ms + delay(sim);
     peer->up.last_ms = peer->down.last_ms = at_ms;
-    event_add(sim, at_ms, SIM_ACCEPTED, peer, 0);
+    sim_event_add(sim, at_ms, SIM_ACCEPTED, peer, 0);
     return peer;
 }
 
@@ -762,5 +738,5 @@ void dp_sim_peer_hold(struct dp_sim_peer *peer, bool hold)
 {
     peer->held = hold;
     if (!hold && !peer->reset) /* the rest of what has arrived comes with the next turn */
-        event_add(peer->sim, peer->sim->now_ms, SIM_ARRIVED_DOWN, peer, 0);
+        sim_event_add(peer->sim, peer->sim->now_ms, SIM_ARRIVED_DOWN, peer, 0);
 }

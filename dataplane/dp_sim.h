@@ -12,10 +12,15 @@
 struct dp_sim_conf {
     uint64_t seed;
     uint32_t delay_min_ms, delay_max_ms; /* of each fragment, in virtual time */
-    uint32_t fragment_max;   /* bytes are delivered in pieces of 1..this many; 0: never split */
-    uint32_t window;         /* bytes a peer leaves unread before the sender is held; 0: 64 KiB */
+    uint32_t fragment_max;    /* bytes are delivered in pieces of 1..this many; 0: never split */
+    uint32_t window;          /* bytes a peer leaves unread before the sender is held; 0: 64 KiB */
     uint32_t reset_per_mille; /* chance, per delivered fragment, that the connection is reset */
-    uint64_t wall_us;        /* the virtual clock's start, microseconds since 1970 */
+    /* A kernel with TLS, with the quirks of Linux's; dp_conf says what it is used for. */
+    bool kernel, kernel_rekey;
+    uint8_t kernel_lacks;             /* ciphers: a bit of 1 << enum tls_aead each */
+    uint32_t kernel_refuse_per_mille; /* chance, per step of a hand-over, that it fails */
+    uint32_t pipe_size;               /* of splice; 0: 64 KiB */
+    uint64_t wall_us;                 /* the virtual clock's start, microseconds since 1970 */
 };
 
 /* One host's end of a simulated connection, played by the test. */

@@ -18,6 +18,24 @@ static const union net_addr server_address = {
 
 struct lab_way lab_way = {.name = "simulated"};
 
+#define ON                                                                                         \
+    {                                                                                              \
+        .on = true                                                                                 \
+    }
+#define LATE                                                                                       \
+    {                                                                                              \
+        .on = true, .after_bytes = 20000                                                           \
+    }
+const struct lab_way lab_sim_ways[LAB_SIM_WAYS] = {
+    {.name = "user records"},
+    {.name = "kernel records", .kernel_rx = ON, .kernel_tx = ON},
+    {.name = "kernel records in", .kernel_rx = ON, .rekey = true},
+    {.name = "kernel records out", .kernel_tx = ON},
+    {.name = "kernel records in mid-body", .kernel_rx = LATE, .kernel_tx = LATE, .rekey = true},
+    {.name = "a small pipe", .kernel_rx = ON, .kernel_tx = ON, .pipe_size = 9000},
+    {.name = "failures", .kernel_rx = ON, .kernel_tx = ON, .refuse_per_mille = 300},
+};
+
 static void trace(struct lab *lab, const char *what, uint64_t value, const void *data, size_t len)
 {
     uint64_t hash = lab->trace ^ value ^ dp_now_ms(lab->dp) << 20;
@@ -264,9 +282,13 @@ static void establish(struct lab *lab, struct leg_id id, struct lab_end *end,
     ASSERT(dp_set_keys(lab->dp, id, &gateway, span_make(NULL, 0), flags) == ERR_OK);
 }
 
-static void lab_sim_open(struct lab *lab, const struct dp_conf *conf, const struct dp_sim_conf *sim)
+static void lab_sim_open(struct lab *lab, const struct dp_conf *conf, struct dp_sim_conf sim)
 {
-    ASSERT(dp_sim_new(conf, sim, &lab_events, lab, &lab->dp) == ERR_OK);
+    sim.kernel = lab_way.kernel_rx.on || lab_way.kernel_tx.on;
+    sim.kernel_rekey = lab_way.rekey;
+    sim.kernel_refuse_per_mille = lab_way.refuse_per_mille;
+    sim.pipe_size = lab_way.pipe_size;
+    ASSERT(dp_sim_new(conf, &sim, &lab_events, lab, &lab->dp) == ERR_OK);
     ASSERT(dp_sim_listen(lab->dp, &gateway_address, 7) == ERR_OK);
     ASSERT(dp_sim_serve(lab->dp, &server_address, &lab_peer_events, &lab->server) == ERR_OK);
     lab->client.peer =
@@ -285,7 +307,7 @@ void lab_open(struct lab *lab, const struct lab_conf *conf)
     if (lab_way.sockets)
         lab_net_open(lab, &dp_conf);
     else
-        lab_sim_open(lab, &dp_conf, &conf->sim);
+        lab_sim_open(lab, &dp_conf, conf->sim);
     lab_run(lab, 10000);
     if (lab_way.sockets)
         lab_net_connect(lab);
@@ -385,6 +407,12 @@ int lab_ways(int (*group)(const char *way))
     static const struct dp_kernel_when on = {.on = true}, late = {.on = true, .after_bytes = 20000};
     const struct lab_way ways[] = {
         {.name = "simulated"},
+        {.name = "simulated kernel", .settled = true, .kernel_rx = on, .kernel_tx = on},
+        {.name = "simulated kernel with rekey",
+         .settled = true,
+         .kernel_rx = on,
+         .kernel_tx = on,
+         .rekey = true},
         {.name = "sockets", .sockets = true},
         {.name = "kernel rx", .sockets = true, .settled = true, .kernel_rx = on},
         {.name = "kernel tx", .sockets = true, .settled = true, .kernel_tx = on},
@@ -398,7 +426,7 @@ int lab_ways(int (*group)(const char *way))
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         lab_way = ways[i];
         lab_way.number = (unsigned)i;
-        if (has || (!lab_way.kernel_rx.on && !lab_way.kernel_tx.on))
+        if (has || !lab_way.sockets || (!lab_way.kernel_rx.on && !lab_way.kernel_tx.on))
             failed += group(lab_way.name);
     }
     return failed;

@@ -54,8 +54,14 @@ struct lab_way {
     bool sockets;
     bool settled; /* keys are where they shall be before lab_open returns */
     struct dp_kernel_when kernel_rx, kernel_tx;
+    /* Of a simulated kernel: */
+    bool rekey;
+    uint32_t refuse_per_mille, pipe_size;
 };
 extern struct lab_way lab_way;
+/* The simulation with our records, and with a kernel's in all kinds of ways. */
+enum { LAB_SIM_WAYS = 7 };
+extern const struct lab_way lab_sim_ways[LAB_SIM_WAYS];
 
 struct lab {
     struct dp *dp;

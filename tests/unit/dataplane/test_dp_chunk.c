@@ -399,5 +399,11 @@ int main(void)
         cmocka_unit_test(refused_between_chunks),     cmocka_unit_test(killed_at_each_point),
         cmocka_unit_test(waiting_has_its_time),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+
+    for (unsigned i = 0; i < LAB_SIM_WAYS; i++) {
+        lab_way = lab_sim_ways[i];
+        failed += cmocka_run_group_tests_name(lab_way.name, tests, NULL, NULL);
+    }
+    return failed;
 }
