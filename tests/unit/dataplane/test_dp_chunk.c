@@ -71,7 +71,7 @@ static bool server_body(struct lab *lab, struct buf *body, bool cut)
     buf_init(body, 0);
     while (text.len > 0) {
         char line[64] = "", mark[8] = "";
-        const uint8_t *end = memmem(text.ptr, text.len, "\r\n", 2);
+        const uint8_t *end = text.ptr ? memmem(text.ptr, text.len, "\r\n", 2) : NULL;
         size_t len, head = end ? (size_t)(end - text.ptr) + 2 : 0;
         assert_false(last);
         if (cut && !end)
