@@ -219,6 +219,7 @@ void dp_unwatch_fd(struct dp *dp, int fd);
 /* Counters of this dataplane since it was made. */
 struct dp_counters {
     uint64_t bytes_in, bytes_out; /* on the wire; plaintext where the kernel seals and opens */
+    uint64_t bytes_spliced;       /* of these, from socket to socket */
     uint64_t records_opened, records_sealed; /* by us */
     uint64_t key_updates, submits;           /* submits: system calls of the loop */
     uint32_t legs, relays;                   /* now */

@@ -170,9 +170,11 @@ static void receive_open(struct dp *dp, struct dp_leg *leg, uint8_t *data, ssize
         dp->counters.bytes_in += (uint64_t)n;
     if (n > 0 && dp_rx_kernel(leg) && !dp_kernel_received(dp, leg, (size_t)n))
         return;
-    if (n == -EIO && dp_rx_kernel(leg))
+    if (n == -EIO && dp_rx_kernel(leg)) {
         dp_kernel_control(dp, leg);
-    else if (leg->source)
+        return;
+    }
+    if (leg->source)
         dp_relay_received(leg->source, data, n);
     else if (n > 0)
         take(dp, leg, data, (size_t)n);

@@ -11,6 +11,7 @@
  *   dp_relay.c    a body from leg to leg, through small buffers or through an arena
  *   dp_batch.c    an arena's batch: open, flow, seal
  *   dp_chunk.c    a DATA body that goes out in chunks
+ *   dp_splice.c   a chunk between two legs of kernel records, by splice
  *   dp_timers.c   the heap
  */
 #pragma once
@@ -114,7 +115,7 @@ struct dp_leg {
     bool outgoing; /* made by dp_connect: the TLS client */
     bool in_ready, in_flush;
     bool paused, want_writable;
-    bool held; /* all that waits came by dp_send_held */
+    bool held;                  /* all that waits came by dp_send_held */
     bool receiving, cancelling; /* a receive is at the transport; it was asked back */
     bool bounded;               /* the last receive was asked to end with a record */
     bool polling_in, polling_out;
@@ -289,10 +290,17 @@ struct dp_relay_run {
     bool begun;
     /* Where it goes out in chunks: */
     bool chunked;
-    bool ended;      /* the body's end was read */
+    bool ended;       /* the body's end was read */
     bool chunk_waits; /* control said: not now */
-    struct buf held; /* passed on, in front of what is staged */
-    size_t staged;   /* bytes in the arena's out, as records that are not sealed yet */
+    struct buf held;  /* passed on, in front of what is staged */
+    size_t staged;    /* bytes in the arena's out, as records that are not sealed yet */
+    /* By splice: */
+    bool splicing;
+    bool splice_refused; /* no pipe to be had */
+    bool splice_receive; /* one receive has to tell what a splice can't */
+    bool wants_in, wants_out;
+    bool has_pipe;
+    size_t pipe_size, pipe_held;
     /* With an arena: */
     struct dp_arena *arena;  /* NULL: through the legs' small buffers */
     size_t in_start, in_end; /* received and not yet opened */
@@ -315,6 +323,8 @@ void dp_relay_moved(struct dp_relay_run *run);
 bool dp_relay_arm(struct dp_relay_run *run);
 void dp_relay_end(struct dp_relay_run *run, enum dp_relay_end end);
 enum { DP_RELAY_TARGET_MAX = 64 * 1024 }; /* of output, beyond which the small way waits */
+/* Leaves the arena; false where something in it is still to be dealt with. */
+bool dp_relay_small(struct dp_relay_run *run);
 /* Keeps plaintext that is not the body's any more for control. */
 void dp_relay_keep(struct dp_relay_run *run, const uint8_t *data, size_t len);
 void dp_arena_unref(struct dp *dp, struct dp_arena *arena);
@@ -340,6 +350,17 @@ bool dp_chunk_hold(struct dp_relay_run *run, const uint8_t *data, size_t len);
 /* Sends what is ready: from a size that is worth a command on, at the body's end, or all of it.
  * False: no more of the body may be looked at, because a chunk waits, or the relay is over. */
 bool dp_chunk_pump(struct dp_relay_run *run, bool all);
+
+/* dp_splice.c */
+/* Whether what is left of the body is to go by splice. */
+bool dp_splice_may(const struct dp_relay_run *run);
+/* Goes on by splice, where nothing is in the way: no receive is under way. */
+bool dp_splice_begin(struct dp_relay_run *run);
+void dp_splice_pump(struct dp_relay_run *run);
+/* Asks for what the next splice waits for; false: ask again. */
+bool dp_splice_arm(struct dp_relay_run *run);
+/* Gives the pipe back. */
+void dp_splice_end(struct dp_relay_run *run);
 
 /* dp_timers.c */
 void dp_timers_fire(struct dp *dp);

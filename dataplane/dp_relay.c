@@ -160,6 +160,7 @@ void dp_relay_end(struct dp_relay_run *run, enum dp_relay_end end)
     if (run->next)
         run->next->previous = run->previous;
     dp->counters.relays--;
+    dp_splice_end(run);
     buf_release(&run->held);
     struct dp_relay_result result = {
         .end = end, .flow = run->flow, .body_ended = run->ended || end == DP_RELAY_DONE};
@@ -298,7 +299,7 @@ static void go_fast(struct dp_relay_run *run)
     struct buf *cipher = &run->from->cipher;
     size_t partial = buf_len(cipher);
 
-    if (!run->to || partial > DP_BATCH - RECEIVE_MIN || !target_has_room(run))
+    if (!run->to || dp_splice_may(run) || partial > DP_BATCH - RECEIVE_MIN || !target_has_room(run))
         return;
     run->arena = arena_take(run->dp);
     if (!run->arena)
@@ -322,6 +323,16 @@ static void go_small(struct dp_relay_run *run)
         (void)dp_leg_append(run->dp, run->to, run->carry, run->carry_len);
     run->carry_len = 0;
     run->slow = false;
+}
+
+bool dp_relay_small(struct dp_relay_run *run)
+{
+    if (!run->arena)
+        return true;
+    if (run->fresh || run->opened_len > 0 || run->in_end > run->in_start)
+        return false;
+    go_small(run);
+    return true;
 }
 
 static void compact(struct dp_relay_run *run)
@@ -398,6 +409,8 @@ void dp_relay_pump(struct dp_relay_run *run)
 {
     if (run->to && run->to->lost_due)
         dp_relay_end(run, DP_RELAY_TO_LOST);
+    else if (run->splicing)
+        dp_splice_pump(run);
     else if (run->arena)
         fast_pump(run);
     else
@@ -413,6 +426,7 @@ void dp_relay_received(struct dp_relay_run *run, uint8_t *data, ssize_t n)
 {
     struct dp_leg *from = run->from;
 
+    run->splice_receive = false;
     if (n > 0) {
         dp_relay_moved(run);
         run->bytes += (uint64_t)n;
@@ -451,7 +465,9 @@ bool dp_relay_arm(struct dp_relay_run *run)
     struct dp_leg *from = run->from;
     uint32_t slot = dp_slot_of(run->dp, from);
 
-    if (run->ended || run->chunk_waits)
+    if (run->ended || run->chunk_waits || run->splicing)
+        return !run->splicing || dp_splice_arm(run);
+    if (dp_splice_begin(run))
         return true;
     if (run->arena) {
         size_t room = DP_ARENA_ROOM - run->in_end;
@@ -486,7 +502,8 @@ static void tick(void *user, struct dp_timer *timer)
     uint64_t still_ms = dp->now_ms - run->moved_ms;
 
     if (run->relay.idle_timeout_ms != 0 && still_ms >= run->relay.idle_timeout_ms) {
-        bool target = run->to && (run->chunk_waits || dp_leg_pending(run->to) > 0);
+        bool target =
+            run->to && (run->chunk_waits || run->pipe_held > 0 || dp_leg_pending(run->to) > 0);
         dp_relay_end(run, target ? DP_RELAY_TIMEOUT_TO : DP_RELAY_TIMEOUT_FROM);
         return;
     }

@@ -316,9 +316,12 @@ static void accepted(struct dp_sim_peer *peer)
 
 static void sent(struct dp_sim_peer *peer, size_t n)
 {
+    ssize_t result = peer->reset ? -ECONNRESET : peer->sent_error ? peer->sent_error : (ssize_t)n;
+
     peer->sent_due = false;
+    peer->sent_error = 0;
     if (peer->attached)
-        dp_leg_sent(peer->sim->transport.dp, peer->slot, peer->reset ? -ECONNRESET : (ssize_t)n);
+        dp_leg_sent(peer->sim->transport.dp, peer->slot, result);
 }
 
 static void closed(struct dp_sim_peer *peer)
@@ -533,6 +536,12 @@ static bool sim_send(struct dp_transport *t, uint32_t slot, const struct iovec *
 
     ASSERT(!peer->sent_due);
     peer->sent_due = true;
+    peer->sent_error = peer->kernel.socket_error;
+    peer->kernel.socket_error = 0;
+    if (peer->sent_error != 0) {
+        sim_event_add(sim, sim->now_ms, SIM_SENT, peer, 0);
+        return true;
+    }
     for (unsigned i = 0; i < count && !peer->reset; i++) {
         size_t n = socket_write(peer, &pieces[i], i + 1 < count);
         taken += n;
@@ -620,6 +629,7 @@ static const struct dp_transport_ops sim_ops = {
     .kernel_sequence = sim_kernel_sequence,
     .send_record = sim_send_record,
     .receive_record = sim_receive_record,
+    .clear_error = sim_clear_error,
     .pipe_take = sim_pipe_take,
     .pipe_give = sim_pipe_give,
     .splice_in = sim_splice_in,

@@ -9,7 +9,7 @@
  *   second keys: refused, unless the kernel has rekey; then reading gives EKEYEXPIRED between a
  *     KeyUpdate and the next keys
  *   a stream that does not begin with a record: EMSGSIZE or EINVAL; a record that is not
- *     authentic: EBADMSG; both for ever
+ *     authentic: EBADMSG; both for ever, and the next send fails with it too
  *   close says no close_notify, and loses a record that waits for more
  *
  * What a caller may not do (dp_transport.h) is an assertion: a receive under way while RX changes
@@ -61,6 +61,7 @@ static int record_next(struct dp_sim_peer *peer)
     }
     if (err != ERR_OK) {
         k->error = record_error(err);
+        k->socket_error = k->error == -EINVAL ? 0 : k->error;
         return k->error;
     }
     k->has_record = true;
@@ -133,6 +134,11 @@ ssize_t sim_receive_record(struct dp_transport *t, uint32_t slot, enum tls_conte
     record_take(k, room, n);
     k->rx_expired |= update && peer->sim->conf.kernel_rekey;
     return (ssize_t)n;
+}
+
+void sim_clear_error(struct dp_transport *t, uint32_t slot)
+{
+    peer_of(t, slot)->kernel.socket_error = 0;
 }
 
 /* Writing. */
@@ -324,6 +330,11 @@ ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_
         return -EPIPE;
     if (sim_chance(peer->sim, ODD_PER_MILLE))
         return -EINTR;
+    if (target->kernel.socket_error != 0) {
+        int error = target->kernel.socket_error;
+        target->kernel.socket_error = 0;
+        return error;
+    }
     size_t n = sim_kernel_write(target, buf_span(pipe).ptr, len, more);
     buf_consume(pipe, n);
     return n > 0 ? (ssize_t)n : -EAGAIN;

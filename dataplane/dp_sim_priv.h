@@ -47,8 +47,9 @@ struct sim_pipe {
 /* The gateway's socket, as far as the kernel's TLS and splice go. */
 struct sim_kernel {
     bool attached, rx, tx;
-    bool rx_expired; /* a KeyUpdate was read: nothing is opened before the next keys */
-    int error;       /* minus errno, for ever: a record was not right */
+    bool rx_expired;  /* a KeyUpdate was read: nothing is opened before the next keys */
+    int error;        /* minus errno, for ever: a record was not right */
+    int socket_error; /* the same, for the next send */
     struct tls_record_dir rx_keys, tx_keys;
     bool has_record; /* the next one to be read was opened */
     enum tls_content type;
@@ -78,7 +79,8 @@ struct dp_sim_peer {
     size_t into_len;
     bool sending; /* blocked by the window */
     struct iovec blocked;
-    bool sent_due; /* a send of the gateway ended, and it does not know yet */
+    int sent_error; /* minus errno, of the send that ended */
+    bool sent_due;  /* a send of the gateway ended, and it does not know yet */
     struct sim_kernel kernel;
 };
 
@@ -145,6 +147,7 @@ ssize_t sim_receive_record(struct dp_transport *t, uint32_t slot, enum tls_conte
                            void *room, size_t len);
 int sim_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size);
 void sim_pipe_give(struct dp_transport *t, uint32_t slot);
+void sim_clear_error(struct dp_transport *t, uint32_t slot);
 ssize_t sim_splice_in(struct dp_transport *t, uint32_t slot, size_t len);
 ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len, bool more);
 ssize_t sim_pipe_read(struct dp_transport *t, uint32_t slot, void *room, size_t len);
