@@ -408,11 +408,6 @@ int lab_ways(int (*group)(const char *way))
     const struct lab_way ways[] = {
         {.name = "simulated"},
         {.name = "simulated kernel", .settled = true, .kernel_rx = on, .kernel_tx = on},
-        {.name = "simulated kernel with rekey",
-         .settled = true,
-         .kernel_rx = on,
-         .kernel_tx = on,
-         .rekey = true},
         {.name = "sockets", .sockets = true},
         {.name = "kernel rx", .sockets = true, .settled = true, .kernel_rx = on},
         {.name = "kernel tx", .sockets = true, .settled = true, .kernel_tx = on},

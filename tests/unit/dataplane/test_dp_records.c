@@ -286,7 +286,7 @@ static void key_updates_are_limited(void **state)
     struct lab lab;
 
     open_lab(&lab, TLS_VERSION_1_3);
-    if (lab_way.sockets) { /* it takes long */
+    if (lab_way.sockets || !lab_rekeys(&lab)) { /* it takes long, or the first one ends the leg */
         lab_close(&lab);
         return;
     }
