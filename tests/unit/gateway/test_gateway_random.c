@@ -2,7 +2,8 @@
 /*
  * Random clients against random next hops, by seed: DATA and BDAT, pipelined or not, RSET, QUIT,
  * vanishing anywhere; refusals, silence, cuts, early answers, next hops without PIPELINING,
- * CHUNKING or STARTTLS; TLS or not on either side; resets by the network. Whatever happens: a 250
+ * CHUNKING or STARTTLS; TLS or not on either side, its records ours or the kernel's, in each
+ * direction by itself; resets by the network. Whatever happens: a 250
  * to a message means that the next hop took exactly these bytes and said 250 to them; the next hop
  * never has a whole message that the client did not end, or twice, or other bytes; replies come in
  * order and none is missing; and in the end nothing is left open.
@@ -622,6 +623,10 @@ static struct world *make_world(void)
                               .fragment_max = fragments[chance(20) ? 1 : 2 + below(3)],
                               .window = chance(200) ? 1000 + below(30000) : 0,
                               .reset_per_mille = chance(300) ? 1 + below(10) : 0,
+                              .kernel = chance(600),
+                              .kernel_rekey = chance(500),
+                              .kernel_refuse_per_mille = chance(200) ? 200 : 0,
+                              .pipe_size = chance(300) ? 5000 + below(50000) : 0,
                               .wall_us = 1767225600ull * 1000000};
 
     if (chance(200))

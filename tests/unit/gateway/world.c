@@ -677,7 +677,11 @@ struct world *world_new_sim(const struct dp_sim_conf *sim, const char *listener,
                             const char *rest)
 {
     struct world *w = calloc(1, sizeof(*w));
-    struct dp_conf dp = {.max_legs = WORLD_LEGS, .max_relays = 16};
+    uint64_t after_bytes = sim->seed % 5 == 0 ? 20000 : 0;
+    struct dp_conf dp = {.max_legs = WORLD_LEGS,
+                         .max_relays = 16,
+                         .kernel_rx = {sim->kernel && sim->seed % 3 != 1, after_bytes},
+                         .kernel_tx = {sim->kernel && sim->seed % 3 != 2, after_bytes}};
     struct tls_service_conf tls = {
         .max_legs = WORLD_LEGS, .max_handshakes = 64, .max_sessions = 64};
     char why[256] = "";

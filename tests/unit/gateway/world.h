@@ -88,6 +88,7 @@ struct world {
  * listener, route, rest: libconfig text put into the listener's, the route's and the file's body;
  * NULL for the plain defaults (starttls listener, relay to hop 0 with level "may"). */
 struct world *world_new(uint64_t seed, const char *listener, const char *route, const char *rest);
+/* sim->kernel: which directions' records are the kernel's, and from when, is the seed's. */
 struct world *world_new_sim(const struct dp_sim_conf *sim, const char *listener, const char *route,
                             const char *rest);
 void world_free(struct world *w);
