@@ -2,6 +2,7 @@
 """CPU and memory of all processes of one relay."""
 
 import os
+import secrets
 import signal
 import time
 
@@ -29,7 +30,8 @@ class Group:
         self.path = None
         mount = cgroup_mount()
         if mount:
-            path = os.path.join(mount, f"postern-bench-{os.getpid()}-{name}")
+            # Process ids are not enough: two runs in namespaces of their own may have the same.
+            path = os.path.join(mount, f"postern-bench-{secrets.token_hex(6)}-{name}")
             try:
                 os.mkdir(path)
                 with open(os.path.join(path, "cpu.stat"), encoding="utf-8") as f:
