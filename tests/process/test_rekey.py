@@ -11,11 +11,12 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from client import Client, tls_context, wait_for  # noqa: E402
+from client import PATIENCE, Client, tls_context, wait_for  # noqa: E402
 from gateway import free_port, route  # noqa: E402
 from setup import Case  # noqa: E402
 from test_records import platform, records_status  # noqa: E402
@@ -133,6 +134,8 @@ class Rekey(Case):
             hop.say(say)
             _, at = hop.wait(hear, after=at)
         hop.say(letter)
+        wait_for(lambda: not hop.unread(), 20, "openssl reads the command")
+        time.sleep(0.3 * PATIENCE)  # the KeyUpdate is to arrive before what the sender does next
         self.changed.set()
         word, at = hop.wait(b"\n.\r\n", b"END", b"ERROR", b"DONE", b"closed", after=at)
         if word == b"\n.\r\n":
@@ -146,7 +149,7 @@ class Rekey(Case):
             c.transaction("a@example.net", ["b@hop.example"])
             c.expect(354, "DATA")
             c.send(b"Subject: keys\r\n\r\nbefore\r\n" + b"padding\r\n" * 8000)
-            self.assertTrue(self.changed.wait(20))
+            self.assertTrue(self.changed.wait(20 * PATIENCE))
             c.send(b"after\r\n.\r\n")
             return c.reply()
 
