@@ -356,8 +356,10 @@ static void a_key_update_in_mid_body(void **state)
     assert_int_equal(lab.result.end, DP_RELAY_DONE);
     assert_int_equal(buf_len(&lab.server.text), sizeof(body) + 3);
     assert_memory_equal(buf_span(&lab.server.text).ptr, body, sizeof(body));
-    assert_int_equal(lab.client.key_updates, 6);
-    assert_int_equal(lab.server.key_updates, 6);
+    /* One answer may be to several (RFC 8446 section 4.6.3): the kernel's come later. */
+    unsigned least = lab_way.kernel_tx.on ? 1 : 6;
+    assert_in_range(lab.client.key_updates, least, 6);
+    assert_in_range(lab.server.key_updates, least, 6);
     lab_close(&lab);
 }
 
