@@ -12,6 +12,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
+from client import PATIENCE  # noqa: E402
 from gateway import BUILD  # noqa: E402
 
 UNIT_FOLDERS = ("bench", "crypto", "dataplane", "firmware", "gateway", "process", "upstream")
@@ -22,7 +23,7 @@ CIPHERS = {f"{version} {cipher}" for version in ("TLS1.2", "TLS1.3")
 class Probe(unittest.TestCase):
     def test_the_platform_is_found(self):
         done = subprocess.run([os.path.join(BUILD, "postern-platform"), "probe", "--json"],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=30 * PATIENCE)
         self.assertEqual(done.returncode, 0, done.stderr)
         found = json.loads(done.stdout)
         print(f"# {found['kernel']}", flush=True)
@@ -49,7 +50,7 @@ def unit_test(row):
     def run(self):
         env = dict(os.environ, **row["env"])
         done = subprocess.run(row["cmd"], cwd=row["workdir"], env=env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120 * PATIENCE)
         said = done.stdout.decode(errors="replace")
         self.assertEqual(done.returncode, 0, "\n" + said[-3000:])
     return run
