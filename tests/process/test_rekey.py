@@ -45,7 +45,8 @@ class Openssl:
         """A letter is a command only at the beginning of what the program reads at once: what was
         said before must be gone from the pipe."""
         try:
-            wait_for(lambda: not self.unread(), 20, "openssl reads what it is to send")
+            wait_for(lambda: not self.unread() or self.process.poll() is not None, 20,
+                     "openssl reads what it is to send")
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
