@@ -146,6 +146,8 @@ int dp_uring_kernel_keys(struct dp_transport *t, uint32_t slot, enum tls_dir dir
 
     if (err == ERR_OK && dir == TLS_DIR_TX)
         leg->kernel_tx = true;
+    else if (err == ERR_OK)
+        leg->kernel_rx = true;
     return err;
 }
 

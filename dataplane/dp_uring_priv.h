@@ -39,6 +39,7 @@ struct dp_uring_leg {
     bool closing, reset;
     bool more_waits;    /* the last receive left bytes in the socket */
     bool kernel_tx;     /* the kernel seals what is sent */
+    bool kernel_rx;     /* and opens what is received */
     bool crowded;       /* a send did not go out at once: the next one waits in the kernel */
     uint32_t quick_len; /* of a quick send, see dp_uring_send; 0: none */
     uint8_t *into;      /* of a receive into the core's memory */

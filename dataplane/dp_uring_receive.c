@@ -54,10 +54,11 @@ void dp_uring_buffers_free(struct dp_uring *u)
 }
 
 /* Most receives wait for an answer to what is only being sent: to try before there is a byte would
- * be work for nothing. Where the socket is known to hold more, it is tried at once. */
+ * be work for nothing. Where the socket is known to hold more, it is tried at once; so it is where
+ * the kernel opens records, as it calls nobody for a KeyUpdate that it has opened (Linux 6.14). */
 static void poll_first(struct io_uring_sqe *sqe, const struct dp_uring_leg *leg)
 {
-    if (!leg->more_waits)
+    if (!leg->more_waits && !leg->kernel_rx)
         sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 

@@ -319,6 +319,12 @@ static void a_fragmented_key_update(void **state)
         lab_close(&lab);
         return;
     }
+    if (lab.a.lost) { /* the kernel opens nothing behind the first part of one */
+        assert_true(lab_way.kernel_rx.on);
+        lost_with(&lab.a, &lab.client, DP_LOST_BAD_RECORD, TLS_ALERT_UNEXPECTED_MESSAGE);
+        lab_close(&lab);
+        return;
+    }
     text_is(&lab.a.text, "NOOP\r\n");
     assert_int_equal(lab.client.key_updates, 1);
     lab_close(&lab);
