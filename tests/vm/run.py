@@ -27,7 +27,8 @@ TESTS = os.path.dirname(HERE)
 BUILD = os.path.abspath(os.environ.get("POSTERN_BUILD", os.path.join(TESTS, "../build")))
 LAYERS = ("uring", "ktls")  # user records, kernel records
 PEERS = ("Postfix", "Exim")
-KERNEL_UNITS = ("Probe", "dp_uring", "_process_", "_upstream_upstream_tls", "gateway_relay")
+KERNEL_UNITS = ("Probe", "dp_uring", "dp_records", "kernel_table", "_process_",
+                "_upstream_upstream_tls", "gateway_relay")
 LIMIT_S = int(os.environ.get("POSTERN_VM_LIMIT_S", "900"))
 AT_ONCE = 2
 PATIENCE = "6"  # times what outside is long enough
