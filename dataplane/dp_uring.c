@@ -311,7 +311,7 @@ static int ring_restrict(struct io_uring *ring)
 {
     static const uint8_t operations[] = {
         IORING_OP_RECV,   IORING_OP_SEND,         IORING_OP_SENDMSG,  IORING_OP_CONNECT,
-        IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD,
+        IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD, IORING_OP_CLOSE,
     };
     static const uint8_t registers[] = {IORING_REGISTER_SYNC_CANCEL, IORING_UNREGISTER_RING_FDS};
     struct io_uring_restriction rules[sizeof(operations) + sizeof(registers) + 1] = {0};

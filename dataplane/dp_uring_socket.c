@@ -94,6 +94,21 @@ bool dp_uring_close(struct dp_transport *t, uint32_t slot, bool reset)
     return true;
 }
 
+/* Done in this turn's hand-over, and so without a call of its own: the slot is free at once, since
+ * what takes it next gets another descriptor. */
+static void hand_close(struct dp_uring *u, int fd)
+{
+    struct io_uring_sqe *sqe = dp_uring_sqe(u);
+
+    if (!sqe) {
+        close(fd);
+        return;
+    }
+    io_uring_prep_close(sqe, fd);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, dp_uring_name(OP_IGNORE, 0, 0));
+}
+
 void dp_uring_close_reaped(struct dp_uring *u)
 {
     while (u->closed_head != DP_URING_NO_SLOT) {
@@ -105,7 +120,7 @@ void dp_uring_close_reaped(struct dp_uring *u)
             setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
         }
         dp_uring_pipe_give(&u->transport, slot);
-        close(leg->fd);
+        hand_close(u, leg->fd);
         leg->fd = -1;
         dp_leg_closed(u->transport.dp, slot);
     }
