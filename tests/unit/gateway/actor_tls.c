@@ -8,6 +8,10 @@
 
 #include <stdlib.h>
 
+enum { HANDSHAKE_KEY_UPDATE = 24 };
+
+void (*actor_tls_noise)(struct actor_tls *t, struct dp_sim_peer *peer, size_t *len);
+
 struct actor_tls {
     struct tls_fake fake;
     struct tls_record_dir rx, tx;
@@ -51,18 +55,38 @@ bool actor_tls_in_handshake(const struct actor_tls *t)
     return t->fake.state != TLS_FAKE_DONE;
 }
 
-void actor_tls_send(struct actor_tls *t, struct dp_sim_peer *peer, const void *data, size_t len)
+static void record_send(struct actor_tls *t, struct dp_sim_peer *peer, enum tls_content type,
+                        const void *data, size_t len)
 {
     uint8_t record[TLS_RECORD_MAX];
+    size_t sealed;
 
+    assert_int_equal(tls_record_seal(&t->tx, type, data, len, record, &sealed), ERR_OK);
+    dp_sim_peer_send(peer, record, sealed);
+}
+
+void actor_tls_send(struct actor_tls *t, struct dp_sim_peer *peer, const void *data, size_t len)
+{
     for (size_t at = 0; at < len;) {
-        size_t n = len - at < TLS_PLAINTEXT_MAX ? len - at : TLS_PLAINTEXT_MAX, sealed;
-        assert_int_equal(tls_record_seal(&t->tx, TLS_CONTENT_DATA, (const uint8_t *)data + at, n,
-                                         record, &sealed),
-                         ERR_OK);
-        dp_sim_peer_send(peer, record, sealed);
+        size_t n = len - at < TLS_PLAINTEXT_MAX ? len - at : TLS_PLAINTEXT_MAX;
+        if (actor_tls_noise)
+            actor_tls_noise(t, peer, &n);
+        record_send(t, peer, TLS_CONTENT_DATA, (const uint8_t *)data + at, n);
         at += n;
     }
+}
+
+void actor_tls_key_update(struct actor_tls *t, struct dp_sim_peer *peer, bool request)
+{
+    const uint8_t message[] = {HANDSHAKE_KEY_UPDATE, 0, 0, 1, request};
+
+    record_send(t, peer, TLS_CONTENT_HANDSHAKE, message, sizeof(message));
+    assert_int_equal(tls_record_rekey(&t->tx), ERR_OK);
+}
+
+void actor_tls_empty(struct actor_tls *t, struct dp_sim_peer *peer)
+{
+    record_send(t, peer, TLS_CONTENT_DATA, "", 0);
 }
 
 static struct span handshake(struct actor_tls *t, struct dp_sim_peer *peer, struct span in)
@@ -102,5 +126,7 @@ void actor_tls_receive(struct actor_tls *t, struct dp_sim_peer *peer, const uint
         assert_int_equal(tls_record_open(&t->rx, copy, whole, &record), ERR_OK);
         if (record.type == TLS_CONTENT_DATA)
             assert_int_equal(buf_append(ret_plain, record.data, record.len), ERR_OK);
+        if (record.type == TLS_CONTENT_HANDSHAKE && record.data[0] == HANDSHAKE_KEY_UPDATE)
+            assert_int_equal(tls_record_rekey(&t->rx), ERR_OK);
     }
 }

@@ -16,3 +16,8 @@ void actor_tls_send(struct actor_tls *t, struct dp_sim_peer *peer, const void *d
 /* Ciphertext in, plaintext appended to ret_plain. A record that does not open fails the test. */
 void actor_tls_receive(struct actor_tls *t, struct dp_sim_peer *peer, const uint8_t *data,
                        size_t len, struct buf *ret_plain);
+/* Says a KeyUpdate, asks for one where request says so, and goes on with new keys. */
+void actor_tls_key_update(struct actor_tls *t, struct dp_sim_peer *peer, bool request);
+void actor_tls_empty(struct actor_tls *t, struct dp_sim_peer *peer);
+/* Before each record of data, which it may make shorter; NULL: nothing. */
+extern void (*actor_tls_noise)(struct actor_tls *t, struct dp_sim_peer *peer, size_t *len);

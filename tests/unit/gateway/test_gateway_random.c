@@ -3,7 +3,8 @@
  * Random clients against random next hops, by seed: DATA and BDAT, pipelined or not, RSET, QUIT,
  * vanishing anywhere; refusals, silence, cuts, early answers, next hops without PIPELINING,
  * CHUNKING or STARTTLS; TLS or not on either side, its records ours or the kernel's, in each
- * direction by itself; resets by the network. Whatever happens: a 250
+ * direction by itself, short ones, empty ones and changes of keys among them; chunks that go by
+ * splice; resets by the network. Whatever happens: a 250
  * to a message means that the next hop took exactly these bytes and said 250 to them; the next hop
  * never has a whole message that the client did not end, or twice, or other bytes; replies come in
  * order and none is missing; and in the end nothing is left open.
@@ -34,13 +35,17 @@ struct run {
     unsigned vanish;              /* of clients, per mille */
     bool resets;                  /* by the network */
     bool encrypt;                 /* the route demands TLS */
+    unsigned noise;               /* per mille of records: KeyUpdates, empty ones, short ones */
+    bool unknown;                 /* a next hop may be lost with its answer, by resets or keys */
+    bool large;                   /* messages: several arenas and pipes full */
     struct actor *held[HELD_MAX]; /* next hops that read nothing for a while */
     struct sent sent[MESSAGES_MAX];
     unsigned sent_len, told_250, said_250, sessions;
 };
 
 static struct run run; /* choose and took get nothing else */
-static unsigned long all_sent, all_told_250, all_told_other;
+static unsigned long all_sent, all_told_250, all_told_other, all_key_updates;
+static unsigned long long all_spliced;
 
 static uint64_t next(void)
 {
@@ -183,6 +188,26 @@ static void took(struct actor *a, struct span message, bool accepted)
         wrong("twice", head);
     s->accepted += accepted;
     run.said_250 += accepted;
+}
+
+/* What peers may do between records, without a word about it in SMTP. */
+static void noise(struct actor_tls *t, struct dp_sim_peer *peer, size_t *len)
+{
+    if (!chance(run.noise))
+        return;
+    switch (below(4)) {
+    case 0:
+        actor_tls_key_update(t, peer, false);
+        break;
+    case 1:
+        actor_tls_key_update(t, peer, true);
+        break;
+    case 2:
+        actor_tls_empty(t, peer);
+        break;
+    default:
+        *len = 1 + below((unsigned)*len);
+    }
 }
 
 /* --- a client --- */
@@ -365,6 +390,9 @@ static struct sent *message_make(bool bdat)
     char head[128];
     size_t size = below(10) ? below(3000) : below(40) ? below(40000) : below(400000);
 
+    if (run.large && chance(400))
+        size = below(1000000);
+
     if (run.sent_len == MESSAGES_MAX)
         return NULL;
     buf_init(&s->content, 0);
@@ -420,7 +448,7 @@ static void final_told(struct sent *s, unsigned code)
     }
     if (code >= 500 && s->accepted)
         wrong("refused, but the next hop took it", "");
-    if (code / 100 == 4 && s->accepted && !run.resets)
+    if (code / 100 == 4 && s->accepted && !run.unknown)
         wrong("deferred, but the next hop took it", "");
     if (code / 100 == 3)
         wrong("a final answer", "3yz");
@@ -569,10 +597,11 @@ static void session(unsigned depth)
 
     run.sessions++;
     bool goes_on = hear_code(a, 220) && hello(a);
-    if (goes_on && chance(400))
+    if (goes_on && chance(run.large ? 950 : 400))
         goes_on = starttls(a) && hello(a);
     for (unsigned i = 0; goes_on && i < messages; i++) {
-        goes_on = chance(500) ? message_by_data(a, depth) : message_by_bdat(a, depth);
+        goes_on =
+            chance(run.large ? 200 : 500) ? message_by_data(a, depth) : message_by_bdat(a, depth);
         if (goes_on && chance(100))
             wait_a_little();
         if (goes_on && vanishes(a))
@@ -617,13 +646,15 @@ static struct world *make_world(void)
     };
     static const unsigned fragments[] = {0, 1, 200, 5000, 60000};
     unsigned route = below(8);
+    run.large = chance(120);
+    run.noise = chance(600) ? 0 : 1 + below(200);
     struct dp_sim_conf sim = {.seed = run.seed,
                               .delay_min_ms = 0,
                               .delay_max_ms = chance(500) ? 20 : 0,
                               .fragment_max = fragments[chance(20) ? 1 : 2 + below(3)],
                               .window = chance(200) ? 1000 + below(30000) : 0,
                               .reset_per_mille = chance(300) ? 1 + below(10) : 0,
-                              .kernel = chance(600),
+                              .kernel = chance(run.large ? 950 : 600),
                               .kernel_rekey = chance(500),
                               .kernel_refuse_per_mille = chance(200) ? 200 : 0,
                               .pipe_size = chance(300) ? 5000 + below(50000) : 0,
@@ -632,6 +663,7 @@ static struct world *make_world(void)
     if (chance(200))
         sim.fragment_max = 0;
     run.resets = sim.reset_per_mille != 0;
+    run.unknown = run.resets || (run.noise != 0 && sim.kernel && !sim.kernel_rekey);
     run.encrypt = route == 2 || route == 3 || route == 6;
     run.mood = chance(300) ? 0 : below(chance(500) ? 60 : 300);
     run.vanish = chance(300) ? 0 : below(150);
@@ -642,9 +674,9 @@ static struct world *make_world(void)
     w->tls_late_max_ms = chance(500) ? 1 + below(chance(800) ? 200 : 40000) : 0;
     for (unsigned i = 0; i < WORLD_HOPS; i++) {
         struct hop_double *h = &w->hops[i];
-        h->no_chunking = chance(400);
+        h->no_chunking = chance(run.large ? 100 : 400);
         h->no_pipelining = chance(300);
-        h->no_starttls = !run.encrypt && chance(300);
+        h->no_starttls = !run.encrypt && chance(run.large ? 50 : 300);
         h->extra_caps = chance(500) ? "250-XCLIENT NAME ADDR PORT PROTO HELO\r\n" : NULL;
         h->choose = choose;
         h->took = took;
@@ -690,6 +722,8 @@ static void end_check(void)
         wrong("a connection to a next hop is left", "");
     places_check();
     dp_counters(run.w->dp, &dp);
+    all_key_updates += dp.key_updates;
+    all_spliced += dp.bytes_spliced;
     if (dp.legs != 0 || dp.relays != 0)
         wrong("a leg or a relay is left", "");
     if (counter_sum(run.w->shared, COUNTER_MESSAGES_RELAYED) < run.told_250 ||
@@ -700,6 +734,7 @@ static void end_check(void)
 static void one_seed(uint64_t seed)
 {
     run = (struct run){.seed = seed, .state = seed};
+    actor_tls_noise = noise;
     run.w = make_world();
     unsigned sessions = 1 + below(4);
     for (unsigned i = 0; i < sessions; i++)
@@ -723,10 +758,14 @@ static void nothing_is_lost_or_changed(void **state)
     if (count >= 100) { /* or the test has lost its teeth */
         assert_true(all_told_250 > count / 2);
         assert_true(all_told_other > count / 20);
+        assert_true(all_key_updates > count / 20);
     }
+    if (count >= 300)
+        assert_true(all_spliced > 0);
     if (seeds)
-        print_message("%lu sent, %lu told 250, %lu told otherwise\n", all_sent, all_told_250,
-                      all_told_other);
+        print_message("%lu sent, %lu told 250, %lu told otherwise; %lu key updates, %llu bytes "
+                      "spliced\n",
+                      all_sent, all_told_250, all_told_other, all_key_updates, all_spliced);
 }
 
 int main(void)
