@@ -192,6 +192,22 @@ class Limits(Case):
         self.assertLess(sent, 60 << 20)
         self.assertLess(memory_kb(gateway.process.pid) - before, ROOM_KB)
 
+    def test_stalled_next_hop_stalls_nobody_else(self):
+        """One that reads nothing of a chunk, which may go to it by splice."""
+        gateway, _ = self.limited(behave={"RCPT": deaf})
+        client = Client(gateway.address(), timeout=20 * PATIENCE)
+        self.addCleanup(client.close)
+        client.starttls()
+        client.transaction("a@client.example", ["x@hop.example"])
+        client.sock.settimeout(1)
+        client.send(b"BDAT 50000000 LAST\r\n")
+        with self.assertRaises(TimeoutError):
+            for _ in range(50):
+                client.send(bytes(1000000))
+        self.assertEqual(self.greeted(gateway)[1][0], 220)
+        with self.assertRaises(TimeoutError):  # and by the same worker: it was not replaced
+            client.send(bytes(50000000))
+
     def test_pipelined_flood(self):
         """Megabytes of commands in one go are answered at the client's pace of reading."""
         gateway, _ = self.limited(max_commands=1000000, max_errors=1000)
@@ -279,6 +295,12 @@ class Limits(Case):
 def slow_reader(connection):
     connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     connection.sock.sendall(b"354 go on\r\n")
+    connection.sink.stalled.wait(20 * PATIENCE)
+    return "CUT"
+
+
+def deaf(connection):
+    connection.sock.sendall(b"250 2.1.5 go on\r\n")
     connection.sink.stalled.wait(20 * PATIENCE)
     return "CUT"
 
