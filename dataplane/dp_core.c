@@ -206,7 +206,7 @@ static int64_t wait_bound(const struct dp *dp, int64_t wait_ms)
 {
     uint64_t due_ms;
 
-    if (dp_busy(dp) || dp->stopped || dp->look)
+    if (dp_busy(dp) || dp->stopped)
         return 0;
     if (!dp_timer_next(dp, &due_ms))
         return wait_ms;
@@ -220,7 +220,6 @@ int dp_turn(struct dp *dp, int64_t wait_ms)
 {
     turn_ready(dp);
     dp_timers_fire(dp);
-    dp->look = false;
     turn_flush(dp);
     return dp->transport->ops->turn(dp->transport, wait_bound(dp, wait_ms));
 }

@@ -228,15 +228,6 @@ static void bulk_drop(struct dp *dp, struct dp_leg *leg)
         dp_arena_unref(dp, arena);
 }
 
-/* Something goes on once what was sent is gone. */
-static bool end_awaited(const struct dp_leg *leg)
-{
-    bool keys = leg->tls && leg->tls->tx_layer == DP_LAYER_DUE;
-
-    return leg->target || leg->want_writable || keys || leg->state == DP_LEG_FLUSHING ||
-           buffered(leg) > leg->in_flight;
-}
-
 void dp_leg_output(struct dp *dp, struct dp_leg *leg)
 {
     if (leg->in_flight > 0 || leg->state == DP_LEG_FINISHED)
@@ -258,8 +249,6 @@ void dp_leg_output(struct dp *dp, struct dp_leg *leg)
     leg->in_flight = send_pieces(dp, leg);
     if (leg->in_flight == 0)
         dp_leg_flush(dp, leg);
-    else if (end_awaited(leg))
-        dp->look = true;
 }
 
 static void sent_consume(struct dp *dp, struct dp_leg *leg, size_t n)

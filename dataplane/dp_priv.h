@@ -159,7 +159,6 @@ struct dp {
     struct dp_kernel_when kernel_rx, kernel_tx;
     uint8_t kernel_lacks[2]; /* ciphers, one bit each, that the kernel refused: TX, RX */
     bool stopped;
-    bool look; /* the next wait is none: what was sent may be gone at once, and somebody waits */
 };
 
 /* dp_core.c */

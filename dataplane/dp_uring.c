@@ -43,15 +43,6 @@ void dp_uring_begin(struct dp_uring *u, struct io_uring_sqe *sqe, enum dp_uring_
     leg->ops++;
 }
 
-void dp_uring_end(struct dp_uring *u, uint32_t slot)
-{
-    struct dp_uring_leg *leg = &u->legs[slot];
-
-    ASSERT(leg->ops > 0);
-    if (--leg->ops == 0 && leg->closing)
-        dp_uring_close_later(u, slot);
-}
-
 void dp_uring_cancel(struct dp_uring *u, uint64_t name)
 {
     struct io_uring_sqe *sqe = dp_uring_sqe(u);
@@ -140,17 +131,20 @@ static void reap_leg(struct dp_uring *u, enum dp_uring_op op, uint32_t slot, uin
 {
     struct dp_uring_leg *leg = &u->legs[slot];
 
-    ASSERT(leg->generation == generation);
+    ASSERT(leg->generation == generation && leg->ops > 0);
+    leg->ops--;
     if (op == OP_RECEIVE) {
         leg->more_waits = cqe->flags & IORING_CQE_F_SOCK_NONEMPTY;
         dp_uring_receive_reap(u, slot, cqe);
-    } else if (op == OP_SEND)
-        dp_uring_send_reap(u, slot, cqe->res);
-    else if (op == OP_POLL_IN || op == OP_POLL_OUT)
+    } else if (op == OP_SEND) {
+        dp_uring_record_free(leg);
+        dp_leg_sent(u->transport.dp, slot, cqe->res);
+    } else if (op == OP_POLL_IN || op == OP_POLL_OUT)
         dp_leg_polled(u->transport.dp, slot, op == OP_POLL_IN ? DP_POLL_IN : DP_POLL_OUT);
     else if (op == OP_CONNECT)
         dp_leg_connected(u->transport.dp, slot, cqe->res < 0 ? -cqe->res : 0);
-    dp_uring_end(u, slot);
+    if (leg->closing && leg->ops == 0)
+        dp_uring_close_later(u, slot);
 }
 
 static void reap(struct dp_uring *u, const struct io_uring_cqe *cqe)
@@ -179,8 +173,7 @@ static void reap(struct dp_uring *u, const struct io_uring_cqe *cqe)
     }
 }
 
-/* False: there may be more. */
-static bool reap_all(struct dp_uring *u)
+static void reap_all(struct dp_uring *u)
 {
     struct io_uring_cqe *cqes[REAP_BATCH];
     unsigned reaped = 0;
@@ -188,13 +181,12 @@ static bool reap_all(struct dp_uring *u)
     while (reaped < REAP_MAX) {
         unsigned count = io_uring_peek_batch_cqe(&u->ring, cqes, REAP_BATCH);
         if (count == 0)
-            return !io_uring_cq_has_overflow(&u->ring);
+            return;
         for (unsigned i = 0; i < count; i++)
             reap(u, cqes[i]);
         io_uring_cq_advance(&u->ring, count);
         reaped += count;
     }
-    return false;
 }
 
 static int uring_turn(struct dp_transport *t, int64_t wait_ms)
@@ -217,8 +209,7 @@ static int uring_turn(struct dp_transport *t, int64_t wait_ms)
     if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY && result != -EAGAIN)
         return ERR_SYSTEM;
     dp_clock(t->dp);
-    if (reap_all(u) && io_uring_sq_ready(&u->ring) == 0)
-        dp_uring_quick_done(u);
+    reap_all(u);
     return ERR_OK;
 }
 

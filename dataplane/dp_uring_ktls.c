@@ -145,9 +145,7 @@ int dp_uring_kernel_keys(struct dp_transport *t, uint32_t slot, enum tls_dir dir
     struct dp_uring_leg *leg = &dp_uring_of(t)->legs[slot];
     int err = install(leg->fd, dir, keys);
 
-    if (err == ERR_OK && dir == TLS_DIR_TX)
-        leg->kernel_tx = true;
-    else if (err == ERR_OK)
+    if (err == ERR_OK && dir == TLS_DIR_RX)
         leg->kernel_rx = true;
     return err;
 }

@@ -13,10 +13,7 @@
 
 #include <liburing.h>
 
-enum {
-    DP_URING_NO_SLOT = UINT32_MAX,
-    DP_URING_QUICK_MAX = 512, /* quick sends of a turn: further ones are ordinary ones */
-};
+enum { DP_URING_NO_SLOT = UINT32_MAX };
 
 /* What a completion is of: the top byte of its user_data, then slot and generation. */
 enum dp_uring_op {
@@ -37,12 +34,9 @@ struct dp_uring_leg {
     uint32_t next_closed;
     uint8_t ops; /* under way */
     bool closing, reset;
-    bool more_waits;    /* the last receive left bytes in the socket */
-    bool kernel_tx;     /* the kernel seals what is sent */
-    bool kernel_rx;     /* and opens what is received */
-    bool crowded;       /* a send did not go out at once: the next one waits in the kernel */
-    uint32_t quick_len; /* of a quick send, see dp_uring_send; 0: none */
-    uint8_t *into;      /* of a receive into the core's memory */
+    bool more_waits; /* the last receive left bytes in the socket */
+    bool kernel_rx;  /* the kernel opens what is received */
+    uint8_t *into;   /* of a receive into the core's memory */
     struct msghdr msg;
     union net_addr to;
     struct dp_uring_record *record; /* being sent */
@@ -74,9 +68,6 @@ struct dp_uring {
     struct dp_uring_leg *legs;
     uint32_t max_legs;
     uint32_t closed_head; /* legs without operations, to be closed */
-    /* Legs that have, or had, a quick send. A leg may be gone, or be there twice. */
-    struct leg_id quick[DP_URING_QUICK_MAX];
-    unsigned quick_len;
     struct dp_uring_listener *listeners;
     unsigned listeners_len;
     struct dp_uring_watch *watches;
@@ -103,8 +94,6 @@ struct io_uring_sqe *dp_uring_sqe(struct dp_uring *u);
 /* Names a leg's operation and counts it: the leg is closed only after its last completion. */
 void dp_uring_begin(struct dp_uring *u, struct io_uring_sqe *sqe, enum dp_uring_op op,
                     uint32_t slot);
-/* The other end of that. */
-void dp_uring_end(struct dp_uring *u, uint32_t slot);
 /* Cancels what belongs to no leg; nobody hears how that ends. */
 void dp_uring_cancel(struct dp_uring *u, uint64_t name);
 
@@ -132,9 +121,6 @@ bool dp_uring_receive_into(struct dp_transport *t, uint32_t slot, void *room, si
 bool dp_uring_receive_cancel(struct dp_transport *t, uint32_t slot);
 bool dp_uring_send(struct dp_transport *t, uint32_t slot, const struct iovec *pieces,
                    unsigned count);
-void dp_uring_send_reap(struct dp_uring *u, uint32_t slot, ssize_t n);
-/* All that was queued is handed over and every completion reaped: the quick sends left are done. */
-void dp_uring_quick_done(struct dp_uring *u);
 void dp_uring_receive_reap(struct dp_uring *u, uint32_t slot, const struct io_uring_cqe *cqe);
 
 /* dp_uring_ktls.c */

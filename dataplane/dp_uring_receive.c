@@ -10,7 +10,6 @@
 enum {
     BUFFERS = 256, /* of DP_RECEIVE_BUFFER bytes; a power of two */
     BUFFER_GROUP = 0,
-    QUICK_BYTES_MAX = 32 * 1024, /* the least that an empty socket takes at once is about that */
 };
 
 static void buffer_give(struct dp_uring *u, unsigned id)
@@ -104,31 +103,6 @@ bool dp_uring_receive_cancel(struct dp_transport *t, uint32_t slot)
     return true;
 }
 
-/*
- * A quick send is one that the socket takes whole at once, as it does nearly every reply, command
- * and small body: it gives no completion then, so that the turn goes on to wait for the answer
- * instead of coming back for that. MSG_WAITALL makes anything short of the whole a failure and
- * MSG_DONTWAIT one that is known at once, and failures do give a completion, in the same call:
- * what gave none is done. A socket that was full gets the next bytes by a send that waits.
- */
-static bool quick_fits(const struct dp_uring *u, const struct dp_uring_leg *leg,
-                       const struct iovec *pieces, unsigned count)
-{
-    /* The kernel's records refuse MSG_WAITALL. */
-    return count == 1 && pieces->iov_len <= QUICK_BYTES_MAX && !leg->crowded && !leg->kernel_tx &&
-           u->quick_len < DP_URING_QUICK_MAX;
-}
-
-static void quick_begin(struct dp_uring *u, struct io_uring_sqe *sqe, uint32_t slot, size_t len)
-{
-    struct dp_uring_leg *leg = &u->legs[slot];
-
-    sqe->msg_flags |= MSG_WAITALL | MSG_DONTWAIT;
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    leg->quick_len = (uint32_t)len;
-    u->quick[u->quick_len++] = (struct leg_id){slot, leg->generation};
-}
-
 bool dp_uring_send(struct dp_transport *t, uint32_t slot, const struct iovec *pieces,
                    unsigned count)
 {
@@ -144,37 +118,8 @@ bool dp_uring_send(struct dp_transport *t, uint32_t slot, const struct iovec *pi
         leg->msg = (struct msghdr){.msg_iov = (struct iovec *)pieces, .msg_iovlen = count};
         io_uring_prep_sendmsg(sqe, leg->fd, &leg->msg, MSG_NOSIGNAL);
     }
-    if (quick_fits(u, leg, pieces, count))
-        quick_begin(u, sqe, slot, pieces->iov_len);
-    leg->crowded = false;
     dp_uring_begin(u, sqe, OP_SEND, slot);
     return true;
-}
-
-void dp_uring_send_reap(struct dp_uring *u, uint32_t slot, ssize_t n)
-{
-    struct dp_uring_leg *leg = &u->legs[slot];
-
-    if (leg->quick_len > 0)
-        leg->crowded = true;
-    leg->quick_len = 0;
-    dp_uring_record_free(leg);
-    dp_leg_sent(u->transport.dp, slot, n);
-}
-
-void dp_uring_quick_done(struct dp_uring *u)
-{
-    for (unsigned i = 0; i < u->quick_len; i++) {
-        struct leg_id id = u->quick[i];
-        struct dp_uring_leg *leg = &u->legs[id.slot];
-        uint32_t len = leg->quick_len;
-        if (leg->generation != id.generation || len == 0)
-            continue;
-        leg->quick_len = 0;
-        dp_leg_sent(u->transport.dp, id.slot, len);
-        dp_uring_end(u, id.slot);
-    }
-    u->quick_len = 0;
 }
 
 void dp_uring_receive_reap(struct dp_uring *u, uint32_t slot, const struct io_uring_cqe *cqe)
