@@ -19,7 +19,7 @@ enum {
     BODY_BIG_MIB = BODY_BIG >> 20,
     ROUNDS = 3,
     ENOUGH_MS = 500, /* no further round after it */
-    RUN_MS = 3000,   /* bounds one run: something is wrong */
+    RUN_MS = 10000,  /* bounds one run: something is wrong */
     PENDING_MS = 1,
 };
 
@@ -370,13 +370,16 @@ int record_measure(struct record_cost *ret, bool *ret_whole)
             enum way_end end = way_run((enum record_way)i, &keys, &wire, ns);
             failed[i] = end == WAY_FAILED;
             *ret_whole = *ret_whole && !failed[i];
+            if (failed[RECORD_WAY_USER]) /* nothing to compare with */
+                break;
             if (end != WAY_MEASURED)
                 continue;
             least(&ret->switch_ns[i], ns[BODY_FIRST]);
             least(&ret->chunk_ns[i], ns[BODY_CHUNK] / BODY_BIG_MIB);
             least(&ret->data_ns[i], ns[BODY_DATA] / BODY_BIG_MIB);
         }
-        if (clock_ns(CLOCK_MONOTONIC) - begun_ns > (uint64_t)ENOUGH_MS * 1000000)
+        bool enough = clock_ns(CLOCK_MONOTONIC) - begun_ns > (uint64_t)ENOUGH_MS * 1000000;
+        if (enough || failed[RECORD_WAY_USER])
             break;
     }
     free(wire.data);

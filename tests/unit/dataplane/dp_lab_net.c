@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* Turns that left nothing to do, in a row, after which nothing more is to come by itself. Loopback
@@ -90,12 +91,23 @@ static void end_read(struct lab *lab, struct lab_end *end)
     }
 }
 
+/* On an emulated machine, where bytes need longer from socket to socket, the environment says so.
+ */
+static unsigned patience(void)
+{
+    const char *times = getenv("POSTERN_PATIENCE");
+    unsigned long n = times ? strtoul(times, NULL, 10) : 1;
+
+    return n >= 1 && n <= 100 ? (unsigned)n : 1;
+}
+
 void lab_net_run(struct lab *lab, uint64_t ms)
 {
     struct lab_end *ends[] = {&lab->client, &lab->server};
-    uint64_t until_ms = dp_now_ms(lab->dp) + ms;
+    unsigned quiet_most = QUIET_TURNS * patience();
+    uint64_t until_ms = dp_now_ms(lab->dp) + ms * patience();
 
-    for (unsigned quiet = 0; quiet < QUIET_TURNS && dp_now_ms(lab->dp) < until_ms; quiet++) {
+    for (unsigned quiet = 0; quiet < quiet_most && dp_now_ms(lab->dp) < until_ms; quiet++) {
         unsigned before = lab->events;
         for (unsigned i = 0; i < 2; i++) {
             if (ends[i]->fd < 0)
