@@ -52,7 +52,8 @@ def unit_test(row):
         done = subprocess.run(row["cmd"], cwd=row["workdir"], env=env, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120 * PATIENCE)
         said = done.stdout.decode(errors="replace")
-        self.assertEqual(done.returncode, 0, "\n" + said[-3000:])
+        bad = [line for line in said.splitlines() if re.search("ERROR|FAILED|LINE|not ok|Sanitizer", line)]
+        self.assertEqual(done.returncode, 0, "\n".join(["", *bad[-40:], said[-1000:]]))
     return run
 
 
