@@ -32,11 +32,11 @@ enum {
 struct dp_uring_record {
     struct msghdr msg;
     struct iovec piece;
+    uint8_t data[DP_CONTROL_RECORD_MAX];
     union {
         struct cmsghdr header;
         uint8_t room[CMSG_SPACE(1)];
     } type;
-    uint8_t data[DP_CONTROL_RECORD_MAX];
 };
 
 struct dp_uring_pipe {
