@@ -49,7 +49,8 @@ static void far_kill(struct far *far, int fd)
     const struct linger at_once = {.l_onoff = 1};
 
     if (far->kill != KILL_NONE && !far->server)
-        usleep(20000); /* not before it is accepted */
+        while (sem_wait(far->accepted) != 0)
+            ASSERT(errno == EINTR);
     if (far->kill == KILL_RESET)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
@@ -189,6 +190,7 @@ static void on_accepted(void *user, unsigned listener, struct leg_id leg,
     ASSERT(peer->any.sa_family == AF_INET && net_addr_port(local) != 0);
     bridge->a = leg;
     bridge->have_a = true;
+    ASSERT(sem_post(&bridge->accepted) == 0);
     ASSERT(dp_pause(bridge->dp, leg) == ERR_OK);
     bridge_ready(bridge);
 }
@@ -238,6 +240,8 @@ void bridge_cross(const struct dp_conf *conf, const struct lab_tls *a, const str
     lab_keys(b, 40, &bridge->b_keys, &server->keys);
     client->tls = a->on;
     client->port = port;
+    client->accepted = &bridge->accepted;
+    ASSERT(sem_init(&bridge->accepted, 0, 0) == 0);
     server->tls = b->on;
     server->server = true;
     server->fd = loopback_listen(&server->port);
@@ -258,6 +262,7 @@ void bridge_cross(const struct dp_conf *conf, const struct lab_tls *a, const str
         ASSERT(dp_turn(bridge->dp, 5) == ERR_OK);
     }
     pthread_join(client->thread, NULL);
+    sem_destroy(&bridge->accepted);
     pthread_join(server->thread, NULL);
     dp_free(bridge->dp);
     close(listener);

@@ -9,6 +9,7 @@
 #include "dp_transport.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 enum kill { KILL_NONE, KILL_RESET, KILL_FIN };
 
@@ -22,6 +23,7 @@ struct far {
     const uint8_t *body;
     size_t len, record, kill_at;
     enum kill kill;
+    sem_t *accepted; /* a client that is killed waits for it: one that goes before has no leg */
     unsigned seed;
     /* The result: */
     struct buf text;
@@ -32,6 +34,7 @@ struct far {
 struct bridge {
     struct dp *dp;
     struct leg_id a, b;
+    sem_t accepted;
     bool have_a, have_b, finish;
     struct tls_keys a_keys, b_keys;
     bool a_tls, b_tls;
