@@ -29,7 +29,7 @@ LAYERS = ("uring", "ktls")  # user records, kernel records
 PEERS = ("Postfix", "Exim")
 KERNEL_UNITS = ("Probe", "dp_uring", "dp_records", "kernel_table", "_process_",
                 "_upstream_upstream_tls", "gateway_relay")
-LIMIT_S = int(os.environ.get("POSTERN_VM_LIMIT_S", "900"))
+LIMIT_S = int(os.environ.get("POSTERN_VM_LIMIT_S", "1500"))
 AT_ONCE = 2
 PATIENCE = "6"  # times what outside is long enough
 

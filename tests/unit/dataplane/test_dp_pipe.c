@@ -107,6 +107,10 @@ static void fill_target(struct lab *lab, const uint8_t *body)
         /* No more than is there: without records a splice would wait for it. */
         for (held = 0; held < PIECE; held += (size_t)n) {
             n = t->ops->splice_in(t, a, PIECE - held);
+            for (int i = 0; n == -EAGAIN && i < 100; i++) { /* it comes late */
+                lab_run(lab, 20);
+                n = t->ops->splice_in(t, a, PIECE - held);
+            }
             assert_true(n > 0);
         }
         for (; held > 0 && (n = t->ops->splice_out(t, a, b, held, false)) > 0; held -= (size_t)n)
