@@ -6,21 +6,17 @@
  */
 #include "limit.h"
 
-#include "assertion.h"
+#include "ktls.h"
 #include "limit_ends.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/tls.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-#ifndef SOL_TLS
-#define SOL_TLS 282 /* linux/socket.h has it, glibc only from 2.38 on */
-#endif
 
 enum { PIPE_SIZE = 256 * 1024, TIMEOUT_S = 20 };
 
@@ -35,40 +31,19 @@ struct kernel_run {
     size_t room;
 };
 
-/* All keys of this verb are zero: beside version and cipher only the size matters. */
 static int keys_install(int fd, const struct tls_keys *keys)
 {
-    static const struct tls_direction zero;
-    union {
-        struct tls_crypto_info info;
-        struct tls12_crypto_info_aes_gcm_128 aes128;
-        struct tls12_crypto_info_aes_gcm_256 aes256;
-        struct tls12_crypto_info_chacha20_poly1305 chacha;
-    } u = {
-        .info = {.version = keys->version == TLS_VERSION_1_3 ? TLS_1_3_VERSION : TLS_1_2_VERSION}};
-    socklen_t len = 0;
+    static const enum tls_dir dirs[] = {TLS_DIR_TX, TLS_DIR_RX};
+    int err = ktls_attach(fd);
 
-    ASSERT(memcmp(&keys->tx, &zero, sizeof(zero)) == 0 &&
-           memcmp(&keys->rx, &zero, sizeof(zero)) == 0);
-    switch (keys->aead) {
-    case TLS_AEAD_AES_128_GCM:
-        u.info.cipher_type = TLS_CIPHER_AES_GCM_128;
-        len = sizeof(u.aes128);
-        break;
-    case TLS_AEAD_AES_256_GCM:
-        u.info.cipher_type = TLS_CIPHER_AES_GCM_256;
-        len = sizeof(u.aes256);
-        break;
-    case TLS_AEAD_CHACHA20_POLY1305:
-        u.info.cipher_type = TLS_CIPHER_CHACHA20_POLY1305;
-        len = sizeof(u.chacha);
-        break;
+    for (unsigned i = 0; i < 2 && err == ERR_OK; i++) {
+        struct tls_record_dir dir = {0};
+        err = tls_record_init(&dir, keys, dirs[i]);
+        if (err == ERR_OK)
+            err = ktls_install(fd, dirs[i], &dir);
+        tls_record_free(&dir);
     }
-    return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 &&
-                   setsockopt(fd, SOL_TLS, TLS_TX, &u, len) == 0 &&
-                   setsockopt(fd, SOL_TLS, TLS_RX, &u, len) == 0
-               ? ERR_OK
-               : ERR_UNSUPPORTED;
+    return err;
 }
 
 static int socket_prepare(int fd, const struct tls_keys *keys)

@@ -352,24 +352,3 @@ void dp_kernel_end(struct dp *dp, struct dp_leg *leg)
     if (dp_tx_kernel(leg))
         dp->counters.kernel_tx--;
 }
-
-bool dp_leg_poll(struct dp *dp, struct dp_leg *leg, enum dp_poll what)
-{
-    bool *polling = what == DP_POLL_IN ? &leg->polling_in : &leg->polling_out;
-
-    if (!*polling)
-        *polling = dp->transport->ops->poll(dp->transport, dp_slot_of(dp, leg), what);
-    return *polling;
-}
-
-void dp_leg_polled(struct dp *dp, uint32_t slot, enum dp_poll what)
-{
-    struct dp_leg *leg = dp_slot(dp, slot);
-
-    if (what == DP_POLL_IN)
-        leg->polling_in = false;
-    else
-        leg->polling_out = false;
-    if (leg->state == DP_LEG_OPEN)
-        dp_leg_ready(dp, leg);
-}

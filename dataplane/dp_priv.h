@@ -229,8 +229,6 @@ bool dp_kernel_received(struct dp *dp, struct dp_leg *leg, size_t n);
 uint64_t dp_kernel_records(struct dp *dp, struct dp_leg *leg, uint64_t unsure_max);
 /* The leg goes away. */
 void dp_kernel_end(struct dp *dp, struct dp_leg *leg);
-/* dp_leg_polled follows; false: ask again. Asked for already is fine. */
-bool dp_leg_poll(struct dp *dp, struct dp_leg *leg, enum dp_poll what);
 
 /* dp_output.c */
 size_t dp_leg_pending(const struct dp_leg *leg);

@@ -192,10 +192,32 @@ void dp_splice_pump(struct dp_relay_run *run)
     dp_leg_ready(run->dp, from);
 }
 
+/* dp_leg_polled follows; false: ask again. Asked for already is fine. */
+static bool poll_leg(struct dp *dp, struct dp_leg *leg, enum dp_poll what)
+{
+    bool *polling = what == DP_POLL_IN ? &leg->polling_in : &leg->polling_out;
+
+    if (!*polling)
+        *polling = dp->transport->ops->poll(dp->transport, dp_slot_of(dp, leg), what);
+    return *polling;
+}
+
 bool dp_splice_arm(struct dp_relay_run *run)
 {
-    bool in = !run->wants_in || dp_leg_poll(run->dp, run->from, DP_POLL_IN);
-    bool out = !run->wants_out || dp_leg_poll(run->dp, run->to, DP_POLL_OUT);
+    bool in = !run->wants_in || poll_leg(run->dp, run->from, DP_POLL_IN);
+    bool out = !run->wants_out || poll_leg(run->dp, run->to, DP_POLL_OUT);
 
     return in && out;
+}
+
+void dp_leg_polled(struct dp *dp, uint32_t slot, enum dp_poll what)
+{
+    struct dp_leg *leg = dp_slot(dp, slot);
+
+    if (what == DP_POLL_IN)
+        leg->polling_in = false;
+    else
+        leg->polling_out = false;
+    if (leg->state == DP_LEG_OPEN)
+        dp_leg_ready(dp, leg);
 }

@@ -5,7 +5,8 @@
  *   dp_uring.c          the ring: set-up, restrictions, the turn, watched descriptors
  *   dp_uring_socket.c   listen, accept, connect, shut down, close
  *   dp_uring_receive.c  buffers, receive, send
- *   dp_uring_ktls.c     kernel records, splice
+ *   dp_uring_ktls.c     kernel records
+ *   dp_uring_splice.c   pipes, splice
  */
 #pragma once
 
@@ -138,6 +139,8 @@ void dp_uring_record_free(struct dp_uring_leg *leg);
 ssize_t dp_uring_receive_record(struct dp_transport *t, uint32_t slot, enum tls_content *ret_type,
                                 void *room, size_t len);
 void dp_uring_clear_error(struct dp_transport *t, uint32_t slot);
+
+/* dp_uring_splice.c */
 int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size);
 /* Also where it has none. */
 void dp_uring_pipe_give(struct dp_transport *t, uint32_t slot);
