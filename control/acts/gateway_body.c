@@ -73,6 +73,7 @@ bool body_begin_data(struct client *c)
 {
     bool chunks = c->hop && hop_takes_chunks(c->hop);
 
+    c->body.ended = false; /* of a chunk that was drained */
     body_flow_init(&c->body.flow, BODY_FRAME_DOT, chunks ? BODY_FRAME_LENGTH : BODY_FRAME_DOT);
     c->body.flow.normalize = c->smtp.peer.listener->bare_newline == CONF_BARE_NEWLINE_NORMALIZE;
     c->body.flow.max_bytes = c->gateway->conf.conf->limits.max_message;
@@ -118,6 +119,7 @@ bool body_begin_chunk(struct client *c, uint64_t size, bool last)
 {
     bool first = !c->body.begun;
 
+    c->body.ended = false;
     if (first) {
         c->body.as_data = c->hop && !hop_has_chunking(c->hop);
         body_flow_init(&c->body.flow, BODY_FRAME_LENGTH,
