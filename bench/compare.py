@@ -71,12 +71,38 @@ class Comparison:
     def problem(self, text):
         self.results["problems"].append(text)
 
+    def guarded(self, what, measure, *args):
+        """One measurement, which may fail in any way: a relay's garbled answer, a full disk. That is
+        noted, and the hours that others take are not lost."""
+        try:
+            return measure(*args)
+        except Exception as e:  # pylint: disable=broad-exception-caught
+            why = str(e) if isinstance(e, Failure) else f"{type(e).__name__}: {e}"
+            self.problem(f"{what}: {why}")
+            return None
+
     def run(self):
-        with tempfile.TemporaryDirectory(prefix="postern-bench-") as folder:
-            certificate = Certificate(folder)
-            for version in self.args.tls:
-                Version(self, version, certificate).run()
-        self.progress.end()
+        """Whatever ends it, a signal too: what was found until then is saved."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="postern-bench-") as folder:
+                certificate = Certificate(folder)
+                for version in self.args.tls:
+                    self.guarded(f"TLS {version}", lambda: Version(self, version, certificate).run())
+        except BaseException:
+            self.problem("the run was ended early")
+            raise
+        finally:
+            self.progress.end()
+            self.save()
+
+    def save(self):
+        """All that was found so far; whole even where this program is killed meanwhile."""
+        report.judge(self.plan, self.results)
+        os.makedirs(self.args.out, exist_ok=True)
+        path = os.path.join(self.args.out, "compare.json")
+        with open(path + ".new", "w", encoding="utf-8") as f:
+            json.dump(self.results, f, indent=2)
+        os.replace(path + ".new", path)
 
 
 class Version:
@@ -92,19 +118,18 @@ class Version:
     def run(self):
         try:
             for kind in self.c.kinds:
-                self.relay_start(kind)
+                self.c.guarded(f"{kind.title}, TLS {self.version}", self.relay_start, kind)
             for row in self.c.loads:
-                self.limit_measure(row)
+                self.c.guarded(f"limits, {row['title']}, TLS {self.version}", self.limit_measure, row)
                 self.load_measure(row)
+                self.c.save()
             if self.c.idle:
                 for relay in self.relays:
                     self.guarded(relay, self.c.plan["idle"], self.idle_measure)
             self.sink_judge()
-        except Failure as e:
-            self.c.problem(f"TLS {self.version}: {e}")
         finally:
             for relay in self.relays:
-                relay.end()
+                self.c.guarded(f"the end of {relay.title}", relay.end)
             self.sink.end()
 
     def relay_start(self, kind):
@@ -115,26 +140,19 @@ class Version:
             self.c.results["relays"][relay.name] = {
                 "title": relay.title, "version": relay.version(), "cpu_counted_by": relay.group.how,
                 "is_mta": relay.is_mta, "has_workers": relay.has_workers}
-            self.relays.append(relay)
-        except (Failure, OSError, subprocess.SubprocessError) as e:
-            self.c.problem(f"{relay.title}, TLS {self.version}: {e}")
+        except BaseException:
             relay.end()
+            raise
+        self.relays.append(relay)
 
     def guarded(self, relay, row, measure, *args):
-        """One measurement; a failure is noted, and the others go on."""
-        try:
-            return measure(relay, row, *args)
-        except (Failure, subprocess.SubprocessError) as e:
-            self.c.problem(f"{row['title']}, TLS {self.version}: {e}")
-            return None
+        return self.c.guarded(f"{relay.title}, {row['title']}, TLS {self.version}",
+                              measure, relay, row, *args)
 
     def limit_measure(self, row):
         self.c.progress.step(f"TLS {self.version}, {row['title']}: limits")
-        try:
-            found = limit(self.c.program, row, self.version, self.c.plan["limit_rounds"][self.c.size])
-            self.c.results["limits"].append(dict(found, load=row["name"], tls=self.version))
-        except (Failure, OSError, subprocess.SubprocessError) as e:
-            self.c.problem(str(e))
+        found = limit(self.c.program, row, self.version, self.c.plan["limit_rounds"][self.c.size])
+        self.c.results["limits"].append(dict(found, load=row["name"], tls=self.version))
 
     def load_measure(self, row):
         """Interleaved rounds, so that what else this machine does meets all relays alike."""
@@ -152,6 +170,8 @@ class Version:
                     if found:
                         found["round"] = i
                         cells[relay.name]["rounds"].append(found)
+                        if len(cells[relay.name]["rounds"]) == 1:
+                            self.c.results["cells"].append(cells[relay.name])
                         self.c.progress.step(
                             f"TLS {self.version}, {row['title']}, round {i + 1}: {relay.title} "
                             f"{found['cpu_ms']:.3f} ms CPU a message")
@@ -161,7 +181,6 @@ class Version:
                 if row["rate"]:
                     self.c.progress.step(f"TLS {self.version}, {row['title']}: {relay.title}, latency")
                     cell["latency"] = self.guarded(relay, row, self.latency_measure)
-                self.c.results["cells"].append(cell)
 
     def count_find(self, relay, row):
         """How many messages take cell_seconds: whole turns of all sessions where it is more than
@@ -252,13 +271,17 @@ def arguments(plan):
                         help="measure nothing: show the results in FILE")
     parser.add_argument("--out", metavar="FOLDER", help="for compare.json and the plots (BUILD/compare)")
     parser.add_argument("--markdown", metavar="FILE",
-                        help="write the tables there too, between its lines \"measured\" if it has them")
+                        help="write the tables there too: a new file, or one with the two lines "
+                             "\"measured\", between them")
     parser.add_argument("--json", action="store_true", help="print the results as JSON, no table")
     args = parser.parse_args()
     if args.rounds is not None and args.rounds < 1 or args.workers < 1:
         parser.error("--rounds and --workers are at least 1")
     if not args.saved and os.geteuid() != 0:
         parser.error("needs root, for cgroups, chroot and tmpfs")
+    if args.markdown and not report.markdown_fits(args.markdown):
+        parser.error(f"{args.markdown} has no lines \"{report.BEGIN}\" and \"{report.END}\": nothing "
+                     "of it is replaced")
     args.build = os.path.abspath(args.build)
     args.out = os.path.abspath(args.out or os.path.join(args.build, "compare"))
     return args
@@ -269,12 +292,7 @@ def measured(args, plan):
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
     comparison = Comparison(args, plan)
     comparison.run()
-    results = comparison.results
-    report.judge(plan, results)
-    os.makedirs(args.out, exist_ok=True)
-    with open(os.path.join(args.out, "compare.json"), "w", encoding="utf-8") as f:
-        json.dump(results, f, indent=2)
-    return results
+    return comparison.results
 
 
 def main():

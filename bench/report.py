@@ -93,7 +93,7 @@ def head(results):
            f"{m['load_average']:.1f} at the start; {results['rounds']} round(s), "
            f"{results['workers']} worker(s)")
     suites = ", ".join(f"TLS {v} {s}" for v, s in results["suites"].items())
-    yield f"Both legs: {suites}; ECDSA P-256; TLS from the first byte"
+    yield f"Both legs: {suites}; ECDSA P-256; X25519; TLS from the first byte"
     for relay in results["relays"].values():
         yield f"{relay['title']}: {relay['version']}; CPU by {relay['cpu_counted_by']}"
     for title, why in results["lacking"].items():
@@ -192,15 +192,29 @@ def markdown_text(plan, results):
     return "\n".join(out)
 
 
-def markdown(plan, results, path):
-    """Replaces what stands between the two marks of that file, or writes a file of its own."""
-    text = f"{BEGIN}\n{markdown_text(plan, results)}{END}\n"
+def markdown_parts(path):
+    """What stands before and behind the two marks of that file; of one that is not there or empty,
+    nothing; None of one without the marks, which somebody wrote by hand."""
     try:
         with open(path, encoding="utf-8") as f:
             old = f.read()
     except FileNotFoundError:
-        old = ""
-    if BEGIN in old and END in old:
-        text = old.partition(BEGIN)[0] + text.rstrip("\n") + old.partition(END)[2]
+        return "", "\n"
+    before, begin, rest = old.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if begin and end:
+        return before, after
+    return None if old else ("", "\n")
+
+
+def markdown_fits(path):
+    """Whether markdown may write there."""
+    return markdown_parts(path) is not None
+
+
+def markdown(plan, results, path):
+    """Replaces what stands between the two marks of a file that markdown_fits, or makes one."""
+    before, after = markdown_parts(path)
+    text = f"{before}{BEGIN}\n{markdown_text(plan, results)}{END}{after}"
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)

@@ -5,6 +5,7 @@
 usage: comparison.py FOLDER-OF-BENCH
 """
 
+import argparse
 import contextlib
 import copy
 import io
@@ -14,11 +15,13 @@ import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree
+from unittest import mock
 
 BENCH = os.path.abspath(sys.argv.pop(1))
 sys.dont_write_bytecode = True
 sys.path.insert(0, BENCH)
 
+import compare  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 
@@ -129,12 +132,79 @@ class Tables(unittest.TestCase):
         self.assertNotIn("old", got)
         self.assertEqual(got.count("| HAProxy |"), 2)
 
+    def test_markdown_replaces_nothing_in_a_file_without_its_marks(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "README.md")
+            for text, fits in (("by hand\n", False), (f"{report.BEGIN}\nby hand\n", False),
+                               (f"{report.END}\nby hand\n{report.BEGIN}\n", False), ("", True),
+                               (f"a{report.BEGIN}b{report.END}c", True)):
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text)
+                self.assertEqual(report.markdown_fits(path), fits, text)
+            self.assertTrue(report.markdown_fits(os.path.join(folder, "new.md")))
+
     def test_markdown_makes_a_file_of_its_own(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "new.md")
             report.markdown(PLAN, self.found, path)
             with open(path, encoding="utf-8") as f:
                 self.assertIn("| postern |", f.read())
+
+
+class Garbled(compare.Version):
+    """Instead of relays: what becomes of the loads is the test's word."""
+
+    def __init__(self, comparison, version, _certificate):
+        self.c, self.version = comparison, version
+
+    def run(self):
+        relay = argparse.Namespace(title="HAProxy")
+        for row in self.c.loads:
+            found = self.guarded(relay, row, self.measure)
+            if found:
+                self.c.results["cells"].append(found)
+
+    def measure(self, _relay, row):
+        happens = self.c.args.happens.pop(0)
+        if isinstance(happens, BaseException):
+            raise happens
+        return cell("haproxy", [happens], load=row["name"])
+
+
+class Ends(unittest.TestCase):
+    def compared(self, *happens):
+        """Results as they were saved, and what ended the run."""
+        with tempfile.TemporaryDirectory() as folder:
+            args = argparse.Namespace(
+                quick=True, rounds=1, build=folder, out=os.path.join(folder, "out"), workers=1,
+                loads=["4k-1", "4k-100"], peers=[], tls=["1.3"], happens=list(happens))
+            with mock.patch.object(compare, "Version", Garbled), \
+                    mock.patch.object(compare, "Certificate"), contextlib.redirect_stderr(io.StringIO()):
+                ended = None
+                try:
+                    compare.Comparison(args, PLAN).run()
+                except BaseException as e:  # pylint: disable=broad-exception-caught
+                    ended = e
+            with open(os.path.join(args.out, "compare.json"), encoding="utf-8") as f:
+                return json.load(f), ended
+
+    def test_one_failure_costs_its_own_figures(self):
+        for happens in (OSError(28, "No space left"), ValueError("garbled"), KeyError("messages"),
+                        compare.Failure("not accepted"), ZeroDivisionError("by 0")):
+            with self.subTest(happens=happens):
+                found, ended = self.compared(happens, 2.0)
+                self.assertIsNone(ended)
+                self.assertEqual([c["load"] for c in found["cells"]], ["4k-100"])
+                self.assertEqual(len(found["problems"]), 1)
+                self.assertIn("HAProxy, 4 KB, 1 a session, TLS 1.3: ", found["problems"][0])
+
+    def test_what_was_found_is_kept_where_the_run_is_ended(self):
+        for happens in (SystemExit(143), KeyboardInterrupt()):
+            with self.subTest(happens=happens):
+                found, ended = self.compared(1.0, happens)
+                self.assertIs(ended, happens)
+                self.assertEqual([c["load"] for c in found["cells"]], ["4k-1"])
+                self.assertEqual(found["problems"], ["the run was ended early"])
 
 
 class Plots(unittest.TestCase):
