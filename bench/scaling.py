@@ -11,9 +11,10 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+from group import stat_fields
 from instruments import Certificate, Load, Sink, machine
 from relay import Failure, Postern
 
@@ -54,23 +55,11 @@ class Row:
         parts = len(self.gateways)
         part = dict(row, sessions=row["sessions"] // parts)
         messages = row["messages"] // parts
-        done, failed = [], []
-
-        def run(gateway):
-            try:
-                done.append(load.run(gateway, part, messages))
-            except Failure as e:
-                failed.append(e)
-
         before, clients, began = self.cpu_seconds(), clients_cpu(sink), time.monotonic()
-        threads = [threading.Thread(target=run, args=(g,)) for g in self.gateways]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        with ThreadPoolExecutor(parts) as pool:
+            # In the order of the gateways; what went wrong in a thread is raised here.
+            done = list(pool.map(lambda gateway: load.run(gateway, part, messages), self.gateways))
         wall = time.monotonic() - began
-        if failed:
-            raise failed[0]
         for gateway, report in zip(self.gateways, done):
             sink.await_run(report["run"], messages, gateway)
         total = messages * parts
@@ -88,8 +77,9 @@ class Row:
 def clients_cpu(sink):
     """Of loads that have ended, and of the sink."""
     ended = os.times()
-    with open(f"/proc/{sink.process.pid}/stat", encoding="utf-8") as f:
-        fields = f.read().rpartition(")")[2].split()
+    fields = stat_fields(sink.process.pid)
+    if not fields:
+        raise Failure("the sink has ended")
     return ended.children_user + ended.children_system + \
         sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 

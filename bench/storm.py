@@ -6,6 +6,7 @@ client that opens so many sessions a second, each up to the end of its handshake
 no gate: on a machine whose cores load, sink and storm share, their own waiting is in each figure."""
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -22,36 +23,43 @@ SHARE = 0.6
 BAR = 2.0
 
 
-def begin(load, gateway, *options):
-    return subprocess.Popen(load.words(gateway, *options), stdout=subprocess.PIPE,
-                            stderr=subprocess.DEVNULL, text=True)
-
-
-def end(process, gateway, what):
-    out, _ = process.communicate()
-    if not out:
-        raise Failure(f"{what} said nothing\n{gateway.log_tail()}")
-    return json.loads(out)
+@contextlib.contextmanager
+def client(load, gateway, what, *options):
+    """A client, and the function that waits for its report; none is left behind."""
+    with subprocess.Popen(load.words(gateway, *options), stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as process:
+        def report():
+            out, _ = process.communicate()
+            try:
+                return json.loads(out)
+            except ValueError as e:
+                raise Failure(f"{what} made no report: {out!r}\n{gateway.log_tail()}") from e
+        try:
+            yield report
+        finally:
+            process.kill()
 
 
 def running(load, gateway, seconds, rate):
-    return begin(load, gateway, "--size", "4K", "--sessions", SESSIONS, "--per-session", 0,
-                 "--seconds", seconds, "--rate", rate)
+    with client(load, gateway, "the load", "--size", "4K", "--sessions", SESSIONS, "--per-session", 0,
+                "--seconds", seconds, "--rate", rate) as report:
+        return report()
 
 
-def round_take(load, gateway, seconds, rate, storm_rate):
-    storm = storm_rate and begin(load, gateway, "--handshakes", "--sessions", 200, "--rate", storm_rate,
-                                 "--seconds", seconds)
-    sent = end(running(load, gateway, seconds, rate), gateway, "the load")
+def quiet_take(load, gateway, seconds, rate):
+    sent = running(load, gateway, seconds, rate)
     if sent["messages"]["accepted"] != sent["messages"]["started"]:
         raise Failure(f"messages were not accepted: {sent}\n{gateway.log_tail()}")
-    found = {"messages": sent["messages"]["accepted"], "latency_ms": sent["latency_ms"]}
-    if storm:
-        opened = end(storm, gateway, "the storm")
-        found["handshakes"] = opened["messages"]["accepted"]
-        found["handshakes_failed"] = opened["messages"]["failed"]
-        found["handshake_ms"] = opened["handshake_ms"]
-    return found
+    return {"messages": sent["messages"]["accepted"], "latency_ms": sent["latency_ms"]}
+
+
+def storm_take(load, gateway, seconds, rate, storm_rate):
+    with client(load, gateway, "the storm", "--handshakes", "--sessions", 200, "--rate", storm_rate,
+                "--seconds", seconds) as report:
+        found = quiet_take(load, gateway, seconds, rate)
+        opened = report()
+    return dict(found, handshakes=opened["messages"]["accepted"],
+                handshakes_failed=opened["messages"]["failed"], handshake_ms=opened["handshake_ms"])
 
 
 def measure(args, folder):
@@ -62,12 +70,14 @@ def measure(args, folder):
     quiet, stormy = [], []
     try:
         gateway.start()
-        most = end(running(load, gateway, args.seconds, 0), gateway, "the load")["messages_per_second"]
+        most = running(load, gateway, args.seconds, 0)["messages_per_second"]
         rate = SHARE * most
         for i in range(args.rounds):
             for storm in (0, args.storm) if i % 2 else (args.storm, 0):
-                (stormy if storm else quiet).append(
-                    round_take(load, gateway, args.seconds, rate, storm))
+                if storm:
+                    stormy.append(storm_take(load, gateway, args.seconds, rate, storm))
+                else:
+                    quiet.append(quiet_take(load, gateway, args.seconds, rate))
     finally:
         gateway.end()
         sink.end()
