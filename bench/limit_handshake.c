@@ -35,7 +35,7 @@ static int session_keep(SSL *ssl, SSL_SESSION *session)
 /* As bare as OpenSSL makes them: the read ahead of a load generator is of no use here. */
 static bool context_prepare(SSL_CTX *context)
 {
-    if (!context || SSL_CTX_set1_groups_list(context, "X25519:P-256") != 1)
+    if (!context)
         return false;
     SSL_CTX_set_read_ahead(context, 0);
     SSL_CTX_set_default_read_buffer_len(context, 0);
@@ -48,8 +48,10 @@ int limit_handshake_new(const struct limit_handshake_conf *conf, struct limit_ha
 
     if (!h)
         return ERR_NOMEM;
-    h->server = wire_server_context(conf->tls12, conf->suite, conf->cert, conf->key);
-    h->client = wire_client_context(conf->tls12, conf->suite);
+    const struct wire_offer offer = {
+        .tls12 = conf->tls12, .suites = conf->suite, .groups = "X25519:P-256"};
+    h->server = wire_server_context(&offer, conf->cert, conf->key);
+    h->client = wire_client_context(&offer);
     if (!context_prepare(h->server) || !context_prepare(h->client)) {
         limit_handshake_free(h);
         return ERR_TLS;

@@ -29,8 +29,11 @@ static const struct option_row rows[] = {
     LOAD("starttls", NULL, OPTION_CHOICE, tls, WIRE_STARTTLS, 0, "TLS by STARTTLS"),
     LOAD("tls", NULL, OPTION_CHOICE, tls, WIRE_IMPLICIT, 0, "TLS from the first byte"),
     LOAD("plain", NULL, OPTION_CHOICE, tls, WIRE_PLAIN, 0, "no TLS"),
-    LOAD("tls1.2", NULL, OPTION_FLAG, tls12, 0, 0, "TLS 1.2 at most"),
-    LOAD("suites", "LIST", OPTION_TEXT, suites, 0, 400, "cipher suites of 1.3 (TLS_...) or of 1.2"),
+    LOAD("tls1.2", NULL, OPTION_FLAG, offer.tls12, 0, 0, "TLS 1.2 at most"),
+    LOAD("suites", "LIST", OPTION_TEXT, offer.suites, 0, 400,
+         "cipher suites of 1.3 (TLS_...) or of 1.2"),
+    LOAD("groups", "LIST", OPTION_TEXT, offer.groups, 0, 400,
+         "key exchange groups, the best first"),
     LOAD("resume", NULL, OPTION_FLAG, resume, 0, 0, "resume the TLS session before"),
     LOAD("no-resume", NULL, OPTION_FLAG, no_resume, 0, 0, "full handshakes (the default)"),
     LOAD("sessions", "N", OPTION_U64, sessions, 1, 60000, "at a time, 1 to 60000 (1)"),
@@ -105,9 +108,9 @@ static int tls_prepare(struct load *l, char *error, size_t room)
 {
     if (l->options.tls == WIRE_PLAIN)
         return ERR_OK;
-    l->context = wire_client_context(l->options.tls12, l->options.suites);
+    l->context = wire_client_context(&l->options.offer);
     if (!l->context) {
-        snprintf(error, room, "--suites: nothing there that OpenSSL knows");
+        snprintf(error, room, "--suites, --groups: something that OpenSSL does not know");
         return ERR_TLS;
     }
     if (l->options.resume) {

@@ -24,8 +24,9 @@ struct load_options {
     int tls; /* enum wire_tls */
     uint64_t sessions, messages, seconds, size, per_session, chunk, timeout_s, opening;
     double rate;
-    bool resume, no_resume, tls12, bdat, idle, handshakes, json;
-    const char *rcpt, *from, *helo, *ledger, *suites;
+    bool resume, no_resume, bdat, idle, handshakes, json;
+    const char *rcpt, *from, *helo, *ledger;
+    struct wire_offer offer;
 };
 
 enum load_state {

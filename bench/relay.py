@@ -176,17 +176,33 @@ class Postern(Relay):
 
 
 class PosternKtls(Postern):
+    """With kernel_fixes = "warn" (bench/peers/postern.conf): its only peers are load and sink."""
+
     name, title = "postern-ktls", "postern, kernel TLS"
     dataplane = "ktls"
 
     @staticmethod
-    def lacking(build):
-        done = subprocess.run([os.path.join(build, "postern-platform"), "probe", "--json"],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            return "postern-platform probe fails"
-        kernel_tls = json.loads(done.stdout)["kernel_tls"]
+    def probe(build):
+        """What postern-platform says of this kernel."""
+        try:
+            done = subprocess.run([os.path.join(build, "postern-platform"), "probe", "--json"],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+            return json.loads(done.stdout)
+        except (OSError, ValueError, subprocess.SubprocessError) as e:
+            raise Failure(f"postern-platform does not say what the kernel can: {e}") from e
+
+    @classmethod
+    def lacking(cls, build):
+        try:
+            kernel_tls = cls.probe(build)["kernel_tls"]
+        except Failure as e:
+            return str(e)
         return None if kernel_tls["available"] else kernel_tls["why"]
+
+    def version(self):
+        lacking = self.probe(self.build)["kernel_fixes"]["lacking"]
+        text = super().version()
+        return f"{text}, on a kernel that lacks {lacking} fixes of its TLS" if lacking else text
 
 
 class Rooted(Relay):
@@ -194,6 +210,7 @@ class Rooted(Relay):
     what it writes, a queue too, costs no disk."""
 
     root = ""
+    openssl = {"openssl.cnf": "/usr/lib/ssl/openssl.cnf"}  # for what a relay has no setting
     queues = ()  # folders that are tmpfs itself, without the layer's cost
 
     def __init__(self, *args):
@@ -221,6 +238,10 @@ class Rooted(Relay):
         for name in self.queues:
             self.mount("tmpfs", "postern-bench", self.path(name), "-o", "mode=755")
             subprocess.run(["cp", "-a", os.path.join(base, name, "."), self.path(name)], check=True)
+
+    def configure(self):
+        self.files = self.openssl | self.files
+        super().configure()
 
     def chrooted(self, *words):
         done = subprocess.run(["chroot", self.folder, *words], stdin=subprocess.DEVNULL,

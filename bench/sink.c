@@ -22,8 +22,11 @@ static const struct option_row rows[] = {
     SINK("starttls", NULL, OPTION_CHOICE, tls, WIRE_STARTTLS, 0, "offer STARTTLS"),
     SINK("tls", NULL, OPTION_CHOICE, tls, WIRE_IMPLICIT, 0, "TLS from the first byte"),
     SINK("plain", NULL, OPTION_CHOICE, tls, WIRE_PLAIN, 0, "no TLS"),
-    SINK("tls1.2", NULL, OPTION_FLAG, tls12, 0, 0, "TLS 1.2 at most"),
-    SINK("suites", "LIST", OPTION_TEXT, suites, 0, 400, "cipher suites of 1.3 (TLS_...) or of 1.2"),
+    SINK("tls1.2", NULL, OPTION_FLAG, offer.tls12, 0, 0, "TLS 1.2 at most"),
+    SINK("suites", "LIST", OPTION_TEXT, offer.suites, 0, 400,
+         "cipher suites of 1.3 (TLS_...) or of 1.2"),
+    SINK("groups", "LIST", OPTION_TEXT, offer.groups, 0, 400,
+         "key exchange groups, the best first"),
     SINK("cert", "FILE", OPTION_TEXT, cert, 0, 4095, "certificate chain, PEM (self-made P-256)"),
     SINK("key", "FILE", OPTION_TEXT, key, 0, 4095, "its key, PEM"),
     SINK("hostname", "NAME", OPTION_TEXT, hostname, 0, 253, "in greeting (sink.bench.invalid)"),
@@ -110,10 +113,10 @@ static bool sink_prepare(struct sink *sink, char *error, size_t room)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
     if (o->tls != WIRE_PLAIN &&
-        !(sink->context = wire_server_context(o->tls12, o->suites, o->cert, o->key))) {
+        !(sink->context = wire_server_context(&o->offer, o->cert, o->key))) {
         char why[160];
         wire_tls_error(why, sizeof(why));
-        snprintf(error, room, "certificate, key or suites not usable: %s", why);
+        snprintf(error, room, "certificate, key, suites or groups not usable: %s", why);
         return false;
     }
     if (o->ledger && !(sink->ledger = fopen(o->ledger, "we"))) {

@@ -17,11 +17,12 @@
 #include <sys/queue.h>
 
 struct sink_options {
-    const char *listen, *cert, *key, *ledger, *hostname, *suites;
+    const char *listen, *cert, *key, *ledger, *hostname;
+    struct wire_offer offer;
     int tls; /* enum wire_tls */
     uint64_t delay_ms, code, messages, seconds, sessions, timeout_s;
     double fail_rate;
-    bool tls12, no_chunking, no_pipelining, json;
+    bool no_chunking, no_pipelining, json;
 };
 
 enum sink_state {

@@ -215,7 +215,7 @@ static bool suites_set(SSL_CTX *context, const char *suites)
                   : SSL_CTX_set_cipher_list(context, suites)) == 1;
 }
 
-static SSL_CTX *context_new(const SSL_METHOD *method, bool tls12, const char *suites)
+static SSL_CTX *context_new(const SSL_METHOD *method, const struct wire_offer *offer)
 {
     SSL_CTX *context = SSL_CTX_new(method);
 
@@ -224,19 +224,20 @@ static SSL_CTX *context_new(const SSL_METHOD *method, bool tls12, const char *su
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    if (tls12)
+    if (offer->tls12)
         SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_default_read_buffer_len(context, READ_AHEAD);
-    if (!suites || suites_set(context, suites))
+    if ((!offer->suites || suites_set(context, offer->suites)) &&
+        (!offer->groups || SSL_CTX_set1_groups_list(context, offer->groups) == 1))
         return context;
     SSL_CTX_free(context);
     return NULL;
 }
 
-SSL_CTX *wire_client_context(bool tls12, const char *suites)
+SSL_CTX *wire_client_context(const struct wire_offer *offer)
 {
-    return context_new(TLS_client_method(), tls12, suites);
+    return context_new(TLS_client_method(), offer);
 }
 
 static bool cert_name(X509 *cert)
@@ -271,9 +272,9 @@ static bool cert_make(SSL_CTX *context)
     return good;
 }
 
-SSL_CTX *wire_server_context(bool tls12, const char *suites, const char *cert, const char *key)
+SSL_CTX *wire_server_context(const struct wire_offer *offer, const char *cert, const char *key)
 {
-    SSL_CTX *context = context_new(TLS_server_method(), tls12, suites);
+    SSL_CTX *context = context_new(TLS_server_method(), offer);
     bool good =
         context && (cert ? SSL_CTX_use_certificate_chain_file(context, cert) == 1 &&
                                SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1

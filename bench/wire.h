@@ -46,13 +46,18 @@ void wire_close(struct wire *w);
 /* What OpenSSL last complained of on this thread. */
 void wire_tls_error(char *out, size_t room);
 
-/* suites: NULL for OpenSSL's own; names that start with "TLS_" are those of TLS 1.3, and then that
- * version alone is spoken; others are those of TLS 1.2, and then only that.
- * A client's context; certificates are not checked, since what is measured is the relay. NULL
+/* What is offered. suites: NULL for OpenSSL's own; names that start with "TLS_" are those of TLS
+ * 1.3, and then that version alone is spoken; others are those of TLS 1.2, and then only that.
+ * groups: for the key exchange, the best first; NULL for OpenSSL's own. */
+struct wire_offer {
+    bool tls12;
+    const char *suites, *groups;
+};
+/* A client's context; certificates are not checked, since what is measured is the relay. NULL
  * where OpenSSL fails. */
-SSL_CTX *wire_client_context(bool tls12, const char *suites);
+SSL_CTX *wire_client_context(const struct wire_offer *offer);
 /* cert and key: PEM files, or NULLs for a self-made ECDSA P-256 certificate. NULL on failure. */
-SSL_CTX *wire_server_context(bool tls12, const char *suites, const char *cert, const char *key);
+SSL_CTX *wire_server_context(const struct wire_offer *offer, const char *cert, const char *key);
 
 /* Microseconds of the monotonic clock. */
 uint64_t wire_now_us(void);

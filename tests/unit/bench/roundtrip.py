@@ -103,6 +103,13 @@ class Roundtrip(unittest.TestCase):
                 self.run_pair("--starttls", 10, "--per-session", "0", *body,
                               sink_options=("--no-pipelining",))
 
+    def test_groups_are_offered_and_no_others(self):
+        with Sink("--tls", "--groups", "P-384") as sink:
+            words = ("--tls", "--messages", "1", "--seconds", "10")
+            load(sink.address, *words, "--groups", "X25519:P-256", code=69)
+            sent = load(sink.address, *words, "--groups", "X25519:P-384")
+        self.assertEqual(sent["messages"]["accepted"], 1)
+
     def test_resumption(self):
         for version in ((), ("--tls1.2",)):
             with self.subTest(version=version):
