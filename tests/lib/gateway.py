@@ -2,6 +2,7 @@
 """Starts a posternd with a configuration given as Python values, and reads its log."""
 import copy
 import itertools
+import json
 import os
 import re
 import shlex
@@ -49,6 +50,15 @@ def strip_received(body):
     if not m:
         raise AssertionError(f"no Received line in front of {body[:80]!r}")
     return m.group(0), body[m.end():]
+
+
+def platform(**how):
+    """What postern-platform finds here."""
+    done = subprocess.run([os.path.join(BUILD, "postern-platform"), "probe", "--json"],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30 * PATIENCE, **how)
+    if done.returncode:
+        raise AssertionError(f"postern-platform: {done.returncode}: {done.stderr.decode()}")
+    return json.loads(done.stdout)
 
 
 class Gateway:
@@ -149,6 +159,19 @@ class Gateway:
                 raise AssertionError(log[max(0, log.index(word) - 500):][:4000])
         if status:
             raise AssertionError(f"posternd ended with {status}:\n{log[-4000:]}")
+
+    def ctl(self, *words):
+        """posternctl: (exit status, what it printed, what it complained)."""
+        done = subprocess.run([os.path.join(BUILD, "posternctl"), "--socket",
+                               self.settings["gateway"]["control_socket"], *words],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=90 * PATIENCE)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def ctl_json(self, *words):
+        status, out, error = self.ctl("--json", *words)
+        if status:
+            raise AssertionError(f"posternctl {words}: {status}: {out}{error}")
+        return json.loads(out)
 
     def address(self, listener="internet"):
         for l in self.listeners:

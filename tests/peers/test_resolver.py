@@ -4,7 +4,6 @@
 
 The zones are signed here and served by nsd, over real delegations; the parent's key is the anchor.
 """
-import json
 import os
 import re
 import signal
@@ -405,10 +404,7 @@ class Resolver(Case):
     # --- the process
 
     def pid(self, gateway):
-        out = subprocess.run([os.path.join(BUILD, "posternctl"), "--json", "--socket",
-                              gateway.settings["gateway"]["control_socket"], "status"],
-                             stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True)
-        for row in json.loads(out.stdout)["processes"]:
+        for row in gateway.ctl_json("status")["processes"]:
             if row["process"] == "resolver" and row["state"] == "ready":
                 return row["pid"]
         return None

@@ -18,33 +18,18 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import old_kernel  # noqa: E402
 import tap  # noqa: E402
-from client import Client, Closed, tls_context, wait_for  # noqa: E402
-from gateway import BUILD, Gateway, free_port, route  # noqa: E402
+from client import Client, Closed, wait_for  # noqa: E402
+from gateway import Gateway, free_port, platform, route  # noqa: E402
 from setup import Case  # noqa: E402
 
 BODY = b"Subject: processes\r\n\r\nbody\r\n"
 EX_USAGE, EX_UNAVAILABLE, EX_CONFIG = 64, 69, 78
 
 
-def ctl(gateway, *words):
-    """(exit status, what it printed, what it complained)."""
-    done = subprocess.run([os.path.join(BUILD, "posternctl"), "--socket",
-                           gateway.settings["gateway"]["control_socket"], *words],
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=90)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-def ctl_json(gateway, *words):
-    status, out, error = ctl(gateway, "--json", *words)
-    if status:
-        raise AssertionError(f"posternctl {words}: {status}: {out}{error}")
-    return json.loads(out)
-
-
 def processes(gateway, state="ready"):
     """The newest generation's, by name."""
     found = {}
-    for row in ctl_json(gateway, "status")["processes"]:
+    for row in gateway.ctl_json("status")["processes"]:
         if state in (None, row["state"]):
             found[row["process"]] = row
     return found
@@ -81,7 +66,7 @@ class ProcessCase(Case):
 
     def reload(self, gateway):
         gateway.config_write()
-        return ctl(gateway, "reload")
+        return gateway.ctl("reload")
 
 
 class Start(ProcessCase):
@@ -115,7 +100,7 @@ class Start(ProcessCase):
         self.assertEqual(done.returncode, EX_UNAVAILABLE)
         self.assertIn(b"another posternd serves", done.stderr)
         greeted(gateway.address())
-        self.assertEqual(ctl(gateway, "status")[0], 0)
+        self.assertEqual(gateway.ctl("status")[0], 0)
 
     def test_a_kernel_too_old_is_named(self):
         """Once, with what it lacks and which would do, by posternd and the probe alike."""
@@ -135,9 +120,7 @@ class Start(ProcessCase):
                 self.assertEqual(done.returncode, EX_CONFIG, done.stderr)
                 lines = done.stderr.splitlines()
                 self.assertEqual(lines.count("supervisor io_uring: " + why), 1, done.stderr)
-                done = subprocess.run([os.path.join(BUILD, "postern-platform"), "probe", "--json"],
-                                      text=True, capture_output=True, timeout=20, preexec_fn=kernel)
-                ring = json.loads(done.stdout)["io_uring"]
+                ring = platform(preexec_fn=kernel)["io_uring"]
                 self.assertEqual((ring["usable"], ring["why"]), (False, why))
 
     def test_a_port_in_use_is_named(self):
@@ -159,7 +142,7 @@ class Start(ProcessCase):
         wait_for(lambda: not any(map(alive, pids)), 5, "children outlive the supervisor")
         self.assertTrue(os.path.exists(gateway.settings["gateway"]["control_socket"]))
         gateway.start()
-        self.assertEqual(ctl(gateway, "status")[0], 0)
+        self.assertEqual(gateway.ctl("status")[0], 0)
 
     def test_a_wrong_configuration_starts_nothing(self):
         gateway = Gateway([route("hop.example", 9, "none")], None,
@@ -191,7 +174,7 @@ class Restart(ProcessCase):
         gateway = self.plain()
         with Client(gateway.address()) as c:
             c.expect(220)
-            name = ctl_json(gateway, "sessions")["sessions"][0]["worker"]
+            name = gateway.ctl_json("sessions")["sessions"][0]["worker"]
             pid = self.kill(gateway, name)
             # What its ring takes while it dies is lost with it.
             wait_for(lambda: gateway.events("process_died"), 5, "death seen")
@@ -205,7 +188,7 @@ class Restart(ProcessCase):
         self.assertEqual(row["restarts"], 1)
         died = gateway.events("process_died")
         self.assertEqual([(d["process"], d["signal"]) for d in died], [(name, "KILL")])
-        wait_for(lambda: ctl_json(gateway, "status")["counters"]["postern_sessions_open"] == 0, 3,
+        wait_for(lambda: gateway.ctl_json("status")["counters"]["postern_sessions_open"] == 0, 3,
                  "the dead worker's sessions are not counted as open")
 
     def test_a_worker_that_dies_again_waits_and_its_connections_go_to_the_neighbour(self):
@@ -226,7 +209,7 @@ class Restart(ProcessCase):
         clients = [Client(gateway.address()) for _ in range(40)]
         for c in clients:
             c.expect(220)
-        for row in ctl_json(gateway, "sessions")["sessions"]:
+        for row in gateway.ctl_json("sessions")["sessions"]:
             pids.add(row["worker"])
         for c in clients:
             c.close()
@@ -271,7 +254,7 @@ class Reload(ProcessCase):
             self.assertEqual(c.data(BODY)[0], 250)
             c.expect(221, "QUIT")
         wait_for(lambda: all(r["generation"] in (0, 2)
-                             for r in ctl_json(gateway, "status")["processes"]), 10, "old one ends")
+                             for r in gateway.ctl_json("status")["processes"]), 10, "old one ends")
         self.assertEqual(len(sink.messages), 2)
 
     def test_old_sessions_are_ended_after_the_drain_timeout(self):
@@ -324,7 +307,7 @@ class Reload(ProcessCase):
         status, _, error = self.reload(gateway)
         self.assertEqual(status, EX_CONFIG)
         self.assertIn("limits.max_recipients", error)
-        status, _, error = ctl(gateway, "config", "check")
+        status, _, error = gateway.ctl("config", "check")
         self.assertEqual(status, EX_CONFIG)
         self.assertIn("limits.max_recipients", error)
         gateway.process.send_signal(signal.SIGHUP)
@@ -352,7 +335,7 @@ class Reload(ProcessCase):
             self.assertEqual(self.reload(gateway)[0], 0)
             greeted(("127.0.0.1", second))
             wait_for(lambda: self.refused(first), 5, "the old address is closed")
-        self.assertEqual([l["name"] for l in ctl_json(gateway, "status")["listeners"]], ["second"])
+        self.assertEqual([l["name"] for l in gateway.ctl_json("status")["listeners"]], ["second"])
 
     def test_the_number_of_workers_changes(self):
         gateway = self.plain(1)
@@ -399,10 +382,10 @@ class Reload(ProcessCase):
         gateway = self.plain()
         before = len(os.listdir(f"/proc/{gateway.process.pid}/fd"))
         for _ in range(5):
-            self.assertEqual(ctl(gateway, "reload")[0], 0)
+            self.assertEqual(gateway.ctl("reload")[0], 0)
         gateway.process.send_signal(signal.SIGHUP)
         gateway.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: len(ctl_json(gateway, "status")["processes"]) == 3 and
+        wait_for(lambda: len(gateway.ctl_json("status")["processes"]) == 3 and
                  len(gateway.events("reloaded")) >= 6, 20, "settled")
         time.sleep(0.5)
         wait_for(lambda: len(os.listdir(f"/proc/{gateway.process.pid}/fd")) == before, 10,
@@ -490,11 +473,11 @@ class Stop(ProcessCase):
 class Control(ProcessCase):
     def test_status(self):
         gateway = self.plain()
-        said = ctl_json(gateway, "status")
+        said = gateway.ctl_json("status")
         self.assertEqual(said["state"], "serving")
         self.assertEqual(said["pid"], gateway.process.pid)
         self.assertEqual(said["listeners"][0]["address"], gateway.listeners[0]["address"])
-        status, out, _ = ctl(gateway, "status")
+        status, out, _ = gateway.ctl("status")
         self.assertEqual(status, 0)
         self.assertRegex(out, r"(?m)^worker/1 +1 +\d+ +ready ")
 
@@ -505,7 +488,7 @@ class Control(ProcessCase):
             c.expect(220)
             c.send(b"EHLO client.example\r\n")
             c.reply()
-        said = ctl_json(gateway, "sessions")
+        said = gateway.ctl_json("sessions")
         self.assertEqual(len(said["sessions"]), 30)
         self.assertEqual(said["workers_missing"], 0)
         self.assertEqual({s["worker"] for s in said["sessions"]}, {"worker/0", "worker/1"})
@@ -513,7 +496,7 @@ class Control(ProcessCase):
         self.assertEqual((row["helo"], row["listener"], row["tls"]), ("client.example", "internet",
                                                                       False))
         self.assertTrue(row["client"].startswith("127.0.0.1:"))
-        self.assertEqual(len(ctl(gateway, "sessions")[1].splitlines()), 31)
+        self.assertEqual(len(gateway.ctl("sessions")[1].splitlines()), 31)
         for c in clients:
             c.close()
 
@@ -523,9 +506,9 @@ class Control(ProcessCase):
         os.kill(pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
-            self.assertEqual(ctl_json(gateway, "sessions")["workers_missing"], 1)
+            self.assertEqual(gateway.ctl_json("sessions")["workers_missing"], 1)
             self.assertLess(time.monotonic() - began, 5)
-            self.assertEqual(ctl(gateway, "status")[0], 0)
+            self.assertEqual(gateway.ctl("status")[0], 0)
         finally:
             os.kill(pid, signal.SIGCONT)
 
@@ -537,17 +520,17 @@ class Control(ProcessCase):
             c.expect(250, "EHLO client.example")
             c.transaction("a@client.example", ["b@hop.example"])
             self.assertEqual(c.data(BODY)[0], 250)
-            hosts = ctl_json(gateway, "routes")["hosts"]
+            hosts = gateway.ctl_json("routes")["hosts"]
         self.assertEqual([(h["host"].split(":")[0], h["dead_for_ms"]) for h in hosts],
                          [("127.0.0.1", 0)])
-        self.assertEqual(ctl(gateway, "routes")[0], 0)
+        self.assertEqual(gateway.ctl("routes")[0], 0)
 
     def test_config_check_of_a_file(self):
         gateway = self.plain()
         path = os.path.join(gateway.folder, "postern.conf")
-        self.assertEqual(ctl(gateway, "config", "check", path)[0], 0)
-        self.assertEqual(ctl_json(gateway, "config", "check", path), {"config": path})
-        status, out, _ = ctl(gateway, "--json", "config", "check", "/nonexistent")
+        self.assertEqual(gateway.ctl("config", "check", path)[0], 0)
+        self.assertEqual(gateway.ctl_json("config", "check", path), {"config": path})
+        status, out, _ = gateway.ctl("--json", "config", "check", "/nonexistent")
         self.assertEqual(status, EX_CONFIG)
         self.assertIn("/nonexistent", json.loads(out)["error"])
 
@@ -556,7 +539,7 @@ class Control(ProcessCase):
         for words, code in ((["status"], EX_UNAVAILABLE), (["nonsense"], EX_USAGE),
                             (["status", "more"], EX_USAGE), ([], EX_USAGE), (["help"], 0),
                             (["--help"], 0), (["--version"], 0)):
-            self.assertEqual(ctl(gateway, *words)[0], code, words)
+            self.assertEqual(gateway.ctl(*words)[0], code, words)
 
     def test_garbage_and_crowds_do_no_harm(self):
         gateway = self.plain()
@@ -586,7 +569,7 @@ class Control(ProcessCase):
         greeted(gateway.address())
         for s in crowd:
             s.close()
-        self.assertEqual(ctl(gateway, "status")[0], 0)
+        self.assertEqual(gateway.ctl("status")[0], 0)
 
 
 class Metrics(ProcessCase):

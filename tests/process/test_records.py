@@ -2,36 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who seals and opens TLS records: is it chosen by what this kernel can, refused where it can't be
 had, measured once, and told? What this kernel can is taken from postern-platform."""
-import json
 import os
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
 from client import Client, tls_context, wait_for  # noqa: E402
-from gateway import BUILD, Gateway, route  # noqa: E402
+from gateway import Gateway, platform, route  # noqa: E402
 from setup import Case  # noqa: E402
 
 EX_CONFIG = 78
-
-
-def platform():
-    done = subprocess.run([os.path.join(BUILD, "postern-platform"), "probe", "--json"],
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True)
-    return json.loads(done.stdout)
-
-
-def status(gateway, *options):
-    done = subprocess.run([os.path.join(BUILD, "posternctl"), "--socket",
-                           gateway.settings["gateway"]["control_socket"], *options, "status"],
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True)
-    return done.stdout.decode()
-
-
-def records_status(gateway):
-    return json.loads(status(gateway, "--json"))["records"]
 
 
 class Records(Case):
@@ -47,13 +28,13 @@ class Records(Case):
         return self.gateway([route("hop.example", 9, "none")], settings={"gateway": gateway})
 
     def records(self, gateway):
-        wait_for(lambda: json.loads(status(gateway, "--json"))["state"] == "serving", 10,
+        wait_for(lambda: gateway.ctl_json("status")["state"] == "serving", 10,
                  "workers are ready")
-        said = json.loads(status(gateway, "--json"))
+        said = gateway.ctl_json("status")
         worker = [p for p in said["processes"] if p["process"] == "worker/0"][0]
         self.assertEqual(worker["records"], said["records"]["way"])
         self.assertEqual((worker["kernel_receive"], worker["kernel_send"]), (0, 0))
-        self.assertIn(said["records"]["why"] + "\n", status(gateway))
+        self.assertIn(said["records"]["why"] + "\n", gateway.ctl("status")[1])
         self.assertIn(f"records={said['records']['way']} {said['records']['why']}", gateway.log())
         return said["records"]
 
@@ -114,11 +95,11 @@ class Records(Case):
         with Client(made.address()) as c:
             c.starttls(tls_context())
             def worker():
-                rows = json.loads(status(made, "--json"))["processes"]
+                rows = made.ctl_json("status")["processes"]
                 return next(r for r in rows if r["process"] == "worker/0")
             wait_for(lambda: (worker()["kernel_receive"], worker()["kernel_send"]) == (1, 1), 10,
                      "the connection is counted")
-            self.assertRegex(status(made), r"(?m)^worker/0 .* 1 +1 +kernel$")
+            self.assertRegex(made.ctl("status")[1], r"(?m)^worker/0 .* 1 +1 +kernel$")
 
     def cache(self, gateway):
         with open(os.path.join(gateway.folder, "state", "record-cost"), "rb") as f:
@@ -140,11 +121,13 @@ class Records(Case):
         self.assertEqual(self.cache(made), kept)
         # Damaged, or of another machine: measured again, and written anew.
         for text in (kept[:-1], kept.replace(b"processor ", b"processor other ")):
+            self.assertNotEqual(text, kept)
             with open(os.path.join(made.folder, "state", "record-cost"), "wb") as f:
                 f.write(text)
             made.start()
             self.assertIn("the CPU of user records here", self.records(made)["why"])
             made.stop()
+            self.assertNotEqual(self.cache(made), text)
             self.assertEqual(self.cache(made).split(b"\nuser ")[0], kept.split(b"\nuser ")[0])
 
 

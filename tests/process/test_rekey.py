@@ -17,9 +17,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import tap  # noqa: E402
 from client import PATIENCE, Client, tls_context, wait_for  # noqa: E402
-from gateway import free_port, route  # noqa: E402
+from gateway import free_port, platform, route  # noqa: E402
 from setup import Case  # noqa: E402
-from test_records import platform, records_status  # noqa: E402
 
 
 class Openssl:
@@ -64,7 +63,7 @@ class Openssl:
                 places = [(self.heard.find(w, after), w) for w in words]
                 places = [p for p in places if p[0] >= 0]
                 return min(places) if places else None
-            if not self.grew.wait_for(found, 20):
+            if not self.grew.wait_for(found, 20 * PATIENCE):
                 raise AssertionError(f"none of {words} in {self.heard[-2000:]!r}")
             place, word = found()
             return word, place + len(word)
@@ -115,7 +114,7 @@ class Rekey(Case):
             self.assertIn(first, (b"END", b"alert"))
             wait_for(lambda: gateway.events("session"), 10, "the session's end is logged")
             self.assertEqual(sink.messages, [])
-            self.assertEqual(records_status(gateway)["peers_without"], 1)
+            self.assertEqual(gateway.ctl_json("status")["records"]["peers_without"], 1)
             self.assertEqual(self.send(gateway, letter), b"250 ")
         self.assertEqual(len(sink.messages), 1)
         self.assertIn(b"before\r\nafter\r\n", sink.messages[0].body)
@@ -165,7 +164,7 @@ class Rekey(Case):
             server = threading.Thread(target=lambda: ended.append(self.hop_serve(hop, letter)))
             server.start()
             reply = self.message_to(gateway)
-            server.join(30)
+            server.join(30 * PATIENCE)
             return reply, ended
         finally:
             hop.end()
@@ -178,7 +177,7 @@ class Rekey(Case):
         if not self.can:
             self.assertEqual(reply[0], 451, reply)
             self.assertNotEqual(ended, [b"\n.\r\n"])
-            self.assertEqual(records_status(gateway)["peers_without"], 1)
+            self.assertEqual(gateway.ctl_json("status")["records"]["peers_without"], 1)
             reply, ended = self.try_hop(gateway, port, letter)
         self.assertEqual((reply[0], ended), (250, [b"\n.\r\n"]), reply)
 
