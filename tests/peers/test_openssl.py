@@ -6,13 +6,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
 from certs import fingerprint  # noqa: E402
+from client import wait_for  # noqa: E402
 from gateway import Gateway, free_port, route  # noqa: E402
 from setup import Case  # noqa: E402
 from sink import Sink  # noqa: E402
@@ -138,7 +138,8 @@ class Openssl(Case):
                 before = self.resumed()
                 self.assertTalks(self.talk("tls", version, "-sess_out", kept), r"New, TLS")
                 self.assertTalks(self.talk("tls", version, "-sess_in", kept), r"Reused, TLS")
-                time.sleep(1.2)  # workers publish their counters every second
+                # Workers publish their counters every second.
+                wait_for(lambda b=before: self.resumed() > b, 10, "the resumption is counted")
                 self.assertEqual(self.resumed() - before, 1)
 
     def test_no_early_data(self):
