@@ -5,11 +5,6 @@
 
 #include <stdio.h>
 
-static void say_message_begin(struct actor *a)
-{
-    client_data(a);
-}
-
 /* The next hop gives up in mid-body, with and without a cut. The rest of the body is never taken
  * for commands. */
 static void rest_of_a_refused_body_is_no_command(void **state)
@@ -22,7 +17,7 @@ static void rest_of_a_refused_body_is_no_command(void **state)
         struct world *w = world_new(
             i + 1, NULL, "next_hop = \"hop1.example:25\"; tls = { level = \"none\"; };", NULL);
         struct actor *a = client_ready(w);
-        say_message_begin(a);
+        client_data(a);
         client_say(a, i & 8 ? "Subject: x\r\n" : "Subject: x\r\n\r\nfirst\r\n");
         struct actor *hop = w->hops[0].actors;
         const char *refusal = refusals[i % 4];
@@ -135,7 +130,7 @@ static void session_time_ends_between_messages(void **state)
             world_free(w);
             continue;
         }
-        say_message_begin(a);
+        client_data(a);
         for (unsigned n = 0; n < (i == 1 ? 9 : 16) && !a->closed; n++) {
             world_run(w, 9000);
             client_say(a, n == 0 ? "Subject: x\r\n\r\n" : "line\r\n");
