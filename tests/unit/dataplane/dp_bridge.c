@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../cmocka_all.h"
+
 #include "dp_bridge.h"
 
 #include "assertion.h"
@@ -211,7 +213,6 @@ static size_t on_received(void *user, struct leg_id leg, const uint8_t *data, si
 
 static void on_lost(void *user, struct leg_id leg, const struct dp_lost_info *info)
 {
-    ((struct bridge *)user)->lost++;
 }
 
 static const struct dp_events bridge_events = {
@@ -282,4 +283,26 @@ uint8_t *body_with_end(size_t len)
     lab_body(body, len - 3, 21);
     memcpy(body + len - 3, ".\r\n", 3);
     return body;
+}
+
+void bridge_whole(const struct dp_conf *conf, const struct lab_tls *a, const struct lab_tls *b,
+                  size_t len, size_t record, unsigned seed)
+{
+    uint8_t *body = body_with_end(len);
+    struct far client = {.body = body, .len = len, .record = record, .seed = seed};
+    struct far server = {.seed = seed};
+    struct bridge bridge;
+
+    bridge_cross(conf, a, b, &client, &server, &bridge);
+    assert_int_equal(bridge.end, DP_RELAY_DONE);
+    assert_int_equal(buf_len(&server.text), len);
+    assert_memory_equal(buf_span(&server.text).ptr, body, len);
+    assert_int_equal(buf_len(&client.text), 8);
+    assert_memory_equal(buf_span(&client.text).ptr, "250 ok\r\n", 8);
+    assert_true(client.clean && server.clean);
+    assert_int_equal(client.close_notify, client.tls);
+    assert_int_equal(server.close_notify, server.tls);
+    far_free(&client);
+    far_free(&server);
+    free(body);
 }

@@ -35,15 +35,13 @@ struct bridge {
     struct dp *dp;
     struct leg_id a, b;
     sem_t accepted;
-    bool have_a, have_b, finish;
+    bool have_a, have_b;
     struct tls_keys a_keys, b_keys;
     bool a_tls, b_tls;
     struct body_flow flow;
-    unsigned done, lost;
+    unsigned done;
     enum dp_relay_end end;
-    struct buf a_text, b_text;
     struct dp_timer give_up;
-    unsigned cycles; /* connections still to come */
 };
 
 int loopback_listen(uint16_t *ret_port);
@@ -54,5 +52,8 @@ bool write_all(int fd, const uint8_t *data, size_t len);
 void bridge_cross(const struct dp_conf *conf, const struct lab_tls *a, const struct lab_tls *b,
                   struct far *client, struct far *server, struct bridge *bridge);
 void far_free(struct far *far);
+/* One of len bytes, and all of it arrives, and is answered. */
+void bridge_whole(const struct dp_conf *conf, const struct lab_tls *a, const struct lab_tls *b,
+                  size_t len, size_t record, unsigned seed);
 /* As lab_body, with the final dot; the caller frees it. */
 uint8_t *body_with_end(size_t len);

@@ -47,6 +47,10 @@ struct lab_conf {
     bool want_tickets; /* on b */
 };
 
+/* Plaintext, and each that a kernel can have. */
+enum { LAB_KINDS = 7 };
+extern const struct lab_tls lab_kinds[LAB_KINDS];
+
 /* What lab_open makes: the simulation, as long as a test does not say otherwise. */
 struct lab_way {
     const char *name;
@@ -59,9 +63,6 @@ struct lab_way {
     uint32_t refuse_per_mille, pipe_size;
 };
 extern struct lab_way lab_way;
-/* The simulation with our records, and with a kernel's in all kinds of ways. */
-enum { LAB_SIM_WAYS = 7 };
-extern const struct lab_way lab_sim_ways[LAB_SIM_WAYS];
 
 struct lab {
     struct dp *dp;
@@ -90,8 +91,15 @@ extern const struct dp_sim_peer_events lab_peer_events;
 
 /* Runs a group of tests in each way that this machine has; the number of failures. */
 int lab_ways(int (*group)(const char *way));
-/* Whether to make this round of many: in the simulation each, and some where time is real. */
-bool lab_takes(unsigned round);
+/* The same in the simulation, with our records and with a kernel's in all kinds of ways. */
+int lab_sim_run(int (*group)(const char *way));
+/* Tells of a test, or of a way, that this machine cannot run. */
+void lab_skipped(const char *name);
+/* Whether to make the next of many rounds: in the simulation each; where time is real some, with
+ * one of the first eight among them. calls: how often it was asked, 0 before the first round. */
+bool lab_takes(unsigned *calls);
+/* How many times longer to wait than on a machine that is not emulated. */
+unsigned lab_patience(void);
 /* A KeyUpdate can be followed: always, but for the kernel's records before Linux 6.14. */
 bool lab_rekeys(const struct lab *lab);
 

@@ -93,7 +93,7 @@ static void end_read(struct lab *lab, struct lab_end *end)
 
 /* On an emulated machine, where bytes need longer from socket to socket, the environment says so.
  */
-static unsigned patience(void)
+unsigned lab_patience(void)
 {
     const char *times = getenv("POSTERN_PATIENCE");
     unsigned long n = times ? strtoul(times, NULL, 10) : 1;
@@ -104,8 +104,8 @@ static unsigned patience(void)
 void lab_net_run(struct lab *lab, uint64_t ms)
 {
     struct lab_end *ends[] = {&lab->client, &lab->server};
-    unsigned quiet_most = QUIET_TURNS * patience();
-    uint64_t until_ms = dp_now_ms(lab->dp) + ms * patience();
+    unsigned quiet_most = QUIET_TURNS * lab_patience();
+    uint64_t until_ms = dp_now_ms(lab->dp) + ms * lab_patience();
 
     for (unsigned quiet = 0; quiet < quiet_most && dp_now_ms(lab->dp) < until_ms; quiet++) {
         unsigned before = lab->events;

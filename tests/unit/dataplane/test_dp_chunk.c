@@ -390,7 +390,7 @@ static void waiting_has_its_time(void **state)
     chunks.refuse = 0;
 }
 
-int main(void)
+static int all(const char *way)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_body_arrives),      cmocka_unit_test(every_fragmentation),
@@ -399,11 +399,11 @@ int main(void)
         cmocka_unit_test(refused_between_chunks),     cmocka_unit_test(killed_at_each_point),
         cmocka_unit_test(waiting_has_its_time),
     };
-    int failed = 0;
 
-    for (unsigned i = 0; i < LAB_SIM_WAYS; i++) {
-        lab_way = lab_sim_ways[i];
-        failed += cmocka_run_group_tests_name(lab_way.name, tests, NULL, NULL);
-    }
-    return failed;
+    return cmocka_run_group_tests_name(way, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return lab_sim_run(all);
 }
