@@ -3,9 +3,9 @@
  * What the dataplane's own files share: the leg table, a leg's buffers and records, the arenas of
  * relays. Nothing above dataplane/ includes it.
  *
- *   dp_core.c     table, events, the turn, calls of control
- *   dp_output.c   from dp_send to the transport: sealing, one send a turn, closing
- *   dp_input.c    from the transport to control: records, stash, loss
+ *   dp_core.c     table, events, the turn, calls of control that the others lack
+ *   dp_output.c   from dp_send to the transport: sealing, one send a turn, dp_close
+ *   dp_input.c    from the transport to control: records, stash, loss; dp_set_keys
  *   dp_records.c  what each opened record means (alerts, KeyUpdate, tickets)
  *   dp_kernel.c   when a direction's records become the kernel's, and what is different then
  *   dp_relay.c    a body from leg to leg, through small buffers or through an arena
