@@ -65,6 +65,21 @@ static bool number_take(const char **text, const char *before, unsigned *ret)
     return true;
 }
 
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Behind the numbers: "-rc1" of kernel.org, "~rc1-1~exp1" of Debian, "-0.rc1.36.fc44" of Fedora;
+ * not the "rc" of "aarch64" or "-arch1". */
+static bool is_candidate(const char *text)
+{
+    for (const char *at = text; (at = strstr(at, "rc")); at += 2)
+        if (at > text && !is_letter(at[-1]) && at[2] >= '0' && at[2] <= '9')
+            return true;
+    return false;
+}
+
 static struct version version_parse(const char *text)
 {
     struct version v = {0};
@@ -74,7 +89,7 @@ static struct version version_parse(const char *text)
         return v;
     /* "7.0.0-rc1" is a kernel's, "7.0~rc1-1~exp1" a package's name for what comes before 7.0. */
     (void)number_take(&text, ".", &v.patch);
-    v.candidate = strstr(text, "rc") != NULL;
+    v.candidate = is_candidate(text);
     (void)number_take(&text, "-", &v.revision);
     return v;
 }
