@@ -33,10 +33,7 @@ static bool lost_in_body(struct client *c, bool more)
 
 static int make_received(struct client *c, struct buf *line)
 {
-    const char *name = client_ptr(c);
-
-    buf_init(line, SMTP_RECEIVED_MAX + 1);
-    return received_write(&c->smtp, name, dp_wall_us(c->gateway->dp), line);
+    return received_write(&c->smtp, client_ptr(c), dp_wall_us(c->gateway->dp), line);
 }
 
 static int send_received(struct client *c, const struct buf *line)
@@ -57,14 +54,16 @@ static void header_begin(struct client *c)
 static bool received_out(struct client *c)
 {
     struct buf line;
-    int err = make_received(c, &line);
+    int err;
 
-    if (err == ERR_OK && as_chunks(c)) {
+    if (as_chunks(c)) {
         buf_init(&c->body.lead, 0);
-        err = buf_append_span(&c->body.lead, buf_span(&line));
-    } else if (err == ERR_OK) {
-        err = send_received(c, &line);
+        return make_received(c, &c->body.lead) == ERR_OK;
     }
+    buf_init(&line, 0);
+    err = make_received(c, &line);
+    if (err == ERR_OK)
+        err = send_received(c, &line);
     buf_release(&line);
     return err == ERR_OK;
 }
@@ -106,6 +105,7 @@ static bool first_chunk(struct client *c)
         client_enter(c, CLIENT_BODY_WAIT);
         return hop_data(c->hop) == ERR_OK ? true : lost_in_body(c, true);
     }
+    buf_init(&line, 0);
     err = make_received(c, &line);
     if (err == ERR_OK)
         err = hop_chunk(c->hop, size + buf_len(&line), c->body.last);

@@ -245,28 +245,33 @@ static bool chunk_must_wait(const struct hop *h)
     return due >= (h->facts.caps.pipelining ? CHUNKS_AHEAD : 1);
 }
 
+/* The next chunk can't go yet: the next hop has its time to read, or to answer. */
+static int chunk_wait(struct hop *h, int err)
+{
+    h->chunk_wait = true;
+    leg_expect(h->leg, h->u->limits->hop_command_timeout_s);
+    return err;
+}
+
 int hop_data_chunk(struct hop *h, struct span lead, size_t more, bool last)
 {
     if (h->state != HOP_ACTIVE || !h->leg || !h->as_chunks || h->finished || h->final)
         return ERR_STATE;
     leg_flush(h->leg);
-    if (buf_len(&h->leg->out) > 0)
-        return ERR_AGAIN;
-    if (chunk_must_wait(h)) {
-        h->chunk_wait = true;
-        leg_expect(h->leg, h->u->limits->hop_command_timeout_s);
-        return ERR_AGAIN;
-    }
+    if (buf_len(&h->leg->out) > 0 || chunk_must_wait(h))
+        return chunk_wait(h, ERR_AGAIN);
+    /* In one piece: a command without its bytes would take the next one's for them. */
+    if (!buf_reserve(&h->leg->out, SMTP_CLIENT_CHUNK_LINE + lead.len))
+        return chunk_wait(h, ERR_NOMEM);
     int err = smtp_client_chunk(h->leg->client, lead.len + more, last);
     if (err)
-        return err;
-    h->chunk = true;
-    h->chunk_last = last;
-    err = buf_append_span(&h->leg->out, lead); /* in one piece with its command */
-    if (err)
-        return err;
-    leg_flush(h->leg);
+        return chunk_wait(h, err);
+    err = buf_append_span(&h->leg->out, lead);
+    ASSERT(!err);
+    h->chunk_wait = false;
     h->chunk = last;
+    h->chunk_last = last;
+    leg_flush(h->leg);
     leg_expect(h->leg, 0); /* as long as the body is on its way */
     return ERR_OK;
 }

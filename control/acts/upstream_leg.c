@@ -158,8 +158,9 @@ void leg_expect_next(struct upstream_leg *leg)
 
     if (leg->state == LEG_CLOSED || leg->idle || (h && h->finished && !h->final))
         return;
-    bool moves = h && (h->chunk || (h->as_chunks && !h->chunk_wait && !h->final));
-    bool due = !leg->ready || (smtp_client_outstanding(leg->client) > 0 && !moves);
+    bool waits = h && h->chunk_wait && !h->final;
+    bool moves = h && (h->chunk || (h->as_chunks && !waits && !h->final));
+    bool due = !leg->ready || waits || (smtp_client_outstanding(leg->client) > 0 && !moves);
     leg_expect(leg, due ? leg->u->limits->hop_command_timeout_s : 0);
 }
 

@@ -169,7 +169,7 @@ struct hop {
     bool chunk;      /* BDAT is out, its bytes are not all passed */
     bool chunk_last; /* the one that is out is the last */
     bool as_chunks;  /* DATA was answered 354 from here: its body goes out in chunks */
-    bool chunk_wait; /* the next one waits for an answer */
+    bool chunk_wait; /* the next one waits for an answer, or for room */
     bool finished;   /* the whole message is out */
     bool final;      /* its answer was told */
 

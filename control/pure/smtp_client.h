@@ -121,6 +121,7 @@ int smtp_client_rcpt(struct smtp_client *c, const struct smtp_transaction *txn, 
 int smtp_client_data(struct smtp_client *c) ERR_CHECK;
 /* Writes "BDAT n [LAST]"; n bytes follow from the caller. With PIPELINING the next one need not wait
  * for its answer. ERR_STATE after a refused one. */
+enum { SMTP_CLIENT_CHUNK_LINE = sizeof("BDAT 18446744073709551615 LAST\r\n") - 1 }; /* at most */
 int smtp_client_chunk(struct smtp_client *c, uint64_t size, bool last) ERR_CHECK;
 /* The final dot has been put behind the body: the next reply is SMTP_PHASE_FINAL. */
 void smtp_client_dot(struct smtp_client *c);

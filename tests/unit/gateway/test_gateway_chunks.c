@@ -250,6 +250,36 @@ static void silence(void **state)
     free(text);
 }
 
+/* A next hop that stops reading while control still has the body, its end too: that is no reason to
+ * wait until the session's own end, whatever the sizes of what is sent and what waits. */
+static void a_next_hop_that_stops_reading(void **state)
+{
+    enum { STEP = 8 * 1024, LEAST = 240 * 1024, MOST = 400 * 1024, PATIENCE_MS = 600 * 1000 };
+    char *text = malloc(MOST + 128), reply[512];
+
+    (void)state;
+    assert_non_null(text);
+    for (size_t size = LEAST; size < MOST; size += STEP) {
+        struct world *w = world_new(size, NULL, route, "limits: { max_header = 1000000; };");
+        struct actor *a = client_ready(w);
+        size_t at = 0;
+        while (at < size)
+            at += (size_t)snprintf(text + at, 64, "X-Filler-%06zu: some text\r\n", at);
+        snprintf(text + at, 64, "\r\nbody\r\n.\r\n");
+        client_data(a);
+        assert_non_null(w->hops[0].actors);
+        dp_sim_peer_hold(w->hops[0].actors->peer, true);
+        client_say(a, text);
+        world_run(w, PATIENCE_MS);
+        if (!client_reply(a, reply, sizeof(reply)))
+            fail_msg("%zu bytes: no answer in %d s", size, PATIENCE_MS / 1000);
+        assert_int_equal(reply[0], '4');
+        assert_int_equal(w->hops[0].messages, 0);
+        world_free(w);
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +293,7 @@ int main(void)
         cmocka_unit_test(the_last_answer),
         cmocka_unit_test(the_sender_vanishes),
         cmocka_unit_test(silence),
+        cmocka_unit_test(a_next_hop_that_stops_reading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
