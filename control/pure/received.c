@@ -112,8 +112,6 @@ static int write_line(const struct smtp_session *s, const char *ptr,
     char literal[NET_ADDR_TEXT], room[256];
 
     str_add(f, "Received: from ", clean(smtp_session_helo(s), room), "");
-    if (s->era.xclient)
-        ptr = s->era.client_name;
     str_add(f, "(", clean(ptr[0] != '\0' ? ptr : "unknown", room), "");
     str_add(f, "", net_addr_literal(smtp_session_client(s), literal), ")");
     str_add(f, "by ", s->peer.conf->gateway.hostname, "");
@@ -139,19 +137,24 @@ static int write_line(const struct smtp_session *s, const char *ptr,
 int received_write(const struct smtp_session *s, const char *ptr, uint64_t wall_us, struct buf *out)
 {
     const struct smtp_recipient *rcpt = single_recipient(&s->txn);
-    char room[SMTP_RECEIVED_MAX];
-    struct folder f = {.text = text_into(room, sizeof(room))};
+    uint8_t *room = buf_reserve(out, SMTP_RECEIVED_MAX);
+
+    if (!room)
+        return ERR_NOMEM;
+    struct folder f = {.text = text_into(room, SMTP_RECEIVED_MAX)};
     int err = write_line(s, ptr, rcpt, wall_us, &f);
 
     /* Names may have 255 bytes each and an address more: what does not fit is left out, the
      * recipient first. */
     if (err == ERR_FULL && rcpt) {
-        f = (struct folder){.text = text_into(room, sizeof(room))};
+        f = (struct folder){.text = text_into(room, SMTP_RECEIVED_MAX)};
         err = write_line(s, ptr, NULL, wall_us, &f);
     }
     if (err == ERR_FULL) {
-        f = (struct folder){.text = text_into(room, sizeof(room))};
+        f = (struct folder){.text = text_into(room, SMTP_RECEIVED_MAX)};
         err = write_line(s, "", NULL, wall_us, &f);
     }
-    return err == ERR_OK ? buf_append(out, room, f.text.len) : err;
+    if (err == ERR_OK)
+        buf_commit(out, f.text.len);
+    return err;
 }

@@ -11,8 +11,8 @@
 #include "smtp_session.h"
 
 /* Appends the folded line with its CRLF, at most SMTP_RECEIVED_MAX bytes. ptr: the client's name
- * by reverse look-up, "" for unknown; XCLIENT's word counts where it was given. wall_us: seconds
- * and microseconds since 1970, shown in UTC. */
+ * by reverse look-up, or by XCLIENT's word, "" for unknown. wall_us: seconds and microseconds since
+ * 1970, shown in UTC. ERR_NOMEM: out can't get that room. */
 int received_write(const struct smtp_session *s, const char *ptr, uint64_t wall_us,
                    struct buf *out) ERR_CHECK;
 

@@ -111,7 +111,8 @@ static void test_xclient(void **state)
     s.era.xclient = true;
     snprintf(s.era.client_name, sizeof(s.era.client_name), "named.example");
     assert_int_equal(net_addr_parse_ip(SPAN_LIT("2001:db8::1"), 1, &s.era.client_addr), ERR_OK);
-    assert_non_null(strstr(line("proxy.example"), "(named.example [IPv6:2001:db8::1])"));
+    assert_non_null(strstr(line(s.era.client_name), "(named.example [IPv6:2001:db8::1])"));
+    assert_non_null(strstr(line(""), "(unknown [IPv6:2001:db8::1])"));
 }
 
 static void test_bounds(void **state)
@@ -128,6 +129,14 @@ static void test_bounds(void **state)
     conf.gateway.hostname = hostname;
     recipients[0].rcpt.address = span_make(address, sizeof(address));
     assert_null(strstr(line(ptr), " for "));
+    /* The client's name goes last of all, whoever said it. */
+    s.era.xclient = true;
+    s.era.client_addr = s.peer.addr;
+    memset(s.peer.tls.suite, 's', sizeof(s.peer.tls.suite) - 1);
+    memset(s.peer.tls.group, 'g', sizeof(s.peer.tls.group) - 1);
+    memcpy(s.era.client_name, ptr, sizeof(ptr));
+    assert_non_null(strstr(line(s.era.client_name), "(unknown [192.0.2.1])"));
+    s.era.xclient = false;
     hostname[10] = '\0';
     assert_null(strstr(line(ptr), " for "));
     recipients[0].rcpt.address.len = 200;
