@@ -10,9 +10,9 @@ mount -t devtmpfs devtmpfs /dev
 for module in /modules/*.ko; do insmod "$module"; done
 postern-cost up
 
-fail() {
-    echo "cost: failed: $*"
-    cat /tmp/*.log
+fail() { # to where it is seen also from inside of $(...)
+    echo "cost: failed: $*" >&2
+    cat /tmp/*.log >&2
     postern-cost off
 }
 
