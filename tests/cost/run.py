@@ -22,6 +22,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 for part in ("lib", "vm"):
     sys.path.insert(0, os.path.join(HERE, "..", part))
 
+import tap  # noqa: E402
 from gateway import BUILD, Gateway, route  # noqa: E402
 from initramfs import Initramfs  # noqa: E402
 from machine import Qemu  # noqa: E402
@@ -164,40 +165,28 @@ def costs_set(counted, kernel, why):
         f.write("\n")
 
 
-class Tap:
-    def __init__(self):
-        self.count, self.failed = 0, 0
-
-    def result(self, good, text, *notes):
-        self.count += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.count} - {text}")
-        for note in notes if not good else ():
-            print("#  ", note)
-
-
 def costs_compare(out, counted, kernel):
     kept = costs_read().get(system())
     if kept is None:
-        out.result(True, f"no costs are kept for {system()} # SKIP ./dev cost --set REASON keeps them")
+        out.judge(True, f"no costs are kept for {system()} # SKIP ./dev cost --set REASON keeps them")
         return
     for name, value in counted.items():
         row = kept["costs"].get(name)
         if row is None:
-            out.result(False, f"{name}: {value} instructions", "costs.json has no such row: "
-                       "./dev cost --set REASON writes it")
+            out.judge(False, f"{name}: {value} instructions", "costs.json has no such row: "
+                      "./dev cost --set REASON writes it")
             continue
         was = row["instructions"]
         if name.startswith("bare-"):  # what the gateway is held against is nobody's to mend
             continue
-        out.result(value <= TOLERANCE * was,
-                   f"{name}: {value} instructions, {100 * value / was - 100:+.1f} %",
-                   f"it was {was} at {row['commit']} ({row['why']})",
-                   f"then made with {kept['with']}", f"now made with {made_with(kernel)}",
-                   "if that is what it has to cost: ./dev cost --set REASON")
+        out.judge(value <= TOLERANCE * was,
+                  f"{name}: {value} instructions, {100 * value / was - 100:+.1f} %",
+                  f"it was {was} at {row['commit']} ({row['why']})",
+                  f"then made with {kept['with']}", f"now made with {made_with(kernel)}",
+                  "if that is what it has to cost: ./dev cost --set REASON")
     for name in kept["costs"]:
         if name not in counted:
-            out.result(False, f"{name}: it was not counted")
+            out.judge(False, f"{name}: it was not counted")
 
 
 def bars_check(out, counted):
@@ -208,10 +197,10 @@ def bars_check(out, counted):
         text = f"{name} is {ratio:.3f} times {limit}; the bar is {most}"
         missed = kept.get(f"{name}/{limit}")
         if ratio > most and missed:
-            out.result(ratio <= TOLERANCE * missed["ratio"], f"{text}, missed: {missed['why']}",
-                       f"it was {missed['ratio']:.3f}")
+            out.judge(ratio <= TOLERANCE * missed["ratio"], f"{text}, missed: {missed['why']}",
+                      f"it was {missed['ratio']:.3f}")
         else:
-            out.result(ratio <= most, text)
+            out.judge(ratio <= most, text)
 
 
 def main():
@@ -222,17 +211,17 @@ def main():
     done = subprocess.run([os.path.join(HERE, "../vm/kernels.sh"), KERNEL], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, text=True, check=True)
     kernel = done.stdout.strip()
-    out = Tap()
+    out = tap.Printer()
     try:
         one, other = machines_count(kernel)
     except AssertionError as e:
-        out.result(False, "the machines got to their end", *str(e).splitlines())
-        print("1..1")
+        out.judge(False, "the machines got to their end", *str(e).splitlines())
+        out.plan()
         return 1
     differ = {name: (one[name], other.get(name)) for name in one if one[name] != other.get(name)}
-    out.result(not differ, "two machines count the same", differ)
+    out.judge(not differ, "two machines count the same", differ)
     sockets = {name: one.pop(name) for name in list(one) if name.endswith("-sockets")}
-    out.result(records_right(sockets), "kernel records where they should be, and nowhere else", sockets)
+    out.judge(records_right(sockets), "kernel records where they should be, and nowhere else", sockets)
     counted = {name: value / 1000 for name, value in one.items()}
     if sys.argv[1:2] == ["--set"]:
         if len(sys.argv) != 3 or not sys.argv[2].strip():
@@ -242,7 +231,7 @@ def main():
         print(f"# {name} {value:.3f}")
     costs_compare(out, counted, kernel)
     bars_check(out, counted)
-    print(f"1..{out.count}")
+    out.plan()
     return 1 if out.failed else 0
 
 

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import unittest
@@ -49,10 +50,35 @@ def kernel_tls_count():
     print(f"# kernel TLS: {sums[0]} sending, {sums[1]} receiving", flush=True)
 
 
+class Printer:
+    """Prints results and counts them; threads may share it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.count, self.failed = 0, 0
+
+    def result(self, good, text, notes=()):
+        """notes: lines about it."""
+        with self.lock:
+            self.count += 1
+            self.failed += not good
+            print(f"{'ok' if good else 'not ok'} {self.count} - {text}")
+            for note in notes:
+                print(note if str(note).startswith("#") else f"#   {note}")
+            sys.stdout.flush()
+
+    def judge(self, good, text, *why):
+        """why: what is said where it is not good."""
+        self.result(good, text, () if good else why)
+
+    def plan(self):
+        print(f"1..{self.count}", flush=True)
+
+
 class TapResult(unittest.TestResult):
     def __init__(self):
         super().__init__()
-        self.count = 0
+        self.out = Printer()
         self.began = 0.0
 
     def startTest(self, test):
@@ -60,10 +86,9 @@ class TapResult(unittest.TestResult):
         self.began = time.monotonic()
 
     def line(self, ok, test, note=""):
-        self.count += 1
         name = test.id().removeprefix("__main__.") if hasattr(test, "id") else str(test)
         took = time.monotonic() - self.began if self.began else 0
-        print(f"{'ok' if ok else 'not ok'} {self.count} - {name}{note} ({took:.1f} s)", flush=True)
+        self.out.result(ok, f"{name}{note} ({took:.1f} s)")
 
     def explain(self, error):
         """The message, and where in the tests: unittest's own frames say nothing."""
@@ -118,5 +143,5 @@ def main():
     if result.wasSuccessful():  # else the logs in it may say why
         shutil.rmtree(tempfile.tempdir, ignore_errors=True)
     kernel_tls_count()
-    print(f"1..{result.count}", flush=True)
+    result.out.plan()
     sys.exit(0 if result.wasSuccessful() else 1)

@@ -12,24 +12,11 @@ import subprocess
 import sys
 import threading
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+
+import tap  # noqa: E402
+
 KERNEL_TLS = re.compile(r"# kernel TLS: (\d+) sending, (\d+) receiving")
-
-
-class Out:
-    """The console, which the suites share."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.count = self.failed = 0
-
-    def result(self, good, text, notes=()):
-        with self.lock:
-            self.count += 1
-            self.failed += not good
-            print(f"{'ok' if good else 'not ok'} {self.count} - {text}")
-            for note in notes:
-                print(note)
-            sys.stdout.flush()
 
 
 def suite_run(out, suite):
@@ -63,7 +50,7 @@ def suite_run(out, suite):
                else None if plan == count and count else f"{count} of {plan} tests were heard of")
     trouble = trouble or records_wrong(suite["kernel_tls"], sockets)
     out.result(not trouble, f"{suite['name']}: it ran to its end, kernel TLS sockets {sockets}",
-               [f"#   {trouble}", *(f"#   {line}" for line in tail)] if trouble else [])
+               [trouble, *(f"#   {line}" for line in tail)] if trouble else [])
 
 
 def records_wrong(wanted, sockets):
@@ -85,7 +72,7 @@ def main():
         job = json.load(f)
     os.environ.update(job["env"])
     print(f"# {os.uname().release}", flush=True)
-    out, waiting = Out(), queue.SimpleQueue()
+    out, waiting = tap.Printer(), queue.SimpleQueue()
     for suite in job["suites"]:
         waiting.put(suite)
 
@@ -102,7 +89,7 @@ def main():
         thread.start()
     for thread in lanes:
         thread.join()
-    print(f"1..{out.count}", flush=True)
+    out.plan()
     return 1 if out.failed else 0
 
 
