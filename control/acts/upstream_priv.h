@@ -7,7 +7,8 @@
  *   upstream_dial.c  from a route to an address: hosts, failover, budget, what failed
  *   upstream_pool.c  hosts: idle legs, limits, waiting, who is dead
  *   upstream_leg.c   one connection: from connect to close, and its SMTP machine
- *   upstream_tls.c   what a route's level means: contexts, names, keys of pool and sessions
+ *   upstream_route.c what a route's level means: contexts, names, keys of pool and sessions
+ *   upstream_tls.c   handshakes: how they begin, and what the service tells of them
  *
  * A hop uses at most one leg, a leg serves at most one hop. Both can go while their own events are
  * on the stack: they are pinned for that long, and freed by the last unpin.
@@ -204,7 +205,14 @@ void upstream_why(char out[UPSTREAM_WHY], const char *format, ...)
 void upstream_reply(struct smtp_reply *ret, uint16_t code, uint16_t subject, uint16_t detail,
                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* upstream_tls.c */
+/* upstream_route.c */
+/* The names that a certificate must have, and room for those that are made. */
+struct upstream_names {
+    const char *const *items;
+    size_t len;
+    const char *made[2];
+    char subdomains[DNS_NAME_MAX + 2];
+};
 int upstream_hash_new(struct evp_md_ctx_st **ret) ERR_CHECK;
 void upstream_hash_free(struct evp_md_ctx_st *md);
 int upstream_route_init(const struct upstream *u, struct upstream_route *r,
@@ -214,6 +222,11 @@ enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, bool plai
 /* Of the pool, for the hop's target: destination, names, policy, and whatever else makes a leg its
  * route's own. */
 void upstream_pool_key(const struct hop *h, struct upstream_key *ret);
+/* What the leg's handshake asks for; ret points into names. */
+void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names *names,
+                          struct tls_client_request *ret);
+
+/* upstream_tls.c */
 void upstream_tls_begin(struct upstream_leg *leg);
 
 /* upstream_pool.c */
