@@ -156,9 +156,11 @@ static enum body_result step_joined(struct dp_relay_run *run)
     return result;
 }
 
-static uint8_t *staging(const struct dp_relay_run *run)
+/* Where the plaintext of the next record is put together. */
+static uint8_t *stage_record(const struct dp_relay_run *run)
 {
-    return run->arena->out + run->out_used + tls_record_before(&run->to->tls->tx);
+    return run->arena->out + run->out_used +
+           (run->to->tls ? tls_record_before(&run->to->tls->tx) : 0);
 }
 
 static void seal_filled(struct dp_relay_run *run)
@@ -167,15 +169,9 @@ static void seal_filled(struct dp_relay_run *run)
 
     if (run->out_fill == 0)
         return;
-    seal(run, staging(run), run->out_fill, run->arena->out + run->out_used, &size);
+    seal(run, stage_record(run), run->out_fill, run->arena->out + run->out_used, &size);
     run->out_used += size;
     run->out_fill = 0;
-}
-
-static uint8_t *stage_record(const struct dp_relay_run *run)
-{
-    return run->arena->out + run->out_used +
-           (run->to->tls ? tls_record_before(&run->to->tls->tx) : 0);
 }
 
 /* Of a full record. */
@@ -269,7 +265,7 @@ static void copy_sealed(struct dp_relay_run *run, struct span pass)
             seal(run, pass.ptr, n, run->arena->out + run->out_used, &size);
             run->out_used += size;
         } else {
-            memcpy(staging(run) + run->out_fill, pass.ptr, n);
+            memcpy(stage_record(run) + run->out_fill, pass.ptr, n);
             run->out_fill += n;
         }
         if (run->out_fill == most)
@@ -318,7 +314,7 @@ static enum body_result step_copy(struct dp_relay_run *run, bool *ret_full)
         run->opened_len -= piece.used;
     }
     if (result == BODY_END && !run->chunked && run->out_fill > 0 && run->out_fill <= TAIL_MAX) {
-        run->tail = span_make(staging(run), run->out_fill);
+        run->tail = span_make(stage_record(run), run->out_fill);
         run->out_fill = 0;
     }
     return result;

@@ -325,6 +325,7 @@ bool dp_kernel_received(struct dp *dp, struct dp_leg *leg, size_t n)
     struct dp_tls *tls = leg->tls;
 
     tls->unsure += n; /* of one byte each, at worst */
+    tls->empty_records = 0;
     if (tls->handshake_have > 0)
         dp_record_refused(dp, leg);
     return !tls->rx_dead;

@@ -30,7 +30,7 @@ enum {
     DP_HANDSHAKE_MAX = 70000,  /* bytes of one post-handshake message */
     DP_KEY_UPDATES_MAX = 16,   /* in one window */
     DP_KEY_UPDATE_WINDOW_MS = 10000,
-    DP_ALERT_MS = 1000, /* our alert is read, where nothing else tells */
+    DP_ALERT_MS = 1000,                     /* our alert is read, where nothing else tells */
     DP_CLOSE_MS = 10000,                    /* a flushing close */
     DP_CLOSE_DISCARD_MAX = 4 * 1024 * 1024, /* read and dropped while it waits for the far FIN */
     DP_ARENA_HEADROOM = 64, /* before the first byte: held bytes and a record's header fit */
@@ -121,7 +121,7 @@ struct dp_leg {
     bool polling_in, polling_out;
     bool input_due;   /* stash and cipher are to be looked at again */
     bool input_ended; /* FIN, close_notify, or an error: nothing more is read */
-    bool far_gone; /* FIN, or an error of the socket */
+    bool far_gone;    /* FIN, or an error of the socket */
     bool output_dead; /* the far end takes nothing any more */
     bool lost_due, lost_told;
     bool close_begun, reset;
@@ -295,9 +295,8 @@ struct dp_relay_run {
     bool splicing;
     bool splice_refused; /* no pipe to be had */
     bool splice_receive; /* one receive has to tell what a splice can't */
-    bool wants_in, wants_out;
     bool has_pipe;
-    size_t pipe_size, pipe_held;
+    size_t pipe_held;
     /* With an arena: */
     struct dp_arena *arena;  /* NULL: through the legs' small buffers */
     size_t in_start, in_end; /* received and not yet opened */
@@ -354,8 +353,6 @@ bool dp_splice_may(const struct dp_relay_run *run);
 /* Goes on by splice, where nothing is in the way: no receive is under way. */
 bool dp_splice_begin(struct dp_relay_run *run);
 void dp_splice_pump(struct dp_relay_run *run);
-/* Asks for what the next splice waits for; false: ask again. */
-bool dp_splice_arm(struct dp_relay_run *run);
 /* Gives the pipe back. */
 void dp_splice_end(struct dp_relay_run *run);
 

@@ -466,7 +466,7 @@ bool dp_relay_arm(struct dp_relay_run *run)
     uint32_t slot = dp_slot_of(run->dp, from);
 
     if (run->ended || run->chunk_waits || run->splicing)
-        return !run->splicing || dp_splice_arm(run);
+        return true;
     if (dp_splice_begin(run))
         return true;
     if (run->arena) {

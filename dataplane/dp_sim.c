@@ -634,7 +634,6 @@ static const struct dp_transport_ops sim_ops = {
     .pipe_give = sim_pipe_give,
     .splice_in = sim_splice_in,
     .splice_out = sim_splice_out,
-    .pipe_read = sim_pipe_read,
     .poll = sim_poll,
     .watch = sim_watch,
     .unwatch = sim_unwatch,

@@ -275,7 +275,7 @@ static size_t pipe_size(const struct dp_sim_peer *peer)
     return peer->sim->conf.pipe_size ? peer->sim->conf.pipe_size : PIPE_DEFAULT;
 }
 
-int sim_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size)
+int sim_pipe_take(struct dp_transport *t, uint32_t slot)
 {
     struct dp_sim_peer *peer = peer_of(t, slot);
 
@@ -283,7 +283,6 @@ int sim_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size)
     if (sim_chance(peer->sim, peer->sim->conf.kernel_refuse_per_mille))
         return ERR_LIMIT;
     peer->kernel.has_pipe = true;
-    *ret_size = pipe_size(peer);
     return ERR_OK;
 }
 
@@ -307,7 +306,7 @@ ssize_t sim_splice_in(struct dp_transport *t, uint32_t slot, size_t len)
     if (sim_chance(peer->sim, ODD_PER_MILLE))
         return -EINTR;
     if (room == 0)
-        return -EAGAIN;
+        return -ENOSPC;
     int got = record_next(peer);
     if (got > 0 && k->type != TLS_CONTENT_DATA)
         got = -EINVAL;
@@ -324,7 +323,7 @@ ssize_t sim_splice_in(struct dp_transport *t, uint32_t slot, size_t len)
     return (ssize_t)n;
 }
 
-ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len, bool more)
+ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len)
 {
     struct dp_sim_peer *peer = peer_of(t, slot), *target = peer_of(t, to);
     struct buf *pipe = &peer->kernel.pipe;
@@ -340,21 +339,9 @@ ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_
         target->kernel.socket_error = 0;
         return error;
     }
-    size_t n = sim_kernel_write(target, buf_span(pipe).ptr, len, more);
+    size_t n = sim_kernel_write(target, buf_span(pipe).ptr, len, false);
     buf_consume(pipe, n);
     return n > 0 ? (ssize_t)n : -EAGAIN;
-}
-
-ssize_t sim_pipe_read(struct dp_transport *t, uint32_t slot, void *room, size_t len)
-{
-    struct buf *pipe = &peer_of(t, slot)->kernel.pipe;
-    size_t n = buf_len(pipe) < len ? buf_len(pipe) : len;
-
-    if (n == 0)
-        return -EAGAIN;
-    memcpy(room, buf_span(pipe).ptr, n);
-    buf_consume(pipe, n);
-    return (ssize_t)n;
 }
 
 /* Polls. */

@@ -145,10 +145,9 @@ bool sim_send_record(struct dp_transport *t, uint32_t slot, enum tls_content typ
                      size_t len);
 ssize_t sim_receive_record(struct dp_transport *t, uint32_t slot, enum tls_content *ret_type,
                            void *room, size_t len);
-int sim_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size);
+int sim_pipe_take(struct dp_transport *t, uint32_t slot);
 void sim_pipe_give(struct dp_transport *t, uint32_t slot);
 void sim_clear_error(struct dp_transport *t, uint32_t slot);
 ssize_t sim_splice_in(struct dp_transport *t, uint32_t slot, size_t len);
-ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len, bool more);
-ssize_t sim_pipe_read(struct dp_transport *t, uint32_t slot, void *room, size_t len);
+ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len);
 bool sim_poll(struct dp_transport *t, uint32_t slot, enum dp_poll what);

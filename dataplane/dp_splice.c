@@ -46,8 +46,7 @@ bool dp_splice_begin(struct dp_relay_run *run)
         return false;
     if (buf_len(&from->stash) > 0 || buf_len(&from->cipher) > 0 || !dp_relay_small(run))
         return false;
-    if (!run->has_pipe &&
-        t->ops->pipe_take(t, dp_slot_of(run->dp, from), &run->pipe_size) != ERR_OK) {
+    if (!run->has_pipe && t->ops->pipe_take(t, dp_slot_of(run->dp, from)) != ERR_OK) {
         run->splice_refused = true;
         return false;
     }
@@ -67,8 +66,6 @@ void dp_splice_end(struct dp_relay_run *run)
 
 static void taken(struct dp_relay_run *run, size_t n)
 {
-    struct dp_tls *tls = run->from->tls;
-
     run->pipe_held += n;
     if (!dp_kernel_received(run->dp, run->from, n))
         return; /* in the middle of a handshake message: the leg is lost */
@@ -76,9 +73,20 @@ static void taken(struct dp_relay_run *run, size_t n)
     run->flow.bytes += n;
     run->flow.place = BODY_IN_LINE;
     run->bytes += n;
-    tls->empty_records = 0;
     run->dp->counters.bytes_in += n;
     dp_relay_moved(run);
+}
+
+/* The pump goes on once the leg can be read, or written. */
+static void watch(struct dp_relay_run *run, struct dp_leg *leg, enum dp_poll what)
+{
+    bool *polling = what == DP_POLL_IN ? &leg->polling_in : &leg->polling_out;
+
+    if (!*polling)
+        *polling =
+            run->dp->transport->ops->poll(run->dp->transport, dp_slot_of(run->dp, leg), what);
+    if (!*polling) /* no room in the ring: the pump asks again */
+        dp_leg_ready(run->dp, run->from);
 }
 
 /* 0: FIN, or an empty record, of which a peer may not send any number. */
@@ -104,19 +112,21 @@ static void meet_control(struct dp_relay_run *run)
         run->splice_receive = true;
 }
 
-/* From the source as much as there is. False: there is no more yet, or ever. */
+/* From the source as much as the pipe takes. False: there is no more yet, or ever. */
 static bool fill(struct dp_relay_run *run)
 {
     struct dp_transport *t = run->dp->transport;
     struct dp_leg *from = run->from;
 
-    while (!run->splice_receive && run->flow.length > 0 && run->pipe_held < run->pipe_size &&
-           !from->input_ended) {
+    while (!run->splice_receive && run->flow.length > 0 && !from->input_ended) {
         ssize_t n = t->ops->splice_in(t, dp_slot_of(run->dp, from), run->flow.length);
         if (n > 0) {
             taken(run, (size_t)n);
+        } else if (n == -ENOSPC) {
+            return true;
         } else if (n == -EAGAIN) {
-            return run->pipe_held > run->pipe_size / 2; /* else it is not the pipe that is full */
+            watch(run, from, DP_POLL_IN);
+            return false;
         } else if (n == 0) {
             nothing_taken(run);
         } else if (n == -EINVAL) {
@@ -125,11 +135,11 @@ static bool fill(struct dp_relay_run *run)
             dp_kernel_broken(run->dp, from, (int)-n);
         }
     }
-    return run->flow.length > 0 && !run->splice_receive;
+    return false;
 }
 
 /* To the target as much as it takes; false: it takes no more now. */
-static bool drain(struct dp_relay_run *run, bool more)
+static bool drain(struct dp_relay_run *run)
 {
     struct dp_transport *t = run->dp->transport;
     struct dp_leg *to = run->to;
@@ -140,7 +150,7 @@ static bool drain(struct dp_relay_run *run, bool more)
         return false; /* dp_leg_sent goes on */
     while (run->pipe_held > 0) {
         ssize_t n = t->ops->splice_out(t, dp_slot_of(run->dp, run->from), dp_slot_of(run->dp, to),
-                                       run->pipe_held, more);
+                                       run->pipe_held);
         if (n > 0) {
             run->pipe_held -= (size_t)n;
             run->dp->counters.bytes_out += (uint64_t)n;
@@ -148,7 +158,7 @@ static bool drain(struct dp_relay_run *run, bool more)
             dp_kernel_sent(run->dp, to, (size_t)n);
             dp_relay_moved(run);
         } else if (n == -EAGAIN) {
-            run->wants_out = true;
+            watch(run, to, DP_POLL_OUT);
             return false;
         } else if (n != -EINTR) {
             if (!dp_kernel_send_failed(run->dp, to, (int)-n))
@@ -164,14 +174,13 @@ void dp_splice_pump(struct dp_relay_run *run)
 {
     struct dp_leg *from = run->from;
 
-    run->wants_in = run->wants_out = false;
     for (unsigned turn = 0; turn < SPLICE_TURNS; turn++) {
         bool more = fill(run);
         if (from->input_ended && run->flow.length > 0) {
             dp_relay_end(run, DP_RELAY_FROM_LOST);
             return;
         }
-        bool out = drain(run, more);
+        bool out = drain(run);
         if (run->to->lost_due) {
             dp_relay_end(run, DP_RELAY_TO_LOST);
             return;
@@ -180,34 +189,14 @@ void dp_splice_pump(struct dp_relay_run *run)
             dp_relay_end(run, DP_RELAY_DONE);
             return;
         }
-        if (out && run->splice_receive)
+        if (out && run->splice_receive) {
             run->splicing = false;
-        else if (out && !more)
-            run->wants_in = true;
-        if (!out || !more) {
             dp_leg_flush(run->dp, from);
-            return;
         }
+        if (!out || !more)
+            return;
     }
     dp_leg_ready(run->dp, from);
-}
-
-/* dp_leg_polled follows; false: ask again. Asked for already is fine. */
-static bool poll_leg(struct dp *dp, struct dp_leg *leg, enum dp_poll what)
-{
-    bool *polling = what == DP_POLL_IN ? &leg->polling_in : &leg->polling_out;
-
-    if (!*polling)
-        *polling = dp->transport->ops->poll(dp->transport, dp_slot_of(dp, leg), what);
-    return *polling;
-}
-
-bool dp_splice_arm(struct dp_relay_run *run)
-{
-    bool in = !run->wants_in || poll_leg(run->dp, run->from, DP_POLL_IN);
-    bool out = !run->wants_out || poll_leg(run->dp, run->to, DP_POLL_OUT);
-
-    return in && out;
 }
 
 void dp_leg_polled(struct dp *dp, uint32_t slot, enum dp_poll what)

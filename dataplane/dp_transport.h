@@ -62,7 +62,7 @@ struct dp_transport_ops {
     /* Ends what is under way and closes, reset: with a RST; dp_leg_closed follows. */
     bool (*close)(struct dp_transport *t, uint32_t slot, bool reset);
 
-    /* Kernel records and splice; all NULL where kernel_records is false. */
+    /* Kernel records and splice: called only where kernel_records is true. */
     /* The kernel's TLS joins the connection; changes nothing before keys come. ERR_UNSUPPORTED:
      * this connection can't. Harmless when it fails, and when no keys follow. */
     int (*kernel_attach)(struct dp_transport *t, uint32_t slot);
@@ -84,21 +84,17 @@ struct dp_transport_ops {
     /* Takes back what a receive's failure left with the socket: the next send would fail too. */
     void (*clear_error)(struct dp_transport *t, uint32_t slot);
     /* A pipe for the slot's splices, from the transport's pool; pipe_give takes it back, with what
-     * is still in it (dropped), and so does close. ERR_LIMIT, ERR_SYSTEM. ret_size: what it holds
-     * at most. */
-    int (*pipe_take)(struct dp_transport *t, uint32_t slot, size_t *ret_size);
+     * is still in it (dropped), and so does close. ERR_LIMIT, ERR_SYSTEM. */
+    int (*pipe_take)(struct dp_transport *t, uint32_t slot);
     void (*pipe_give)(struct dp_transport *t, uint32_t slot);
     /* At most len bytes from the slot's socket into its pipe, never waiting, while no receive is
-     * under way. Bytes; -EAGAIN: nothing there, or no room for a whole record
-     * (many kernels drop silently what does not fit); 0: FIN, or an empty record, so never
-     * an end by itself; -EINVAL: a record of another type comes next. */
+     * under way. Bytes; -EAGAIN: nothing there; -ENOSPC: the pipe has no room for a whole record
+     * (many kernels drop silently what does not fit), which an empty one always has; 0: FIN, or an
+     * empty record, so never an end by itself; -EINVAL: a record of another type comes next. */
     ssize_t (*splice_in)(struct dp_transport *t, uint32_t slot, size_t len);
     /* At most len bytes from the slot's pipe into to's socket, never waiting, while no send of to
-     * is under way. more: further bytes follow at once, a record may wait for them. */
-    ssize_t (*splice_out)(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len,
-                          bool more);
-    /* Bytes from the slot's pipe into memory: a splice that must go on without one. */
-    ssize_t (*pipe_read)(struct dp_transport *t, uint32_t slot, void *room, size_t len);
+     * is under way. Bytes; -EAGAIN: the socket takes none now. */
+    ssize_t (*splice_out)(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len);
     /* dp_leg_polled follows once the socket can be read, or written; at most one of each. It may
      * come early, and tells nothing about errors: the next call does. */
     bool (*poll)(struct dp_transport *t, uint32_t slot, enum dp_poll what);

@@ -264,7 +264,6 @@ static const struct dp_transport_ops uring_ops = {
     .pipe_give = dp_uring_pipe_give,
     .splice_in = dp_uring_splice_in,
     .splice_out = dp_uring_splice_out,
-    .pipe_read = dp_uring_pipe_read,
     .poll = dp_uring_poll,
     .watch = uring_watch,
     .unwatch = uring_unwatch,

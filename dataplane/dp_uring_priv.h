@@ -141,12 +141,10 @@ ssize_t dp_uring_receive_record(struct dp_transport *t, uint32_t slot, enum tls_
 void dp_uring_clear_error(struct dp_transport *t, uint32_t slot);
 
 /* dp_uring_splice.c */
-int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size);
+int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot);
 /* Also where it has none. */
 void dp_uring_pipe_give(struct dp_transport *t, uint32_t slot);
 void dp_uring_pipes_free(struct dp_uring *u);
 ssize_t dp_uring_splice_in(struct dp_transport *t, uint32_t slot, size_t len);
-ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len,
-                            bool more);
-ssize_t dp_uring_pipe_read(struct dp_transport *t, uint32_t slot, void *room, size_t len);
+ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len);
 bool dp_uring_poll(struct dp_transport *t, uint32_t slot, enum dp_poll what);

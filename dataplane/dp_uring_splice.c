@@ -56,7 +56,7 @@ static struct dp_uring_pipe *pipe_new(void)
     return p;
 }
 
-int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size)
+int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot)
 {
     struct dp_uring *u = dp_uring_of(t);
     struct dp_uring_pipe *p = u->pipes_free;
@@ -73,7 +73,6 @@ int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot, size_t *ret_size)
     }
     p->held = p->slots = 0;
     u->legs[slot].pipe = p;
-    *ret_size = p->size;
     return ERR_OK;
 }
 
@@ -133,7 +132,7 @@ ssize_t dp_uring_splice_in(struct dp_transport *t, uint32_t slot, size_t len)
     struct dp_uring_leg *leg = &dp_uring_of(t)->legs[slot];
 
     if (!pipe_has_room(leg->pipe))
-        return -EAGAIN;
+        return -ENOSPC;
     ssize_t n =
         splice(leg->fd, NULL, leg->pipe->ends[1], NULL, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (n < 0)
@@ -145,41 +144,27 @@ ssize_t dp_uring_splice_in(struct dp_transport *t, uint32_t slot, size_t len)
 /* SPLICE_F_NONBLOCK is about pipes: a splice into a socket waits for room in it, unless the socket
  * itself is one that does not wait. And that it is only now, for the ring, which would report
  * EAGAIN instead of waiting. */
-static ssize_t splice_now(int from, int to, size_t len, unsigned flags)
+static ssize_t splice_now(int from, int to, size_t len)
 {
     int on = 1, off = 0;
 
     if (ioctl(to, FIONBIO, &on) != 0)
         return -errno;
-    ssize_t n = splice(from, NULL, to, NULL, len, flags);
+    ssize_t n = splice(from, NULL, to, NULL, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     int error = errno;
     if (ioctl(to, FIONBIO, &off) != 0)
         return -errno;
     return n < 0 ? -error : n;
 }
 
-ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len,
-                            bool more)
+ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len)
 {
     struct dp_uring *u = dp_uring_of(t);
     struct dp_uring_pipe *p = u->legs[slot].pipe;
-    unsigned flags = SPLICE_F_NONBLOCK | SPLICE_F_MOVE | (more ? SPLICE_F_MORE : 0);
-    ssize_t n = splice_now(p->ends[0], u->legs[to].fd, len, flags);
+    ssize_t n = splice_now(p->ends[0], u->legs[to].fd, len);
 
-    if (n < 0)
-        return n;
-    pipe_emptied(p, (size_t)n);
-    return n;
-}
-
-ssize_t dp_uring_pipe_read(struct dp_transport *t, uint32_t slot, void *room, size_t len)
-{
-    struct dp_uring_pipe *p = dp_uring_of(t)->legs[slot].pipe;
-    ssize_t n = read(p->ends[0], room, len);
-
-    if (n < 0)
-        return -errno;
-    pipe_emptied(p, (size_t)n);
+    if (n > 0)
+        pipe_emptied(p, (size_t)n);
     return n;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ktls.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <linux/tls.h>
 #include <netinet/in.h>
@@ -59,14 +60,15 @@ int ktls_attach(int fd)
 static void info_fill(union crypto_info *ret, const struct shape *s,
                       const struct tls_record_dir *keys)
 {
+    uint64_t seq = htobe64(keys->seq);
+
     *ret = (union crypto_info){
         .info = {.version = keys->version == TLS_VERSION_1_3 ? TLS_1_3_VERSION : TLS_1_2_VERSION,
                  .cipher_type = s->type}};
     memcpy(ret->bytes + s->key, keys->key, s->key_len);
     memcpy(ret->bytes + s->salt, keys->iv, s->salt_len);
     memcpy(ret->bytes + s->iv, keys->iv + s->salt_len, s->iv_len);
-    for (unsigned i = 0; i < 8; i++)
-        ret->bytes[s->seq + i] = (uint8_t)(keys->seq >> (56 - 8 * i));
+    memcpy(ret->bytes + s->seq, &seq, sizeof(seq));
 }
 
 int ktls_install(int fd, enum tls_dir dir, const struct tls_record_dir *keys)
@@ -97,11 +99,11 @@ int ktls_sequence(int fd, enum tls_dir dir, enum tls_aead cipher, uint64_t *ret_
     const struct shape *s = &shapes[cipher];
     union crypto_info info = {0};
     socklen_t len = s->len;
+    uint64_t seq;
     int result = getsockopt(fd, SOL_TLS, option_of(dir), &info, &len);
 
-    *ret_seq = 0;
-    for (unsigned i = 0; i < 8; i++)
-        *ret_seq = *ret_seq << 8 | info.bytes[s->seq + i];
+    memcpy(&seq, info.bytes + s->seq, sizeof(seq));
+    *ret_seq = be64toh(seq);
     explicit_bzero(&info, sizeof(info));
     return result == 0 ? ERR_OK : ERR_SYSTEM;
 }

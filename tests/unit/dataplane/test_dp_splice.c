@@ -319,6 +319,57 @@ static void ended_from_outside(void **state)
     assert_true(spliced >= (lab_way.refuse_per_mille > 0 ? 3 : 55));
 }
 
+/* Empty ones count in a row only, whoever takes the data in between: a splice or a receive. */
+static void empty_records_between_others(void **state)
+{
+    enum { STEP = 1000 };
+    struct lab_conf conf = conf_of(9);
+    struct lab lab;
+
+    begin(&lab, &conf, BODY, 300000);
+    lab_run(&lab, 2000);
+    for (size_t at = 300000; at < BODY; at += STEP) {
+        lab_send_record(&lab.client, TLS_CONTENT_DATA, "", 0);
+        lab_send(&lab.client, body + at, STEP, STEP);
+        lab_run(&lab, 20);
+    }
+    lab_run(&lab, 20000);
+    assert_int_equal(lab.relays_done, 1);
+    assert_int_equal(lab.result.end, DP_RELAY_DONE);
+    server_has(&lab, BODY);
+    lab_close(&lab);
+}
+
+/* All of the chunk was taken, the last of it waits in the pipe for the target, and the source goes
+ * away: the chunk is whole all the same. */
+static void the_source_ends_behind_its_chunk(void **state)
+{
+    unsigned waited = 0;
+
+    for (uint64_t seed = 1; seed < 40; seed++) {
+        struct lab_conf conf = conf_of(seed);
+        size_t len = 70000 + seed * 997;
+        struct lab lab;
+        conf.sim.window = 40000;
+        begin(&lab, &conf, len, len);
+        lab_hold(&lab.server, true);
+        lab_run(&lab, 2000);
+        waited += lab.relays_done == 0;
+        lab_reset(&lab.client);
+        (void)!dp_send(lab.dp, lab.a.id, "250 x\r\n", 7);
+        lab_run(&lab, 500);
+        lab_hold(&lab.server, false);
+        lab_run(&lab, 5000);
+        assert_int_equal(lab.relays_done, 1);
+        if (lab.result.end == DP_RELAY_DONE)
+            server_has(&lab, len);
+        else
+            assert_int_equal(lab.result.end, DP_RELAY_FROM_LOST);
+        lab_close(&lab);
+    }
+    assert_true(waited > 0);
+}
+
 /* Records that are not data, in mid-chunk. */
 static void control_records_on_the_way(void **state)
 {
@@ -393,6 +444,8 @@ static int all(const char *way)
     const struct CMUnitTest willing[] = {
         cmocka_unit_test(control_records_on_the_way),
         cmocka_unit_test(empty_records_are_counted),
+        cmocka_unit_test(empty_records_between_others),
+        cmocka_unit_test(the_source_ends_behind_its_chunk),
     };
 
     if (!lab_way.kernel_rx.on || !lab_way.kernel_tx.on) /* it takes both for a splice */
