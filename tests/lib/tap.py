@@ -125,16 +125,20 @@ class TapResult(unittest.TestResult):
 
 
 def main():
-    """To be called by a suite's file instead of unittest.main. Arguments: parts of test names."""
+    """To be called by a suite's file instead of unittest.main. Arguments: parts of test names; those
+    behind a "-" are left out."""
     enter_namespaces()
     # A peer that closes early must be an error of one write, never the end of the suite.
     ctypes.CDLL(None).signal(13, 1)
-    wanted = sys.argv[1:]
+    wanted = [word for word in sys.argv[1:] if word[0] != "-"]
+    unwanted = [word[1:] for word in sys.argv[1:] if word[0] == "-"]
     loader = unittest.defaultTestLoader
     suite = loader.loadTestsFromModule(sys.modules["__main__"])
-    if wanted:
+    if wanted or unwanted:
         flat = [t for group in suite for t in group]
-        suite = unittest.TestSuite(t for t in flat if any(w in t.id() for w in wanted))
+        suite = unittest.TestSuite(
+            t for t in flat if not any(w in t.id() for w in unwanted)
+            and (not wanted or any(w in t.id() for w in wanted)))
     result = TapResult()
     # One folder for all that the suite makes, readable to the users that servers run as.
     tempfile.tempdir = tempfile.mkdtemp(prefix="postern-suite-")

@@ -27,8 +27,11 @@ TESTS = os.path.dirname(HERE)
 BUILD = os.path.abspath(os.environ.get("POSTERN_BUILD", os.path.join(TESTS, "../build")))
 LAYERS = ("uring", "ktls")  # user records, kernel records
 PEERS = ("Postfix", "Exim")
-KERNEL_UNITS = ("Probe", "dp_uring", "dp_records", "kernel_table", "_process_",
-                "_upstream_upstream_tls", "gateway_relay")
+# Suite: parts of the names of its tests. The longest have one of their own.
+UNITS = {"relay": ("dp_relay",), "dataplane": ("_dataplane_", "-dp_relay"),
+         "rest": ("-_dataplane_",)}
+KERNEL_UNITS = {"units": ("Probe", "dp_uring", "dp_records", "kernel_table", "_process_",
+                           "_upstream_upstream_tls", "gateway_relay")}
 LIMIT_S = int(os.environ.get("POSTERN_VM_LIMIT_S", "1500"))
 AT_ONCE = 2
 PATIENCE = "6"  # times what outside is long enough
@@ -49,7 +52,8 @@ def suites_of(vehicle):
     find each other in User-Mode Linux."""
     whole = vehicle == "uml"
     found = [suite("records", "process/test_records.py"), suite("rekey", "process/test_rekey.py"),
-             suite("kernel", "vm/test_kernel.py", tests=() if whole else KERNEL_UNITS)]
+             *(suite(f"kernel {name}", "vm/test_kernel.py", tests=tests)
+               for name, tests in (UNITS if whole else KERNEL_UNITS).items())]
     for layer in LAYERS if whole else LAYERS[1:]:
         found.append(suite("session", "session/run.py", layer))
         found.append(suite("load", "vm/test_gateway.py", layer))

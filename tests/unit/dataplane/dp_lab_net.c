@@ -3,18 +3,18 @@
 #include "dp_lab.h"
 
 #include "assertion.h"
-#include "dp_transport.h"
+#include "dp_uring_priv.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Turns that left nothing to do, in a row, after which nothing more is to come by itself. Loopback
- * delivers within the system call that sends, so that the kernel holds nothing back. */
-enum { QUIET_TURNS = 4, TURN_MS = 1 };
+/* Turns in a row that left nothing to do, after which nothing more is to come by itself; and how
+ * many are waited for what a busy kernel, or a full window, still has on its way. */
+enum { QUIET_TURNS = 4, MOVING_TURNS = 200, TURN_MS = 1 };
 
 static void no_delay(int fd)
 {
@@ -91,6 +91,64 @@ static void end_read(struct lab *lab, struct lab_end *end)
     }
 }
 
+/* One end of a connection; a closed descriptor's is all zero. */
+static struct tcp_info info_of(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+
+    if (fd >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        info = (struct tcp_info){0};
+    return info;
+}
+
+/* tcpi_state, as in the kernel's include/net/tcp_states.h. */
+enum {
+    STATE_NONE = 0,
+    STATE_ESTABLISHED = 1,
+    STATE_TIME_WAIT = 6,
+    STATE_CLOSE = 7,
+    STATE_CLOSE_WAIT = 8,
+    STATE_LAST_ACK = 9,
+    STATE_CLOSING = 11,
+};
+
+static bool fin_sent(const struct tcp_info *info)
+{
+    return info->tcpi_state != STATE_ESTABLISHED && info->tcpi_state != STATE_CLOSE_WAIT;
+}
+
+static bool fin_here(const struct tcp_info *info)
+{
+    return info->tcpi_state == STATE_CLOSE_WAIT || info->tcpi_state == STATE_LAST_ACK ||
+           info->tcpi_state == STATE_CLOSING || info->tcpi_state == STATE_TIME_WAIT ||
+           info->tcpi_state == STATE_CLOSE || info->tcpi_state == STATE_NONE;
+}
+
+/* A busy kernel may deliver long after the call that sends. */
+static bool on_the_way(const struct tcp_info *from, const struct tcp_info *to)
+{
+    if (to->tcpi_state == STATE_NONE || to->tcpi_state == STATE_CLOSE)
+        return false; /* what comes for it is dropped */
+    return from->tcpi_bytes_sent - from->tcpi_bytes_retrans > to->tcpi_bytes_received ||
+           (fin_sent(from) && !fin_here(to));
+}
+
+static bool end_moves(const struct lab *lab, const struct lab_end *end, struct leg_id id)
+{
+    const struct dp_uring *u = dp_uring_of(dp_transport_of(lab->dp));
+
+    if (end->fd < 0 || leg_is_none(id))
+        return false;
+    struct tcp_info far = info_of(end->fd), near = info_of(u->legs[id.slot].fd);
+    return on_the_way(&far, &near) || on_the_way(&near, &far);
+}
+
+static bool moving(const struct lab *lab)
+{
+    return end_moves(lab, &lab->client, lab->a.id) || end_moves(lab, &lab->server, lab->b.id);
+}
+
 /* On an emulated machine, where bytes need longer from socket to socket, the environment says so.
  */
 unsigned lab_patience(void)
@@ -106,8 +164,10 @@ void lab_net_run(struct lab *lab, uint64_t ms)
     struct lab_end *ends[] = {&lab->client, &lab->server};
     unsigned quiet_most = QUIET_TURNS * lab_patience();
     uint64_t until_ms = dp_now_ms(lab->dp) + ms * lab_patience();
+    unsigned quiet = 0, waited = 0;
 
-    for (unsigned quiet = 0; quiet < quiet_most && dp_now_ms(lab->dp) < until_ms; quiet++) {
+    while ((quiet < quiet_most && dp_now_ms(lab->dp) < until_ms) ||
+           (waited++ < MOVING_TURNS * lab_patience() && moving(lab))) {
         unsigned before = lab->events;
         for (unsigned i = 0; i < 2; i++) {
             if (ends[i]->fd < 0)
@@ -116,8 +176,7 @@ void lab_net_run(struct lab *lab, uint64_t ms)
             end_read(lab, ends[i]);
         }
         ASSERT(dp_turn(lab->dp, TURN_MS) == ERR_OK);
-        if (lab->events != before || dp_busy(lab->dp))
-            quiet = 0;
+        quiet = lab->events != before || dp_busy(lab->dp) ? 0 : quiet + 1;
     }
 }
 
