@@ -64,6 +64,8 @@ struct tls_service_ops {
      * done or failed follows (TLS_FAIL_ENDED where the end is all there is to tell); so its alert
      * is not lost. False: nothing follows. */
     bool (*end)(struct tls_service *s, struct leg_id leg);
+    /* True: all that came is dealt with, and the handshake waits for its peer. */
+    bool (*quiet)(struct tls_service *s, struct leg_id leg);
     /* A client leg on TLS 1.3 after done: one record, as it came, that arrived before the first
      * application data, so that tickets reach OpenSSL's session cache. */
     void (*ticket_record)(struct tls_service *s, struct leg_id leg, struct span record);

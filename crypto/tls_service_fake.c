@@ -182,6 +182,13 @@ static bool fake_end(struct tls_service *public, struct leg_id leg)
     return true;
 }
 
+static bool fake_quiet(struct tls_service *public, struct leg_id leg)
+{
+    const struct place *p = place_of(service_of(public), leg);
+
+    return p && !p->due;
+}
+
 /* The fake has no tickets. */
 static void fake_ticket_record(struct tls_service *public, struct leg_id leg, struct span record)
 {
@@ -250,6 +257,7 @@ static const struct tls_service_ops fake_ops = {
     .start_client = fake_start_client,
     .feed = fake_feed,
     .end = fake_end,
+    .quiet = fake_quiet,
     .ticket_record = fake_ticket_record,
     .release = fake_release,
     .answer = fake_answer,

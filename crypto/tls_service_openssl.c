@@ -376,6 +376,13 @@ static bool openssl_end(struct tls_service *public, struct leg_id leg)
     return true;
 }
 
+static bool openssl_quiet(struct tls_service *public, struct leg_id leg)
+{
+    const struct flight *f = flight_of(service_of(public), leg);
+
+    return f && f->state == FLIGHT_QUIET;
+}
+
 static void openssl_ticket_record(struct tls_service *public, struct leg_id leg, struct span record)
 {
     struct service *s = service_of(public);
@@ -447,6 +454,7 @@ static const struct tls_service_ops openssl_ops = {
     .start_client = openssl_start_client,
     .feed = openssl_feed,
     .end = openssl_end,
+    .quiet = openssl_quiet,
     .ticket_record = openssl_ticket_record,
     .release = openssl_release,
     .answer = openssl_answer,

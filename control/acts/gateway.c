@@ -83,7 +83,7 @@ static void client_part(struct client *c, enum session_end end, enum dp_close ho
         return;
     body_leave(c);
     if (c->mode == CLIENT_TLS) {
-        g->handshakes--;
+        handshake_end(c);
         g->tls->ops->release(g->tls, c->leg);
     }
     c->mode = CLIENT_GONE;
@@ -294,12 +294,6 @@ static void ptr_done(void *user, const struct dns_ptr_answer *answer)
         c->ptr = strdup(answer->name); /* without memory it stays unknown */
 }
 
-/* As many handshakes wait as may: whoever comes now would wait in vain, and hears so in time. */
-static bool handshakes_full(const struct gateway *g)
-{
-    return g->handshakes >= gateway_handshakes_max(g->conf.conf);
-}
-
 const char *client_ptr(const struct client *c)
 {
     if (c->smtp.era.xclient)
@@ -316,7 +310,7 @@ static bool client_admit(struct client *c)
     c->address_key = shared_address_key(g->conf.shared.shared, &c->smtp.peer.addr);
     if (g->draining)
         end = SESSION_END_SHUTDOWN;
-    else if (g->clients_len > limits_of(c)->max_sessions || handshakes_full(g))
+    else if (g->clients_len > limits_of(c)->max_sessions || !handshake_has_place(g, c))
         end = SESSION_END_OVERLOAD;
     else if (!shared_hold(&g->conf.shared, SHARED_CLIENT_ADDRESS, c->address_key,
                           limits_of(c)->max_sessions_per_address))
@@ -587,6 +581,7 @@ int gateway_new(const struct gateway_conf *conf, struct gateway **ret)
     if (!g)
         return ERR_NOMEM;
     g->conf = *conf;
+    TAILQ_INIT(&g->handshakes);
     g->by_slot = calloc(conf->max_legs, sizeof(struct client *));
     g->listeners = calloc(conf->conf->listeners_len, sizeof(struct gateway_listener));
     buf_init(&g->reply, DP_OUTPUT_MAX);

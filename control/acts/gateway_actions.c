@@ -166,15 +166,11 @@ static const struct hop_events hop_events = {
 
 static bool act_starttls(struct client *c)
 {
-    struct gateway *g = c->gateway;
-
-    if (g->handshakes >= gateway_handshakes_max(g->conf.conf) ||
-        g->tls->ops->start_server(g->tls, c->leg, g->listeners[c->listener].tls) != ERR_OK) {
+    if (!handshake_begin(c)) {
         client_count(c, COUNTER_SESSIONS_REFUSED);
         client_close(c, SESSION_END_OVERLOAD, DP_CLOSE_FLUSH);
         return false;
     }
-    g->handshakes++;
     client_enter(c, CLIENT_TLS);
     return true;
 }

@@ -9,6 +9,8 @@
 #include "gateway.h"
 #include "received.h"
 
+#include <sys/queue.h>
+
 enum client_mode {                   /* who gets the bytes that come from the client */
                    CLIENT_PROXY,     /* the PROXY header's parser */
                    CLIENT_COMMAND,   /* smtp_session; also while it waits */
@@ -52,6 +54,8 @@ struct client {
     bool held_address; /* counted against max_sessions_per_address */
     uint64_t address_key;
     uint64_t started_ms, active_ms;
+    uint64_t handshake_ms; /* began */
+    TAILQ_ENTRY(client) in_handshakes;
     struct dp_timer idle_timer, session_timer;
     struct smtp_session smtp;
     struct dns_question *ptr_question;
@@ -82,7 +86,8 @@ struct gateway {
     struct gateway_listener *listeners;
     struct client **by_slot; /* max_legs places */
     struct client *clients;
-    unsigned clients_len, handshakes;
+    unsigned clients_len, handshakes_len;
+    TAILQ_HEAD(, client) handshakes; /* by when they began */
     uint64_t id_counter;
     bool leaving;  /* no new sessions come: drained is called after the last */
     bool draining; /* and those there are hear 421 between transactions */
@@ -113,6 +118,14 @@ bool client_act(struct client *c, const struct smtp_action *action);
 /* The transaction's hop is over: log line, counters, leg to the pool or cut. */
 void client_message_end(struct client *c, enum message_result otherwise);
 void client_said(struct client *c, const struct smtp_reply *reply);
+
+/* gateway_tls.c */
+/* Whether a handshake that begins now has a place: whoever waits in vain should hear so in time. */
+bool handshake_has_place(struct gateway *g, const struct client *c);
+/* Begins it; false where it has no place. */
+bool handshake_begin(struct client *c);
+/* It is over, or the client goes. */
+void handshake_end(struct client *c);
 
 /* gateway_body.c */
 bool body_begin_data(struct client *c);

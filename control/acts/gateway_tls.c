@@ -8,6 +8,12 @@
 
 #include "assertion.h"
 
+enum {
+    HANDSHAKE_STALE_MS = 2000, /* from its beginning */
+    ADDRESS_PARTS = 8,
+    ADDRESS_MIN = 8, /* of all places, where half of them are taken */
+};
+
 /* With one client there is nobody else whom a step of a handshake could keep waiting. Measured with
  * eight sessions of one message each, all in the thread cost 7% more CPU a message than none. */
 bool gateway_idle(void *user)
@@ -20,6 +26,69 @@ bool gateway_idle(void *user)
 unsigned gateway_handshakes_max(const struct conf *conf)
 {
     return 2 * conf->limits.max_handshakes;
+}
+
+/* The one that has waited for its client for the longest, and long enough for any that goes on. */
+static struct client *stalest(struct gateway *g)
+{
+    uint64_t now_ms = dp_now_ms(g->dp);
+    struct client *c;
+
+    TAILQ_FOREACH (c, &g->handshakes, in_handshakes) {
+        if (now_ms - c->handshake_ms < HANDSHAKE_STALE_MS)
+            break;
+        if (g->tls->ops->quiet(g->tls, c->leg))
+            return c;
+    }
+    return NULL;
+}
+
+/* One address does not get all places that are left. */
+static bool address_has_part(const struct gateway *g, const struct client *c)
+{
+    unsigned max = gateway_handshakes_max(g->conf.conf);
+    unsigned part = max / ADDRESS_PARTS > ADDRESS_MIN ? max / ADDRESS_PARTS : ADDRESS_MIN;
+    const struct client *other;
+    unsigned its = 0;
+
+    if (g->handshakes_len < max / 2)
+        return true;
+    TAILQ_FOREACH (other, &g->handshakes, in_handshakes)
+        its += other->address_key == c->address_key;
+    return its < part;
+}
+
+bool handshake_has_place(struct gateway *g, const struct client *c)
+{
+    return address_has_part(g, c) &&
+           (g->handshakes_len < gateway_handshakes_max(g->conf.conf) || stalest(g));
+}
+
+bool handshake_begin(struct client *c)
+{
+    struct gateway *g = c->gateway;
+    struct client *stale = NULL;
+
+    if (!address_has_part(g, c))
+        return false;
+    /* Half of the places are those in flight: from there on others wait behind them. */
+    if (g->handshakes_len >= gateway_handshakes_max(g->conf.conf) / 2 && (stale = stalest(g))) {
+        client_count(stale, COUNTER_TLS_IN_FAILED);
+        client_close(stale, SESSION_END_OVERLOAD, DP_CLOSE_CUT);
+    }
+    if (g->handshakes_len >= gateway_handshakes_max(g->conf.conf) ||
+        g->tls->ops->start_server(g->tls, c->leg, g->listeners[c->listener].tls) != ERR_OK)
+        return false;
+    c->handshake_ms = dp_now_ms(g->dp);
+    g->handshakes_len++;
+    TAILQ_INSERT_TAIL(&g->handshakes, c, in_handshakes);
+    return true;
+}
+
+void handshake_end(struct client *c)
+{
+    c->gateway->handshakes_len--;
+    TAILQ_REMOVE(&c->gateway->handshakes, c, in_handshakes);
 }
 
 static void on_tls_output(void *user, struct leg_id leg, struct span bytes)
@@ -46,7 +115,7 @@ static void on_tls_done(void *user, struct leg_id leg, const struct tls_keys *ke
         return;
     }
     ASSERT(c->mode == CLIENT_TLS);
-    g->handshakes--;
+    handshake_end(c);
     client_enter(c, CLIENT_COMMAND);
     client_count(c, COUNTER_TLS_IN);
     if (facts->resumed)

@@ -147,8 +147,17 @@ static void session_time_ends_between_messages(void **state)
     }
 }
 
-/* Handshakes that don't go on hold their places for handshake_timeout_s and no longer: two that may
- * be in flight and two that wait. Sessions that are there go on. */
+static unsigned closed_of(struct actor *const *actors, unsigned len)
+{
+    unsigned closed = 0;
+
+    for (unsigned i = 0; i < len; i++)
+        closed += actors[i]->closed;
+    return closed;
+}
+
+/* Handshakes that don't go on hold their places until others come that want them: two that may be
+ * in flight and two that wait. Sessions that are there go on. */
 static void handshakes_are_bounded(void **state)
 {
     struct world *w =
@@ -158,20 +167,56 @@ static void handshakes_are_bounded(void **state)
     (void)state;
     for (unsigned i = 0; i < 5; i++)
         a[i] = client_ready(w);
-    for (unsigned i = 0; i < 5; i++) {
-        client_say(a[i], "STARTTLS\r\n");
+    for (unsigned i = 0; i < 5; i++)
+        client_send(a[i], "STARTTLS\r\n", 10);
+    world_run(w, 100);
+    for (unsigned i = 0; i < 5; i++)
         client_hear(a[i], "220 2.0.0");
-        assert_int_equal(a[i]->closed, i == 4);
-    }
+    assert_int_equal(closed_of(a, 5), 1);
     late = client_dial(w);
     client_hear(late, "421 4.3.2");
     client_hear_closed(late);
     client_message(other, world_body);
     client_hear(other, "250 2.0.0");
-    world_run(w, 22000);
-    for (unsigned i = 0; i < 4; i++)
-        assert_true(a[i]->closed);
+    /* The one that began first has had its time. */
+    world_run(w, 2000);
     client_starttls(client_ready(w));
+    assert_int_equal(closed_of(a, 5), 2);
+    /* And so has the next. */
+    client_starttls(client_ready(w));
+    assert_int_equal(counter_sum(w->shared, COUNTER_TLS_IN_FAILED), 2);
+    world_run(w, 22000);
+    assert_int_equal(closed_of(a, 5), 5);
+    client_starttls(client_ready(w));
+    world_free(w);
+}
+
+/* From half of the places on, one address gets an eighth of all. */
+static void one_address_does_not_get_all_handshakes(void **state)
+{
+    enum { PLACES = 64, PART = PLACES / 8 };
+    struct world *w = world_new(14, NULL, NULL, "limits = { max_handshakes = 32; };");
+    struct actor *a[PLACES / 2 + 1], *b[PART + 1];
+
+    (void)state;
+    for (unsigned i = 0; i < PLACES / 2 + 1; i++)
+        a[i] = client_ready(w);
+    for (unsigned i = 0; i < PART + 1; i++) {
+        b[i] = client_dial_from(w, "192.0.2.77");
+        client_hear(b[i], "220 gw.example.org");
+        client_say(b[i], "EHLO client.example.net\r\n");
+        client_hear(b[i], "250-gw.example.org");
+    }
+    for (unsigned i = 0; i < PLACES / 2 + 1; i++)
+        client_send(a[i], "STARTTLS\r\n", 10);
+    world_run(w, 100);
+    assert_int_equal(closed_of(a, PLACES / 2 + 1), 1);
+    client_hear(client_dial(w), "421 4.3.2");
+    for (unsigned i = 0; i < PART + 1; i++)
+        client_send(b[i], "STARTTLS\r\n", 10);
+    world_run(w, 100);
+    assert_int_equal(closed_of(b, PART + 1), 1);
+    client_hear(client_dial_from(w, "192.0.2.78"), "220 gw.example.org");
     world_free(w);
 }
 
@@ -218,6 +263,7 @@ int main(void)
         cmocka_unit_test(hop_lost_while_a_chunk_is_dropped),
         cmocka_unit_test(session_time_ends_between_messages),
         cmocka_unit_test(handshakes_are_bounded),
+        cmocka_unit_test(one_address_does_not_get_all_handshakes),
         cmocka_unit_test(refused_clients_do_not_fill_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -699,7 +699,7 @@ static void places_check(void)
         if (shared_held(shared, SHARED_HOP, shared_text_key(shared, span_str(host))) != 0)
             wrong("a place of a next hop is held", host);
     }
-    if (run.w->gateway->handshakes != 0)
+    if (run.w->gateway->handshakes_len != 0)
         wrong("a handshake is counted that is over", "");
 }
 
