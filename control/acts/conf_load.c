@@ -278,18 +278,3 @@ int conf_load_text(const char *text, const char *file, mode_t mode, struct conf 
     }
     return result;
 }
-
-int conf_load(const char *file, struct conf **ret, struct conf_errors *errors)
-{
-    mode_t mode;
-    char *text = conf_load_read(file, &mode, errors);
-    int result;
-
-    *ret = NULL;
-    if (!text)
-        return ERR_CONFIG;
-    result = conf_load_text(text, file, mode, ret, errors);
-    explicit_bzero(text, strlen(text));
-    free(text);
-    return result;
-}

@@ -25,31 +25,46 @@ static unsigned cores(void)
     return count < 1 ? 1 : (unsigned)count;
 }
 
-static int user_find(const char *user, struct plan *ret, char *why, size_t why_room)
+/* Where complaints about a configuration go. */
+struct trial {
+    const char *file, *text;
+    struct plan_verdict *verdict;
+};
+
+static void complain(const struct trial *t, struct conf_errors *to, const char *path,
+                     const char *why)
 {
+    conf_errors_add(to, t->file, conf_line_of(t->text, path), path, "%s", why);
+}
+
+static void user_find(const struct trial *t, const char *user, enum plan_purpose purpose,
+                      struct plan *ret)
+{
+    bool root = geteuid() == 0;
     const struct passwd *entry;
+    char why[256];
 
     ret->uid = getuid();
     ret->gid = getgid();
-    if (geteuid() != 0) /* nobody to change to */
-        return 0;
+    if (!root && purpose != PLAN_CHECK_FOR) /* nobody to change to */
+        return;
     entry = getpwnam(user);
     if (!entry || entry->pw_uid == 0) {
-        snprintf(why, why_room,
-                 "gateway.user: found \"%s\", allowed any user of this system but root%s", user,
-                 entry ? "" : "; this one is not there");
-        return ERR_CONFIG;
+        snprintf(why, sizeof(why), "found \"%.64s\", allowed any user of this system but root%s%s",
+                 user, entry ? "" : "; this one is not there",
+                 root ? "" : " (it matters where root starts the gateway)");
+        complain(t, root ? &t->verdict->errors : &t->verdict->warnings, "gateway.user", why);
+    } else if (root) {
+        ret->uid = entry->pw_uid;
+        ret->gid = entry->pw_gid;
     }
-    ret->uid = entry->pw_uid;
-    ret->gid = entry->pw_gid;
-    return 0;
 }
 
-int plan_make(const struct conf *conf, struct plan *ret, char *why, size_t why_room)
+static void plan_make(const struct trial *t, const struct conf *conf, enum plan_purpose purpose)
 {
     const struct conf_gateway *g = &conf->gateway;
+    struct plan *ret = &t->verdict->plan;
 
-    memset(ret, 0, sizeof(*ret));
     ret->workers = g->workers ? g->workers : cores();
     if (ret->workers > PLAN_WORKERS_MAX)
         ret->workers = PLAN_WORKERS_MAX;
@@ -59,8 +74,8 @@ int plan_make(const struct conf *conf, struct plan *ret, char *why, size_t why_r
                      sizeof(ret->control_socket)) != 0 ||
         span_to_cstr(span_str(g->metrics), ret->metrics, sizeof(ret->metrics)) != 0 ||
         conf->listeners_len > PLAN_LISTENERS_MAX) {
-        snprintf(why, why_room, "gateway: a value is longer than what is allowed");
-        return ERR_CONFIG;
+        complain(t, &t->verdict->errors, "gateway", "found a value longer than what is allowed");
+        return;
     }
     ret->listeners_len = (uint32_t)conf->listeners_len;
     for (size_t i = 0; i < conf->listeners_len; i++) {
@@ -69,7 +84,24 @@ int plan_make(const struct conf *conf, struct plan *ret, char *why, size_t why_r
                          sizeof(ret->listeners[i].name)) != 0)
             ret->listeners[i].name[0] = '\0';
     }
-    return user_find(g->user, ret, why, why_room);
+    user_find(t, g->user, purpose, ret);
+}
+
+static void records_plan(const struct trial *t, const struct conf *conf, enum plan_purpose purpose)
+{
+    struct plan_verdict *v = t->verdict;
+    char why[RECORD_ERROR_TEXT + 64];
+    bool known = true;
+    int err = purpose == PLAN_SERVE
+                  ? record_plan(&conf->gateway, &v->plan.records, why, RECORD_ERROR_TEXT)
+                  : record_plan_check(&conf->gateway, &known, why, RECORD_ERROR_TEXT);
+    bool refuse = known || purpose == PLAN_CHECK;
+
+    if (!err)
+        return;
+    if (!refuse)
+        snprintf(why + strlen(why), 64, " (to root it may be another matter)");
+    complain(t, refuse ? &v->errors : &v->warnings, "gateway.dataplane", why);
 }
 
 /* The file's mode is kept as the memory file's own. */
@@ -121,40 +153,43 @@ int plan_conf_load(int text_fd, const char *file, struct conf **ret, struct conf
     return err;
 }
 
-/* In the child. */
-static void check(const char *file, int text_fd, struct plan_verdict *v)
+void plan_try(const char *file, enum plan_purpose purpose, int text_fd, struct plan_verdict *ret)
 {
-    struct conf_errors errors = {0};
     struct conf *conf = NULL;
     mode_t mode;
-    char *text = conf_load_read(file, &mode, &errors);
 
-    if (!text || conf_load_text(text, file, mode, &conf, &errors) != 0)
-        snprintf(v->errors, sizeof(v->errors), "%s", errors.text);
-    else if (text_keep(text, mode, text_fd) != 0)
-        snprintf(v->errors, sizeof(v->errors), "%s: %s", file, strerror(errno));
-    else
-        v->accepted =
-            plan_make(conf, &v->plan, v->errors, sizeof(v->errors)) == 0 &&
-            record_plan(&conf->gateway, &v->plan.records, v->errors, sizeof(v->errors)) == 0;
+    memset(ret, 0, sizeof(*ret));
+    char *text = conf_load_read(file, &mode, &ret->errors);
+    if (!text)
+        return;
+    if (conf_load_text(text, file, mode, &conf, &ret->errors) == 0) {
+        const struct trial t = {.file = file, .text = text, .verdict = ret};
+        plan_make(&t, conf, purpose);
+        records_plan(&t, conf, purpose);
+        if (ret->errors.count == 0 && text_fd >= 0 && text_keep(text, mode, text_fd) != 0)
+            conf_errors_add(&ret->errors, file, 0, "", "%s", strerror(errno));
+        ret->accepted = ret->errors.count == 0;
+    }
     conf_free(conf);
+    explicit_bzero(text, strlen(text));
     free(text);
 }
 
-static _Noreturn void check_child(const char *file, int text_fd, int result_fd, pid_t parent)
+static _Noreturn void check_child(const char *file, enum plan_purpose purpose, int text_fd,
+                                  int result_fd, pid_t parent)
 {
-    struct plan_verdict v = {0};
+    struct plan_verdict v;
     sigset_t none;
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(1);
-    check(file, text_fd, &v);
+    plan_try(file, purpose, text_fd, &v);
     _exit(send(result_fd, &v, sizeof(v), MSG_NOSIGNAL) == (ssize_t)sizeof(v) ? 0 : 1);
 }
 
-int plan_check_start(const char *file, struct plan_check *ret)
+int plan_check_start(const char *file, enum plan_purpose purpose, struct plan_check *ret)
 {
     int pair[2];
     pid_t self = getpid();
@@ -169,7 +204,7 @@ int plan_check_start(const char *file, struct plan_check *ret)
     }
     ret->pid = fork();
     if (ret->pid == 0)
-        check_child(file, text_fd, pair[1], self);
+        check_child(file, purpose, text_fd, pair[1], self);
     close(pair[1]);
     ret->result_fd = pair[0];
     ret->text_fd = text_fd;
@@ -194,9 +229,11 @@ void plan_check_finish(struct plan_check *check, struct plan_verdict *ret, int *
         ;
     if (n != (ssize_t)sizeof(*ret)) {
         memset(ret, 0, sizeof(*ret));
-        snprintf(ret->errors, sizeof(ret->errors), "the check of the configuration died\n");
+        snprintf(ret->errors.text, sizeof(ret->errors.text),
+                 "the check of the configuration died\n");
     }
-    ret->errors[sizeof(ret->errors) - 1] = '\0';
+    ret->errors.text[sizeof(ret->errors.text) - 1] = '\0';
+    ret->warnings.text[sizeof(ret->warnings.text) - 1] = '\0';
     if (ret->accepted)
         *ret_text_fd = check->text_fd;
     else

@@ -35,15 +35,25 @@ struct plan {
     struct plan_listener listeners[PLAN_LISTENERS_MAX];
 };
 
-/* Looks the user up. ERR_CONFIG: why names the setting. */
-int plan_make(const struct conf *conf, struct plan *ret, char *why, size_t why_room) ERR_CHECK;
+/* Of a configuration. All three refuse the same. */
+enum plan_purpose {
+    PLAN_SERVE,     /* for a start or a reload: where cost decides it is measured, and kept */
+    PLAN_CHECK,     /* whether this process could serve with it; measures and writes nothing */
+    PLAN_CHECK_FOR, /* the same for a gateway that another user may start: what cannot be known
+                       without that user's rights is a warning */
+};
 
-/* What the checking child says, as one packet. */
+/* What a check found, as one packet. */
 struct plan_verdict {
     bool accepted;
     struct plan plan;
-    char errors[8192]; /* a line each, where it is not accepted */
+    struct conf_errors errors; /* where it is not accepted */
+    struct conf_errors warnings;
 };
+
+/* Reads the file, parses it, tries each file that it names, looks its user up, and asks what the
+ * kernel can do. text_fd: where the accepted text is kept (a memory file, sealed then), or -1. */
+void plan_try(const char *file, enum plan_purpose purpose, int text_fd, struct plan_verdict *ret);
 
 struct plan_check {
     pid_t pid;
@@ -51,8 +61,8 @@ struct plan_check {
     int text_fd;   /* the memory file; valid once accepted */
 };
 
-/* Starts a child that checks file. ERR_SYSTEM. */
-int plan_check_start(const char *file, struct plan_check *ret) ERR_CHECK;
+/* Starts a child that tries file. ERR_SYSTEM. */
+int plan_check_start(const char *file, enum plan_purpose purpose, struct plan_check *ret) ERR_CHECK;
 /* Takes the verdict (waits for it), and the child's end. *ret_text_fd is the caller's where
  * accepted, else -1. A child that died is a verdict that is not accepted. */
 void plan_check_finish(struct plan_check *check, struct plan_verdict *ret, int *ret_text_fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* posternctl: asks a running posternd over its control socket. A verb is a row of the table. */
-#include "conf_load.h"
+#include "plan.h"
 #include "ctl.h"
 
 #include <getopt.h>
@@ -76,25 +76,24 @@ static void print_check(const json_t *data)
  * with, with its own eyes. */
 static int act_check(const struct ctl *ctl, const struct verb *verb, char **arguments)
 {
-    struct conf_errors errors = {0};
-    struct conf *conf;
+    static struct plan_verdict verdict;
+    const char *errors = verdict.errors.text, *warnings = verdict.warnings.text;
 
     if (!arguments[0])
         return act_show(ctl, verb, arguments);
-    if (conf_load(arguments[0], &conf, &errors) != 0) {
-        if (ctl->json)
-            print_json(
-                json_pack("{s:b, s:s, s:i}", "ok", 0, "error", errors.text, "exit", EX_CONFIG));
-        else
-            fputs(errors.text, stderr);
-        return EX_CONFIG;
+    plan_try(arguments[0], PLAN_CHECK_FOR, -1, &verdict);
+    if (ctl->json && !verdict.accepted) {
+        print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", errors, "exit", EX_CONFIG));
+    } else if (ctl->json) {
+        print_json(json_pack("{s:s, s:s*}", "config", arguments[0], "warnings",
+                             warnings[0] ? warnings : NULL));
+    } else {
+        fputs(errors, stderr);
+        fputs(warnings, stderr);
+        if (verdict.accepted)
+            printf("%s: accepted\n", arguments[0]);
     }
-    conf_free(conf);
-    if (ctl->json)
-        print_json(json_pack("{s:s}", "config", arguments[0]));
-    else
-        printf("%s: accepted\n", arguments[0]);
-    return 0;
+    return verdict.accepted ? 0 : EX_CONFIG;
 }
 
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* posternd: the gateway's program. Options only; supervisor.c is the rest. */
-#include "conf_load.h"
-#include "record_plan.h"
+#include "plan.h"
 #include "supervisor.h"
 
 #include <fcntl.h>
@@ -29,22 +28,14 @@ static void usage(FILE *out)
 
 static int check(const char *file)
 {
-    struct conf_errors errors = {0};
-    char why[RECORD_ERROR_TEXT];
-    struct conf *conf;
-    int err;
+    static struct plan_verdict verdict;
 
-    if (conf_load(file, &conf, &errors) != 0) {
-        fputs(errors.text, stderr);
-        return EX_CONFIG;
-    }
-    err = record_plan_check(&conf->gateway, why, sizeof(why));
-    if (err)
-        fprintf(stderr, "%s: %s\n", file, why);
-    else
+    plan_try(file, PLAN_CHECK_FOR, -1, &verdict);
+    fputs(verdict.errors.text, stderr);
+    fputs(verdict.warnings.text, stderr);
+    if (verdict.accepted)
         printf("%s: accepted\n", file);
-    conf_free(conf);
-    return err ? EX_CONFIG : 0;
+    return verdict.accepted ? 0 : EX_CONFIG;
 }
 
 /* A descriptor 0 to 2 that is closed would be given to a socket, and the log be written into it. */

@@ -102,7 +102,7 @@ static int choose_kernel(const struct platform_ktls *ktls, const struct platform
 
     if (way_there(ktls) == RECORD_WAY_USER) {
         snprintf(why, why_room,
-                 "gateway.dataplane: found \"ktls\", and kernel TLS is not to be had here: %s; "
+                 "found \"ktls\", and kernel TLS is not to be had here: %s; "
                  "allowed is \"auto\" or \"uring\"",
                  ktls->why);
         return ERR_CONFIG;
@@ -110,7 +110,7 @@ static int choose_kernel(const struct platform_ktls *ktls, const struct platform
     lacking_text(fixes, fixes->len, lacking, sizeof(lacking));
     if (fixes->lacking > 0 && require) {
         snprintf(why, why_room,
-                 "gateway.dataplane: found \"ktls\", and this kernel (%s) lacks fixes that peers "
+                 "found \"ktls\", and this kernel (%s) lacks fixes that peers "
                  "can make use of: %s; install a newer kernel, take \"auto\" or \"uring\", or run "
                  "with these faults by gateway.kernel_fixes = \"warn\"",
                  fixes->package, lacking);

@@ -6,30 +6,31 @@
 
 #include <stdio.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
-static int choose(const struct conf_gateway *conf, struct platform_fixes *ret_fixes,
-                  struct record_choice *ret, bool *ret_measure, char *why, size_t why_room)
+static void fixes_find(struct platform_fixes *ret)
 {
-    struct platform_ktls ktls = {0};
     struct utsname name = {0};
 
-    /* With uring nothing is asked: to ask may load a module. */
-    if (conf->dataplane != CONF_DATAPLANE_URING)
-        platform_ktls_probe(&ktls);
     (void)uname(&name);
-    platform_fixes_decode(name.release, name.version, ret_fixes);
-    return record_choose(conf, &ktls, ret_fixes, ret, ret_measure, why, why_room);
+    platform_fixes_decode(name.release, name.version, ret);
 }
 
 int record_plan(const struct conf_gateway *conf, struct record_choice *ret, char *why,
                 size_t why_room)
 {
     char key[RECORD_CACHE_KEY_TEXT];
+    struct platform_ktls ktls = {0};
     struct platform_fixes fixes;
     struct record_cost cost;
     bool measure, whole;
-    int err = choose(conf, &fixes, ret, &measure, why, why_room);
+    int err;
 
+    /* With uring nothing is asked: to ask may load a module. */
+    if (conf->dataplane != CONF_DATAPLANE_URING)
+        platform_ktls_probe(&ktls);
+    fixes_find(&fixes);
+    err = record_choose(conf, &ktls, &fixes, ret, &measure, why, why_room);
     if (err || !measure)
         return err;
     record_cache_key(&fixes, key);
@@ -46,11 +47,19 @@ int record_plan(const struct conf_gateway *conf, struct record_choice *ret, char
     return 0;
 }
 
-int record_plan_check(const struct conf_gateway *conf, char *why, size_t why_room)
+int record_plan_check(const struct conf_gateway *conf, bool *ret_known, char *why, size_t why_room)
 {
+    struct platform_ktls ktls;
     struct record_choice choice;
     struct platform_fixes fixes;
     bool measure;
 
-    return choose(conf, &fixes, &choice, &measure, why, why_room);
+    *ret_known = true;
+    if (conf->dataplane != CONF_DATAPLANE_KTLS) /* never refused, so that nothing is asked */
+        return 0;
+    platform_ktls_probe(&ktls);
+    fixes_find(&fixes);
+    *ret_known = ktls.ulp || geteuid() == 0 ||
+                 (fixes.lacking > 0 && conf->kernel_fixes == CONF_KERNEL_FIXES_REQUIRE);
+    return record_choose(conf, &ktls, &fixes, &choice, &measure, why, why_room);
 }

@@ -11,5 +11,7 @@
 /* May take up to a second. ERR_CONFIG: why names the setting (RECORD_ERROR_TEXT is room enough). */
 int record_plan(const struct conf_gateway *conf, struct record_choice *ret, char *why,
                 size_t why_room) ERR_CHECK;
-/* Whether that would refuse it; measures nothing. */
-int record_plan_check(const struct conf_gateway *conf, char *why, size_t why_room) ERR_CHECK;
+/* Whether that would refuse it; measures and writes nothing. *ret_known false: the kernel might
+ * grant it to root, who may have it load a module. */
+int record_plan_check(const struct conf_gateway *conf, bool *ret_known, char *why,
+                      size_t why_room) ERR_CHECK;

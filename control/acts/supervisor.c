@@ -242,12 +242,12 @@ static int check_ready(sd_event_source *source, int fd, uint32_t events, void *u
         if (conf_fd >= 0)
             close(conf_fd);
         if (s->admin)
-            admin_reload_done(s->admin, verdict.accepted ? NULL : verdict.errors);
+            admin_reload_done(s->admin, verdict.accepted ? NULL : verdict.errors.text);
         reload_if_asked(s);
         return 0;
     }
     if (!verdict.accepted)
-        reload_end(s, verdict.errors);
+        reload_end(s, verdict.errors.text);
     else
         generation_begin(s, &verdict.plan, conf_fd);
     return 0;
@@ -257,7 +257,7 @@ static int check_begin(struct supervisor *s, bool only)
 {
     if (s->stopping || s->starting || s->check_source)
         return ERR_STATE;
-    if (plan_check_start(s->conf_file, &s->check) != 0)
+    if (plan_check_start(s->conf_file, only ? PLAN_CHECK : PLAN_SERVE, &s->check) != 0)
         return ERR_SYSTEM;
     s->check_only = only;
     if (sd_event_add_io(s->event, &s->check_source, s->check.result_fd, EPOLLIN, check_ready, s) <
@@ -392,13 +392,13 @@ static int first_check(struct supervisor *s, struct plan *ret_plan, int *ret_con
 {
     struct plan_verdict verdict;
 
-    if (plan_check_start(s->conf_file, &s->check) != 0) {
+    if (plan_check_start(s->conf_file, PLAN_SERVE, &s->check) != 0) {
         log_text(LOG_LEVEL_ERROR, SUPERVISOR_NAME, "%s: %s", s->conf_file, strerror(errno));
         return EX_OSERR;
     }
     plan_check_finish(&s->check, &verdict, ret_conf_fd);
     if (!verdict.accepted) {
-        log_errors(verdict.errors);
+        log_errors(verdict.errors.text);
         return EX_CONFIG;
     }
     *ret_plan = verdict.plan;

@@ -155,6 +155,25 @@ class Start(ProcessCase):
         self.assertEqual(status, EX_CONFIG)
         self.assertIn("workers", said)
 
+    def test_all_checks_refuse_the_same(self):
+        gateway = self.plain()
+        path = gateway.config_write()
+        gateway.settings["gateway"]["user"] = "nosuchuser"
+        self.assertEqual(gateway.check()[0], EX_CONFIG)
+        with open(path) as f:
+            line = next(i for i, text in enumerate(f, 1) if "nosuchuser" in text)
+        said = f'{path}:{line}: gateway.user: found "nosuchuser", allowed any user of this system'
+        for found in (gateway.check(), (gateway.ctl("config", "check", path)[0::2]),
+                      (gateway.ctl("config", "check")[0::2]), (gateway.ctl("reload")[0::2])):
+            self.assertEqual(found[0], EX_CONFIG, found)
+            self.assertIn(said, found[1])
+        status, out, _ = gateway.ctl("--json", "config", "check", path)
+        self.assertEqual((status, json.loads(out)["exit"]), (EX_CONFIG, EX_CONFIG))
+        self.assertIn(said, json.loads(out)["error"])
+        done = subprocess.run([*gateway.program(), "-c", path], capture_output=True, timeout=20)
+        self.assertEqual(done.returncode, EX_CONFIG)
+        self.assertIn(said, done.stderr.decode())
+
     def test_options(self):
         program = Gateway([], [], None, self.authority).program()
         for option, code, text in (("--help", 0, b"usage"), ("--version", 0, b"posternd "),

@@ -89,6 +89,16 @@ struct loaded {
     struct conf_errors errors;
 };
 
+static int file_load(const char *file, struct conf **ret, struct conf_errors *errors)
+{
+    mode_t mode;
+    char *text = conf_load_read(file, &mode, errors);
+    int result = text ? conf_load_text(text, file, mode, ret, errors) : ERR_CONFIG;
+
+    free(text);
+    return result;
+}
+
 static struct loaded load(const char *cert, const char *tls, const char *auth, mode_t mode)
 {
     struct loaded l;
@@ -102,7 +112,7 @@ static struct loaded load(const char *cert, const char *tls, const char *auth, m
              "  tls = { level = \"verify\"; %s }; auth = { %s }; } );\n",
              cert, tls, auth);
     write_file("postern.conf", text, mode);
-    l.result = conf_load(path_of("postern.conf"), &l.conf, &l.errors);
+    l.result = file_load(path_of("postern.conf"), &l.conf, &l.errors);
     assert_int_equal(l.result == ERR_OK, l.conf != NULL);
     assert_int_equal(l.result == ERR_OK, l.errors.count == 0);
     return l;
@@ -180,18 +190,18 @@ static void odd_files_are_refused(void **state)
     struct conf_errors errors;
     struct conf *conf;
 
-    assert_int_equal(conf_load(path_of("nowhere.conf"), &conf, &errors), ERR_CONFIG);
+    assert_int_equal(file_load(path_of("nowhere.conf"), &conf, &errors), ERR_CONFIG);
     assert_non_null(strstr(errors.text, "No such file"));
-    assert_int_equal(conf_load(directory, &conf, &errors), ERR_CONFIG);
+    assert_int_equal(file_load(directory, &conf, &errors), ERR_CONFIG);
     assert_non_null(strstr(errors.text, "is not a file"));
-    assert_int_equal(conf_load("/dev/zero", &conf, &errors), ERR_CONFIG);
+    assert_int_equal(file_load("/dev/zero", &conf, &errors), ERR_CONFIG);
     assert_non_null(strstr(errors.text, "is not a file"));
     write_file("postern.conf", "", 0600);
     assert_int_equal(truncate(path_of("postern.conf"), 100), 0);
-    assert_int_equal(conf_load(path_of("postern.conf"), &conf, &errors), ERR_CONFIG);
+    assert_int_equal(file_load(path_of("postern.conf"), &conf, &errors), ERR_CONFIG);
     assert_non_null(strstr(errors.text, "NUL byte"));
     assert_int_equal(truncate(path_of("postern.conf"), CONF_TEXT_MAX + 1), 0);
-    assert_int_equal(conf_load(path_of("postern.conf"), &conf, &errors), ERR_CONFIG);
+    assert_int_equal(file_load(path_of("postern.conf"), &conf, &errors), ERR_CONFIG);
     assert_non_null(strstr(errors.text, "too long"));
 }
 
