@@ -17,11 +17,12 @@ done = subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--timeout-
 number, seen_failure = 0, False
 
 
-def line(ok, name, skip=False):
+def line(ok, name, skip=None):
+    """skip: why it did not run, None where it did."""
     global number, seen_failure
     number += 1
     seen_failure |= not ok
-    print(f"{'ok' if ok else 'not ok'} {number} - {name}{' # SKIP by the test itself' if skip else ''}")
+    print(f"{'ok' if ok else 'not ok'} {number} - {name}{'' if skip is None else f' # SKIP {skip}'}")
 
 
 try:
@@ -31,14 +32,17 @@ except OSError:
     tests = []
 for test in tests:
     output = test.get("stdout", "") + "\n" + test.get("stderr", "")
-    cases = re.findall(r"^(ok|not ok) \d+ *-? *([^\n#]*)(# SKIP)?", output, re.M | re.I)
-    for result, case, skip in cases:
-        # cmocka says "not ok" of a skipped case, without its name.
-        line(result == "ok" or bool(skip), f"{test['name']}: {case.strip()}", bool(skip))
+    cases = re.findall(r"^(ok|not ok) \d+ *-? *([^\n#]*)(# SKIP)?([^\n]*)", output, re.M | re.I)
+    for result, case, skip, why in cases:
+        # cmocka says "not ok" of a skipped case, no reason, and its name in that place, or not at all.
+        case, why = (case.strip(), why.strip()) if case.strip() else (why.strip(), "")
+        line(result == "ok" or bool(skip), f"{test['name']}: {case}",
+             (why or "by the test itself") if skip else None)
     good = test["result"] in ("OK", "SKIP", "EXPECTEDFAIL")
     # A program without TAP is one case; one that died after its last case is a failure as well.
     if not cases or (not good and not any(c[0] == "not ok" and not c[2] for c in cases)):
-        line(good, f"{test['name']} ({test['result']})", test["result"] == "SKIP")
+        line(good, f"{test['name']} ({test['result']})",
+             "by the test itself" if test["result"] == "SKIP" else None)
     if not good:
         for row in output.splitlines()[-40:]:
             print("#  ", row)
