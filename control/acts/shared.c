@@ -64,8 +64,8 @@ static const struct counter_row counter_rows[COUNTER_COUNT] = {
 int shared_new(struct shared **ret)
 {
     /* Pages that no worker touches take no memory: the mapping is mostly holes. */
-    struct shared *s =
-        mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     *ret = NULL;
     if (s == MAP_FAILED)

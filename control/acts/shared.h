@@ -24,8 +24,8 @@ enum counter {
 };
 
 enum {
-    SHARED_COLUMNS = 513,                          /* two generations of 256 workers, and */
-    SHARED_COLUMN_SUPERVISOR = SHARED_COLUMNS - 1, /* the supervisor's own */
+    SHARED_COLUMN_SUPERVISOR = 4 * 256, /* behind those of four generations of 256 workers */
+    SHARED_COLUMNS,
 };
 
 struct shared;

@@ -18,7 +18,8 @@ enum {
     HANDOVER_TIMEOUT_US = 1000 * 1000,
     PING_US = 10 * 1000 * 1000,
     PINGS_MAX = 3,       /* unanswered: the worker is stuck */
-    GENERATIONS_MAX = 8, /* old ones that still drain beyond it are cut, oldest first */
+    GENERATIONS_MAX = 8, /* no reload before one of them is gone */
+    RETIRING_MAX = 3,    /* older ones finish their transactions, and end */
 };
 
 static void count(const struct supervisor *s, enum counter which, int64_t n)
@@ -156,6 +157,32 @@ static int handover_timeout(sd_event_source *source, uint64_t usec, void *user)
     return 0;
 }
 
+static unsigned columns_free(const struct supervisor *s)
+{
+    unsigned free_ones = 0;
+
+    for (unsigned i = 0; i < SHARED_COLUMN_SUPERVISOR; i++)
+        free_ones += !s->columns_used[i];
+    return free_ones;
+}
+
+/* The oldest of those whose sessions go on for as long as they like end them, but for keep. */
+static void retiring_drain(struct supervisor *s, unsigned keep)
+{
+    struct generation *g, *next;
+    unsigned retiring = 0;
+
+    TAILQ_FOREACH (g, &s->generations, all)
+        retiring += g->state == GENERATION_DRAINING && g->retiring;
+    for (g = TAILQ_FIRST(&s->generations); g && retiring > keep; g = next) {
+        next = TAILQ_NEXT(g, all);
+        if (g->state != GENERATION_DRAINING || !g->retiring)
+            continue;
+        retiring--;
+        generation_drain(g);
+    }
+}
+
 void supervisor_generation_ready(struct generation *g)
 {
     struct supervisor *s = g->supervisor;
@@ -163,6 +190,7 @@ void supervisor_generation_ready(struct generation *g)
     s->handover_from_old = s->serving != NULL;
     if (s->serving)
         generation_retire(s->serving);
+    retiring_drain(s, columns_free(s) < g->plan.workers ? 0 : RETIRING_MAX);
     if (sd_event_add_time_relative(s->event, &g->timer, CLOCK_MONOTONIC, HANDOVER_TIMEOUT_US, 0,
                                    handover_timeout, g) < 0)
         take_over(g);
@@ -196,19 +224,40 @@ void supervisor_generation_gone(struct supervisor *s)
         sd_event_exit(s->event, s->exit_code);
 }
 
+/* Whether there is room for the processes of one generation more. Transactions of older ones are
+ * not cut for it: their own drain timeout bounds them. */
+static int room_check(struct supervisor *s, const struct plan *plan, char *why, size_t why_room)
+{
+    unsigned len = 0, processes = 0, longest_s = 0;
+    const struct generation *g;
+
+    TAILQ_FOREACH (g, &s->generations, all) {
+        len++;
+        if (g == s->serving)
+            continue;
+        for (unsigned i = 0; i < g->plan.workers; i++)
+            processes += g->workers[i].pid > 0;
+        if (longest_s < g->plan.drain_timeout_s)
+            longest_s = g->plan.drain_timeout_s;
+    }
+    if (len < GENERATIONS_MAX && columns_free(s) >= plan->workers)
+        return 0;
+    retiring_drain(s, 0);
+    snprintf(why, why_room,
+             "%u older configurations still serve sessions, with %u worker processes: they are "
+             "told to finish, and gone within %u seconds (gateway.drain_timeout_s); reload again "
+             "then",
+             len - 1, processes, longest_s);
+    return ERR_LIMIT;
+}
+
 static void generation_begin(struct supervisor *s, const struct plan *plan, int conf_fd)
 {
-    struct generation *oldest = TAILQ_FIRST(&s->generations);
     char why[512];
-    unsigned len = 0;
-    struct generation *g;
-    int err;
+    int err = room_check(s, plan, why, sizeof(why));
 
-    TAILQ_FOREACH (g, &s->generations, all)
-        len++;
-    if (len >= GENERATIONS_MAX && oldest != s->serving)
-        generation_kill(oldest);
-    err = listener_set_open(s->listeners, plan, why, sizeof(why));
+    if (!err)
+        err = listener_set_open(s->listeners, plan, why, sizeof(why));
     if (err)
         close(conf_fd);
     else

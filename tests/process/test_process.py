@@ -287,6 +287,48 @@ class Reload(ProcessCase):
             self.assertEqual(c.reply()[0], 421)
         wait_for(lambda: len(processes(gateway, None)) == 2, 10, "the old ones are gone")
 
+    def test_many_reloads_cut_no_transaction(self):
+        sink = self.sink()
+        gateway = self.gateway([route("hop.example", sink.port)],
+                               settings={"gateway": {"drain_timeout_s": 60}})
+        clients, refused = [], ""
+        for i in range(12):
+            c = Client(gateway.address())
+            self.addCleanup(c.__exit__, None, None, None)
+            c.expect(220)
+            c.expect(250, "EHLO client.example")
+            c.transaction("a@client.example", ["b@hop.example"])
+            clients.append(c)
+            status, _, refused = self.reload(gateway)
+            if status:
+                break
+        # One serves, seven that are older have a transaction each.
+        self.assertEqual(len(clients), 8)
+        self.assertIn("7 older configurations still serve sessions, with 7 worker processes", refused)
+        self.assertIn("within 60 seconds", refused)
+        greeted(gateway.address())
+        for c in clients:
+            self.assertEqual(c.data(BODY)[0], 250)
+        self.assertEqual(len(sink.messages), 8)
+        # The older ones were told to finish, and are gone now.
+        wait_for(lambda: len({r["generation"] for r in gateway.ctl_json("status")["processes"]}
+                             - {0}) == 1, 10, "the older ones end")
+        self.assertEqual(self.reload(gateway)[0], 0)
+
+    def test_only_the_last_few_configurations_keep_their_sessions(self):
+        gateway = self.plain(1)
+        clients = []
+        for i in range(5):
+            c = Client(gateway.address())
+            self.addCleanup(c.__exit__, None, None, None)
+            c.expect(220)
+            clients.append(c)
+            self.assertEqual(self.reload(gateway)[0], 0)
+        for c in clients[:2]:
+            self.assertEqual(c.reply()[0], 421)
+        for c in clients[2:]:
+            c.expect(250, "NOOP")
+
     def test_sighup_takes_a_new_certificate(self):
         gateway = self.plain(1)
 
