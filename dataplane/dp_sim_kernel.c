@@ -323,7 +323,7 @@ ssize_t sim_splice_in(struct dp_transport *t, uint32_t slot, size_t len)
     return (ssize_t)n;
 }
 
-ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len)
+ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len, bool more)
 {
     struct dp_sim_peer *peer = peer_of(t, slot), *target = peer_of(t, to);
     struct buf *pipe = &peer->kernel.pipe;
@@ -339,7 +339,7 @@ ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_
         target->kernel.socket_error = 0;
         return error;
     }
-    size_t n = sim_kernel_write(target, buf_span(pipe).ptr, len, false);
+    size_t n = sim_kernel_write(target, buf_span(pipe).ptr, len, more);
     buf_consume(pipe, n);
     return n > 0 ? (ssize_t)n : -EAGAIN;
 }

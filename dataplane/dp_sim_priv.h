@@ -149,5 +149,5 @@ int sim_pipe_take(struct dp_transport *t, uint32_t slot);
 void sim_pipe_give(struct dp_transport *t, uint32_t slot);
 void sim_clear_error(struct dp_transport *t, uint32_t slot);
 ssize_t sim_splice_in(struct dp_transport *t, uint32_t slot, size_t len);
-ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len);
+ssize_t sim_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len, bool more);
 bool sim_poll(struct dp_transport *t, uint32_t slot, enum dp_poll what);

@@ -93,8 +93,10 @@ struct dp_transport_ops {
      * empty record, so never an end by itself; -EINVAL: a record of another type comes next. */
     ssize_t (*splice_in)(struct dp_transport *t, uint32_t slot, size_t len);
     /* At most len bytes from the slot's pipe into to's socket, never waiting, while no send of to
-     * is under way. Bytes; -EAGAIN: the socket takes none now. */
-    ssize_t (*splice_out)(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len);
+     * is under way. Bytes; -EAGAIN: the socket takes none now. more: further bytes follow, a
+     * record may wait for them. */
+    ssize_t (*splice_out)(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len,
+                          bool more);
     /* dp_leg_polled follows once the socket can be read, or written; at most one of each. It may
      * come early, and tells nothing about errors: the next call does. */
     bool (*poll)(struct dp_transport *t, uint32_t slot, enum dp_poll what);

@@ -146,5 +146,6 @@ int dp_uring_pipe_take(struct dp_transport *t, uint32_t slot);
 void dp_uring_pipe_give(struct dp_transport *t, uint32_t slot);
 void dp_uring_pipes_free(struct dp_uring *u);
 ssize_t dp_uring_splice_in(struct dp_transport *t, uint32_t slot, size_t len);
-ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len);
+ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len,
+                            bool more);
 bool dp_uring_poll(struct dp_transport *t, uint32_t slot, enum dp_poll what);

@@ -144,24 +144,26 @@ ssize_t dp_uring_splice_in(struct dp_transport *t, uint32_t slot, size_t len)
 /* SPLICE_F_NONBLOCK is about pipes: a splice into a socket waits for room in it, unless the socket
  * itself is one that does not wait. And that it is only now, for the ring, which would report
  * EAGAIN instead of waiting. */
-static ssize_t splice_now(int from, int to, size_t len)
+static ssize_t splice_now(int from, int to, size_t len, bool more)
 {
     int on = 1, off = 0;
 
     if (ioctl(to, FIONBIO, &on) != 0)
         return -errno;
-    ssize_t n = splice(from, NULL, to, NULL, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    ssize_t n = splice(from, NULL, to, NULL, len,
+                       SPLICE_F_NONBLOCK | SPLICE_F_MOVE | (more ? SPLICE_F_MORE : 0));
     int error = errno;
     if (ioctl(to, FIONBIO, &off) != 0)
         return -errno;
     return n < 0 ? -error : n;
 }
 
-ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len)
+ssize_t dp_uring_splice_out(struct dp_transport *t, uint32_t slot, uint32_t to, size_t len,
+                            bool more)
 {
     struct dp_uring *u = dp_uring_of(t);
     struct dp_uring_pipe *p = u->legs[slot].pipe;
-    ssize_t n = splice_now(p->ends[0], u->legs[to].fd, len);
+    ssize_t n = splice_now(p->ends[0], u->legs[to].fd, len, more);
 
     if (n > 0)
         pipe_emptied(p, (size_t)n);

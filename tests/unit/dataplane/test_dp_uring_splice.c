@@ -54,7 +54,7 @@ static void body_take(struct lab *lab, size_t sip)
         assert_true(n == -EAGAIN || n == -ENOSPC);
         full += n == -ENOSPC;
         held += moved;
-        n = held > 0 ? t->ops->splice_out(t, a, b, sip < held ? sip : held) : 0;
+        n = held > 0 ? t->ops->splice_out(t, a, b, sip < held ? sip : held, false) : 0;
         if (n > 0) {
             held -= (size_t)n;
             have += (size_t)n;
@@ -119,7 +119,7 @@ static void fill_target(struct lab *lab, const uint8_t *body)
             }
             assert_true(n > 0);
         }
-        for (; held > 0 && (n = t->ops->splice_out(t, a, b, held)) > 0; held -= (size_t)n)
+        for (; held > 0 && (n = t->ops->splice_out(t, a, b, held, false)) > 0; held -= (size_t)n)
             taken += (size_t)n;
     }
     t->ops->pipe_give(t, a);
