@@ -29,17 +29,23 @@ static void cpu_model(char *out, size_t room)
     platform_cpu_model(span_make(text, n > 0 ? (size_t)n : 0), out, room);
 }
 
-void record_cache_key(const struct platform_fixes *fixes, char out[RECORD_CACHE_KEY_TEXT])
+void record_cache_key(const struct platform_ktls *ktls, const struct platform_fixes *fixes,
+                      char out[RECORD_CACHE_KEY_TEXT])
 {
     struct utsname name = {0};
-    char model[96];
+    char model[96], rx[KTLS_CIPHER_COUNT + 1] = "", tx[KTLS_CIPHER_COUNT + 1] = "";
 
     (void)uname(&name);
     cpu_model(model, sizeof(model));
+    for (int i = 0; i < KTLS_CIPHER_COUNT; i++) {
+        rx[i] = ktls->ciphers[i].rx ? '1' : '0';
+        tx[i] = ktls->ciphers[i].tx ? '1' : '0';
+    }
     snprintf(out, RECORD_CACHE_KEY_TEXT,
-             "kernel %s %s\npackage %s\nprocessor %s\npostern %s\nlibrary %s\n", name.release,
-             name.version, fixes->package, model, POSTERN_VERSION,
-             OpenSSL_version(OPENSSL_VERSION));
+             "kernel %s %s\npackage %s\ntls %d receive %s send %s rekey %d splice %d\n"
+             "processor %s\npostern %s\nlibrary %s\n",
+             name.release, name.version, fixes->package, ktls->ulp, rx, tx, ktls->rekey,
+             ktls->splice_pages, model, POSTERN_VERSION, OpenSSL_version(OPENSSL_VERSION));
 }
 
 /* Ours: root, who starts the gateway, may follow nobody else's file. */

@@ -33,9 +33,9 @@ int record_plan(const struct conf_gateway *conf, struct record_choice *ret, char
     err = record_choose(conf, &ktls, &fixes, ret, &measure, why, why_room);
     if (err || !measure)
         return err;
-    record_cache_key(&fixes, key);
+    record_cache_key(&ktls, &fixes, key);
     if (!record_cache_read(conf->state_dir, key, &cost)) {
-        if (record_measure(&cost, &whole) != 0) {
+        if (record_measure(&ktls, &cost, &whole) != 0) {
             snprintf(ret->why, sizeof(ret->why), "user records: no relay could be measured");
             return 0;
         }

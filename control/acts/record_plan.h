@@ -8,7 +8,7 @@
 
 #include "record_choice.h"
 
-/* May take up to a second. ERR_CONFIG: why names the setting (RECORD_ERROR_TEXT is room enough). */
+/* Where it measures that takes about a second, and RECORD_MEASURE_MS at most. ERR_CONFIG: why names the setting (RECORD_ERROR_TEXT is room enough). */
 int record_plan(const struct conf_gateway *conf, struct record_choice *ret, char *why,
                 size_t why_room) ERR_CHECK;
 /* Whether that would refuse it; measures and writes nothing. *ret_known false: the kernel might

@@ -163,14 +163,24 @@ static void no_directory_is_no_cache(void **state)
 static void the_key_names_what_matters(void **state)
 {
     const struct platform_fixes fixes = {.package = "Debian 6.1.1-1"};
-    char key[RECORD_CACHE_KEY_TEXT];
+    struct platform_ktls ktls = {.ulp = true};
+    char key[RECORD_CACHE_KEY_TEXT], other[RECORD_CACHE_KEY_TEXT];
 
-    record_cache_key(&fixes, key);
+    record_cache_key(&ktls, &fixes, key);
     assert_non_null(strstr(key, "\npackage Debian 6.1.1-1\n"));
     assert_non_null(strstr(key, "\nprocessor "));
     assert_non_null(strstr(key, "\npostern " POSTERN_VERSION "\n"));
     assert_non_null(strstr(key, "\nlibrary OpenSSL "));
     assert_memory_equal(key, "kernel ", 7);
+    assert_non_null(strstr(key, "\ntls 1 receive 00"));
+    bool *const bits[] = {&ktls.ulp, &ktls.rekey, &ktls.splice_pages,
+                          &ktls.ciphers[KTLS_CIPHER_COUNT - 1].rx, &ktls.ciphers[0].tx};
+    for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+        *bits[i] = !*bits[i];
+        record_cache_key(&ktls, &fixes, other);
+        assert_string_not_equal(other, key);
+        *bits[i] = !*bits[i];
+    }
 }
 
 int main(void)

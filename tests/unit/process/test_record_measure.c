@@ -5,7 +5,26 @@
 #include "record_measure.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
+
+static unsigned threads_left = UINT_MAX; /* that can be made */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *argument);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *argument)
+{
+    if (threads_left == 0)
+        return EAGAIN;
+    threads_left--;
+    return __real_pthread_create(thread, attr, start, argument);
+}
 
 static unsigned entries(const char *directory)
 {
@@ -26,7 +45,7 @@ static void each_way_has_its_cost(void **state)
     bool whole;
 
     platform_ktls_probe(&ktls);
-    assert_int_equal(record_measure(&cost, &whole), 0);
+    assert_int_equal(record_measure(&ktls, &cost, &whole), 0);
     assert_true(whole);
     for (int i = 0; i < RECORD_WAY_COUNT; i++) {
         bool kernel = record_way_rx((enum record_way)i) || record_way_tx((enum record_way)i);
@@ -40,10 +59,46 @@ static void each_way_has_its_cost(void **state)
     assert_int_equal(entries("/proc/self/task"), threads);
 }
 
+/* A way that the probe found and the dataplane was not granted is measured again at the next start.
+ */
+static void a_promise_that_is_not_kept_is_not_whole(void **state)
+{
+    struct platform_ktls ktls;
+    struct record_cost cost;
+    bool whole;
+
+    platform_ktls_probe(&ktls);
+    if (ktls.ulp)
+        skip();
+    ktls.ciphers[KTLS_TLS13_AES128].rx = true;
+    assert_int_equal(record_measure(&ktls, &cost, &whole), 0);
+    assert_false(whole);
+    assert_true(cost.chunk_ns[RECORD_WAY_USER] > 0);
+    assert_int_equal(cost.chunk_ns[RECORD_WAY_KERNEL_RX], 0);
+}
+
+static void without_threads_nothing_is_left_behind(void **state)
+{
+    unsigned fds = entries("/proc/self/fd"), tasks = entries("/proc/self/task");
+    struct record_cost cost;
+    bool whole;
+
+    for (unsigned last = 0; last < 2; last++) {
+        threads_left = last;
+        assert_int_equal(record_measure(&(struct platform_ktls){0}, &cost, &whole), ERR_SYSTEM);
+        assert_false(whole);
+        assert_int_equal(entries("/proc/self/fd"), fds);
+        assert_int_equal(entries("/proc/self/task"), tasks);
+    }
+    threads_left = UINT_MAX;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_way_has_its_cost),
+        cmocka_unit_test(a_promise_that_is_not_kept_is_not_whole),
+        cmocka_unit_test(without_threads_nothing_is_left_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
