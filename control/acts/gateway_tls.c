@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the service for handshakes tells, of clients and of next hops alike: a leg that is no
- * client's is passed on to upstream_tls.c. It may come later than the call that asked for it. A
- * client's leg may be lost meanwhile; c->lost keeps that until the answer is there.
+ * Which client's handshake gets a place, and what the service for handshakes tells, of clients and
+ * of next hops alike: a leg that is no client's is passed on to upstream_tls.c. It may come later
+ * than the call that asked for it. A client's leg may be lost meanwhile; c->lost keeps that until
+ * the answer is there.
  */
 #include "gateway_priv.h"
 
