@@ -89,6 +89,10 @@ static void listener_check_tls(const struct place *p, struct conf_listener *l,
         if (l->client_cert != TLS_CLIENT_CERT_NONE)
             refuse(p, "client_cert", "a demand for certificates",
                    "\"none\" where tls is \"none\": certificates need TLS");
+        static const char *const of_tls[] = {"profile", "groups", "certificates", "client_ca",
+                                             "relay_certs"};
+        for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
+            refuse_unused(p, of_tls[i], "with tls = \"starttls\" or \"implicit\"");
         return;
     }
     if (l->certificates_len == 0 && tls->certificates_len == 0)
@@ -249,9 +253,10 @@ static void route_check_tls(const struct place *p, struct conf_route *route,
         refuse(p, "tls.level", "\"pin\" without spki and fingerprints", "it with at least one pin");
     }
     if (route->tls.level == CONF_LEVEL_NONE) {
-        refuse_unused(p, "tls.mode", "with a level above \"none\"");
-        refuse_unused(p, "tls.sni", "with a level above \"none\"");
-        refuse_unused(p, "tls.client", "with a level above \"none\"");
+        static const char *const of_tls[] = {"tls.mode", "tls.profile", "tls.groups", "tls.sni",
+                                             "tls.client"};
+        for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
+            refuse_unused(p, of_tls[i], "with a level above \"none\"");
     }
     if (route->tls.level == CONF_LEVEL_MAY && route->tls.mode == CONF_HOP_IMPLICIT)
         refuse(p, "tls.mode", "\"implicit\" at level \"may\"",
