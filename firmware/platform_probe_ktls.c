@@ -124,7 +124,7 @@ void platform_ktls_probe(struct platform_ktls *ret)
     ret->ulp = ulp_set(&p);
     if (!ret->ulp)
         snprintf(ret->why, sizeof(ret->why), "%s",
-                 errno == ENOENT ? "the kernel has no protocol \"tls\" (CONFIG_TLS, module tls)"
+                 errno == ENOENT ? "the kernel has no protocol tls (CONFIG_TLS, module tls)"
                                  : strerror(errno));
     pair_close(&p);
     if (!ret->ulp)

@@ -26,6 +26,15 @@ static long long number_of(const json_t *row, const char *key)
     return (long long)json_integer_value(json_object_get(row, key));
 }
 
+/* "-" where a row has none: a resolver has no connections whose records could be the kernel's. */
+static void write_number(char *out, size_t room, const json_t *row, const char *key)
+{
+    if (json_is_integer(json_object_get(row, key)))
+        snprintf(out, room, "%lld", number_of(row, key));
+    else
+        snprintf(out, room, "-");
+}
+
 static void write_seconds(char *out, size_t room, long long s)
 {
     if (s < 60)
@@ -102,7 +111,7 @@ static void print_table(const json_t *rows, const struct column *columns, size_t
 #define NUMBER_CELL(key)                                                                           \
     static void write_##key(char *out, size_t room, const json_t *row)                             \
     {                                                                                              \
-        snprintf(out, room, "%lld", number_of(row, #key));                                         \
+        write_number(out, room, row, #key);                                                        \
     }
 
 TEXT_CELL(process)

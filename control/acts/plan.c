@@ -17,6 +17,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+const struct plan_restart plan_restarts[PLAN_RESTARTS] = {
+    {"gateway.control_socket", offsetof(struct plan, control_socket)},
+    {"gateway.metrics", offsetof(struct plan, metrics)},
+};
+
 static unsigned cores(void)
 {
     cpu_set_t set;

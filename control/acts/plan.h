@@ -35,6 +35,14 @@ struct plan {
     struct plan_listener listeners[PLAN_LISTENERS_MAX];
 };
 
+/* Settings that hold until a restart: the rows of conf_schema.def that say RESTART. */
+struct plan_restart {
+    const char *setting; /* "gateway.metrics" */
+    size_t place;        /* of its text in struct plan */
+};
+enum { PLAN_RESTARTS = 2 };
+extern const struct plan_restart plan_restarts[PLAN_RESTARTS];
+
 /* Of a configuration. All three refuse the same. */
 enum plan_purpose {
     PLAN_SERVE,     /* for a start or a reload: where cost decides it is measured, and kept */

@@ -95,10 +95,22 @@ static void reload_end(struct supervisor *s, const char *error)
 /* What can only be set at a start, and was changed: said, so that nobody waits for its effect. */
 static void log_restart_settings(const struct supervisor *s, const struct plan *plan)
 {
-    if (strcmp(s->first.control_socket, plan->control_socket) != 0)
-        log_text(LOG_LEVEL_WARNING, SUPERVISOR_NAME, "gateway.control_socket needs a restart");
-    if (strcmp(s->first.metrics, plan->metrics) != 0)
-        log_text(LOG_LEVEL_WARNING, SUPERVISOR_NAME, "gateway.metrics needs a restart");
+    for (size_t i = 0; i < PLAN_RESTARTS; i++) {
+        const struct plan_restart *r = &plan_restarts[i];
+        if (strcmp((const char *)&s->first + r->place, (const char *)plan + r->place) != 0)
+            log_text(LOG_LEVEL_WARNING, SUPERVISOR_NAME, "%s needs a restart", r->setting);
+    }
+}
+
+static void log_records(const struct record_choice *records)
+{
+    struct log_line l;
+
+    log_begin(&l, records->unfixed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, SUPERVISOR_NAME,
+              "records");
+    log_str(&l, "way", record_way_word(records->way));
+    log_str(&l, "why", records->why);
+    log_write(&l);
 }
 
 static void take_over(struct generation *g)
@@ -114,8 +126,7 @@ static void take_over(struct generation *g)
     listener_set_prune(s->listeners, &g->plan);
     log_text(LOG_LEVEL_INFO, SUPERVISOR_NAME, "%s workers=%u listeners=%u generation=%u",
              first ? "serving" : "reloaded", g->plan.workers, g->plan.listeners_len, g->number);
-    log_text(g->plan.records.unfixed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, SUPERVISOR_NAME,
-             "records=%s %s", record_way_word(g->plan.records.way), g->plan.records.why);
+    log_records(&g->plan.records);
     notify_serving(s);
     supervisor_workers_count(s);
     if (first) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "arena.h"
+#include "buf.h"
 #include "errcode.h"
 #include "log.h"
 #include "net_addr.h"
@@ -215,7 +216,6 @@ void conf_free(struct conf *conf);
 /* "none", "may", "encrypt", "verify", "pin". */
 const char *conf_level_text(enum conf_level level);
 
-struct buf;
 /* The man page postern.conf(5), made from the table, as mdoc. */
 int conf_write_man(struct buf *out) ERR_CHECK;
 /* The complete configurations that the man page shows; NULL past the last. */

@@ -2,6 +2,7 @@
 /* Does every check of a configuration refuse the same, name its place, and leave no trace? */
 #include "../cmocka_all.h"
 
+#include "conf_schema.h"
 #include "plan.h"
 #include "platform.h"
 
@@ -145,6 +146,32 @@ static void what_only_root_can_know_is_a_warning(void **state)
     named(&verdict.errors, "3: gateway.dataplane: found \"ktls\"");
 }
 
+/* The reload names what needs a restart: each of the schema's rows, and nothing else. */
+static void what_needs_a_restart_is_what_the_schema_says(void **state)
+{
+    size_t rows = 0;
+
+    for (size_t i = 0; i < conf_rows_len; i++) {
+        char path[64];
+        unsigned found = 0;
+        if (conf_rows[i].reload != CONF_RELOAD_RESTART)
+            continue;
+        snprintf(path, sizeof(path), "%s.%s", conf_group_name(conf_rows[i].group),
+                 conf_rows[i].key);
+        for (size_t k = 0; k < PLAN_RESTARTS; k++)
+            found += strcmp(plan_restarts[k].setting, path) == 0;
+        if (found != 1)
+            fail_msg("%s is named %u times", path, found);
+        rows++;
+    }
+    assert_int_equal(rows, PLAN_RESTARTS);
+    written(" user = \"nobody\"; dataplane = \"uring\"; control_socket = \"/run/c\"; metrics = "
+            "\"127.0.0.1:99\";");
+    assert_true(tried(PLAN_CHECK));
+    assert_string_equal((const char *)&verdict.plan + plan_restarts[0].place, "/run/c");
+    assert_string_equal((const char *)&verdict.plan + plan_restarts[1].place, "127.0.0.1:99");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_user_is_named_with_its_line),
         cmocka_unit_test(a_dataplane_is_named_with_its_line),
         cmocka_unit_test(what_only_root_can_know_is_a_warning),
+        cmocka_unit_test(what_needs_a_restart_is_what_the_schema_says),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
