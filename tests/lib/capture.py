@@ -7,6 +7,7 @@ import threading
 import time
 
 PACKET_OUTGOING = 4
+SOL_PACKET, PACKET_STATISTICS = 263, 6
 TLS_TYPES = (20, 21, 22, 23)
 
 
@@ -31,11 +32,13 @@ class Capture:
         self.stop()
 
     def run(self):
-        while self.running:
+        while True:
             try:
                 packet, address = self.sock.recvfrom(1 << 17)
             except TimeoutError:
-                continue
+                if self.running:
+                    continue
+                return  # all that was kept for us is read
             if address[2] != PACKET_OUTGOING:  # lo shows each packet twice
                 self.take(packet)
 
@@ -60,7 +63,10 @@ class Capture:
         time.sleep(0.2)
         self.running = False
         self.thread.join()
+        _, dropped = struct.unpack("II", self.sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         self.sock.close()
+        if dropped:
+            raise RuntimeError(f"{dropped} packets were not captured: nothing can be said of them")
 
     def streams(self, port):
         """Connections to that port, in order: [(to server, from server)] as bytes."""
