@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import tap  # noqa: E402
 from bench import LIMITS, BenchCase, ledger_read  # noqa: E402
-from client import wait_for  # noqa: E402
+from client import PATIENCE, wait_for  # noqa: E402
 from gateway import route  # noqa: E402
 
 
@@ -40,7 +40,9 @@ class Gateway(BenchCase):
     def under_load(self, *ledgers):
         """(sink, gateway, load), with some messages through; the load goes on."""
         sink, port = self.bench_sink(*(("--ledger", ledgers[1]) if ledgers else ()))
-        gateway = self.gateway([route("hop.example", port)], settings=LIMITS)
+        # A session of twenty messages ends by itself before the old generation drains.
+        gateway = self.gateway([route("hop.example", port)], settings={
+            **LIMITS, "gateway": {"drain_timeout_s": 20 * PATIENCE}})
         load = self.load(gateway, "--starttls", "--sessions", "4", "--per-session", "20",
                          "--messages", "1000000", *(("--ledger", ledgers[0]) if ledgers else ()))
         self.addCleanup(load.kill)
