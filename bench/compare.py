@@ -182,10 +182,17 @@ class Version:
                     self.c.progress.step(f"TLS {self.version}, {row['title']}: {relay.title}, latency")
                     cell["latency"] = self.guarded(relay, row, self.latency_measure)
 
+    @staticmethod
+    def row_of(relay, row):
+        """The load for this relay, and the part that it is of the whole one."""
+        sessions = row.get("fewer", {}).get(relay.name, row["sessions"])
+        return dict(row, sessions=sessions), sessions / row["sessions"]
+
     def count_find(self, relay, row):
         """How many messages take cell_seconds: whole turns of all sessions where it is more than
         the least."""
-        least = row["least"][self.c.size]
+        row, part = self.row_of(relay, row)
+        least = int(row["least"][self.c.size] * part)
         few = max(row["sessions"], least // 5)
         sent = self.load.run(relay, row, few)
         self.sink.await_run(sent["run"], few, relay)
@@ -194,6 +201,7 @@ class Version:
         return max(least, int(wanted / turn) * turn)
 
     def round_measure(self, relay, row, messages):
+        row, _ = self.row_of(relay, row)
         before = self.sink.report()
         cpu = relay.group.cpu_seconds()
         began = time.monotonic()
@@ -208,7 +216,8 @@ class Version:
 
     def latency_measure(self, relay, row):
         """Percentiles in open loop, at the same rate for all."""
-        messages = int(row["rate"] * self.c.plan["latency_seconds"][self.c.size])
+        row, part = self.row_of(relay, row)
+        messages = int(row["rate"] * self.c.plan["latency_seconds"][self.c.size] * part)
         sent = self.load.run(relay, row, messages, "--rate", row["rate"])
         self.sink.await_run(sent["run"], messages, relay)
         return dict(sent["latency_ms"], rate=row["rate"])
