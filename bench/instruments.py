@@ -60,6 +60,9 @@ class Sink:
             got = next((r["unique"] for r in report["runs"] if r["run"] == run), 0)
             if got >= messages:
                 return report
+            if report["messages"]["not_tallied"]:
+                raise Failure("the sink has no room left to count messages: a run with fewer rounds "
+                              "or loads has")
             if time.monotonic() > end:
                 raise Failure(f"{relay.title} accepted {messages} messages and delivered {got}:\n"
                               + relay.log_tail())

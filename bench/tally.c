@@ -6,9 +6,9 @@
 
 static struct tally_run *run_find(struct tally *t, uint64_t run)
 {
-    for (size_t i = 0; i < t->count; i++) {
-        if (t->runs[i].run == run)
-            return &t->runs[i];
+    for (size_t i = t->count; i > 0; i--) { /* the newest is the one that goes on */
+        if (t->runs[i - 1].run == run)
+            return &t->runs[i - 1];
     }
     if (t->count == TALLY_RUNS)
         return NULL;
