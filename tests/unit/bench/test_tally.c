@@ -27,7 +27,7 @@ static void memory_is_bounded(void **state)
     assert_int_equal(tally_add(&t, 1, TALLY_NUMBERS), TALLY_BEYOND);
     for (uint64_t run = 1; run <= TALLY_RUNS; run++)
         assert_int_equal(tally_add(&t, run, 0), TALLY_NEW);
-    assert_int_equal(tally_add(&t, 99, 0), TALLY_BEYOND);
+    assert_int_equal(tally_add(&t, TALLY_RUNS + 1, 0), TALLY_BEYOND);
     tally_free(&t);
 }
 
