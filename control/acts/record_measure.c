@@ -19,7 +19,7 @@ enum {
     BODY_BIG_MIB = BODY_BIG >> 20,
     ROUNDS = 3,
     ENOUGH_MS = 500, /* no further round after it */
-    RUN_MS = 4000,   /* bounds one run: something is wrong */
+    RUN_MS = 10000,  /* bounds one run: something is wrong */
     PENDING_MS = 1,
 };
 

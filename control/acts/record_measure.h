@@ -9,7 +9,7 @@
 
 #include "record_choice.h"
 
-enum { RECORD_MEASURE_MS = 10000 }; /* at most, whatever hangs */
+enum { RECORD_MEASURE_MS = 30000 }; /* at most, on a slow machine, or where one hangs */
 
 /* A way that the kernel does not have, by ktls, costs 0 and so does one that it did not grant all
  * the same, or that did not come to its end. *ret_whole: there was none of the latter two, so that

@@ -42,7 +42,7 @@ class Gateway(BenchCase):
         sink, port = self.bench_sink(*(("--ledger", ledgers[1]) if ledgers else ()))
         # A session of twenty messages ends by itself before the old generation drains.
         gateway = self.gateway([route("hop.example", port)], settings={
-            **LIMITS, "gateway": {"drain_timeout_s": 20 * PATIENCE}})
+            **LIMITS, "gateway": {"drain_timeout_s": int(20 * PATIENCE)}})
         load = self.load(gateway, "--starttls", "--sessions", "4", "--per-session", "20",
                          "--messages", "1000000", *(("--ledger", ledgers[0]) if ledgers else ()))
         self.addCleanup(load.kill)
