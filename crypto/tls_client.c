@@ -14,6 +14,7 @@
 struct tls_client_ctx {
     SSL_CTX *ssl_ctx;
     enum tls_profile profile;
+    char groups_text[TLS_GROUPS_TEXT];
     enum tls_check check;
     char *ca; /* for texts */
     uint8_t (*spki_pins)[32];
@@ -30,6 +31,11 @@ SSL_CTX *tls_client_ssl_ctx(const struct tls_client_ctx *ctx)
 enum tls_profile tls_client_profile(const struct tls_client_ctx *ctx)
 {
     return ctx->profile;
+}
+
+const char *tls_client_groups_text(const struct tls_client_ctx *ctx)
+{
+    return ctx->groups_text;
 }
 
 /* ---- judging a certificate ---- */
@@ -281,6 +287,7 @@ static int client_ctx_fill(struct tls_client_ctx *ctx, const struct tls_client_c
                            char *why, size_t why_room)
 {
     ctx->profile = conf->profile;
+    tls_groups_text(&conf->groups, ctx->groups_text, sizeof(ctx->groups_text));
     ctx->check = conf->check;
     ctx->ca = strdup(conf->ca ? conf->ca : "the system's CAs");
     ctx->ssl_ctx = SSL_CTX_new(TLS_client_method());

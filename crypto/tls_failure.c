@@ -66,6 +66,16 @@ static enum tls_profile profile_of(const struct tls_handshake *h)
     return h->server ? tls_server_profile(h->server) : tls_client_profile(h->client);
 }
 
+/* What the peer has nothing in common with. */
+static void reason_explain(const struct tls_handshake *h, const char *text, char *out, size_t room)
+{
+    const char *groups =
+        h->server ? tls_server_groups_text(h->server) : tls_client_groups_text(h->client);
+
+    snprintf(out, room, "%s; our profile is %s%s%s", text, tls_profile_name(profile_of(h)),
+             *groups ? ", our groups are " : "", groups);
+}
+
 static void not_tls_explain(struct tls_failure *ret)
 {
     ret->kind = TLS_FAIL_PROTOCOL;
@@ -111,8 +121,7 @@ void tls_failure_explain(const struct tls_handshake *h, struct tls_failure *ret)
     }
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (reasons[i].reason == reason) {
-            snprintf(ret->text, sizeof(ret->text), "%s; our profile is %s", reasons[i].text,
-                     tls_profile_name(profile_of(h)));
+            reason_explain(h, reasons[i].text, ret->text, sizeof(ret->text));
             return;
         }
     const char *own = ERR_reason_error_string(error);

@@ -143,3 +143,12 @@ int tls_groups_apply(const struct tls_groups *groups, SSL_CTX *ctx)
         return ERR_TLS;
     return !only_13 || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 ? ERR_OK : ERR_TLS;
 }
+
+void tls_groups_text(const struct tls_groups *groups, char *out, size_t room)
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < groups->len && len < room; i++)
+        len += (size_t)snprintf(out + len, room - len, "%s%s", i ? ", " : "", groups->names[i]);
+}

@@ -87,6 +87,7 @@ struct tls_ticket;
 SSL_CTX *tls_server_ssl_ctx(const struct tls_server_ctx *ctx);
 const struct tls_ticket *tls_server_ticket(const struct tls_server_ctx *ctx);
 enum tls_profile tls_server_profile(const struct tls_server_ctx *ctx);
+const char *tls_server_groups_text(const struct tls_server_ctx *ctx);
 /* The judgement of a client certificate that came with a resumed session. */
 void tls_server_judge_resumed(const struct tls_server_ctx *ctx, SSL *ssl,
                               struct tls_judgement *ret);
@@ -94,5 +95,6 @@ void tls_server_judge_resumed(const struct tls_server_ctx *ctx, SSL *ssl,
 /* tls_client.c */
 SSL_CTX *tls_client_ssl_ctx(const struct tls_client_ctx *ctx);
 enum tls_profile tls_client_profile(const struct tls_client_ctx *ctx);
+const char *tls_client_groups_text(const struct tls_client_ctx *ctx);
 /* Judges the chain of a stored session, which ssl has been given. */
 bool tls_client_judge_stored(struct tls_handshake *h);

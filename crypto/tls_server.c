@@ -25,6 +25,7 @@ struct name_row {
 
 struct tls_server_ctx {
     enum tls_profile profile;
+    char groups_text[TLS_GROUPS_TEXT];
     enum tls_client_cert client_cert;
     bool has_client_ca;
     struct tls_ticket ticket;
@@ -47,6 +48,11 @@ const struct tls_ticket *tls_server_ticket(const struct tls_server_ctx *ctx)
 enum tls_profile tls_server_profile(const struct tls_server_ctx *ctx)
 {
     return ctx->profile;
+}
+
+const char *tls_server_groups_text(const struct tls_server_ctx *ctx)
+{
+    return ctx->groups_text;
 }
 
 /* ---- callbacks ---- */
@@ -448,6 +454,7 @@ int tls_server_ctx_new(const struct tls_server_conf *conf, struct tls_server_ctx
         err = certs_load(conf, certs, why, why_room);
     if (!err) {
         ctx->profile = conf->profile;
+        tls_groups_text(&conf->groups, ctx->groups_text, sizeof(ctx->groups_text));
         ctx->client_cert = conf->client_cert;
         ctx->has_client_ca = conf->client_ca != NULL;
         err = tls_ticket_init(&ctx->ticket, conf->tickets, conf->ticket_rotate_s);

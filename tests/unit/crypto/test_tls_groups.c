@@ -92,6 +92,14 @@ static void outcome_check(const struct lab *l, const struct row *row, const char
              l->done ? l->facts.group : "failed:", l->failed ? l->failure.text : "");
 }
 
+static void assert_failure_names(const struct lab *l, const struct tls_groups *ours)
+{
+    assert_non_null(strstr(l->failure.text, "in common"));
+    assert_non_null(strstr(l->failure.text, "; our profile is modern, our groups are "));
+    for (size_t i = 0; i < ours->len; i++)
+        assert_non_null(strstr(l->failure.text, ours->names[i]));
+}
+
 /* In TLS 1.2 the peer's groups are also the curves that it takes in a certificate. */
 static const struct lab_cert *cert_for(const struct row *row)
 {
@@ -118,7 +126,7 @@ static void serve(const struct row *row)
     if (row->flights && row->version == TLS1_3_VERSION)
         assert_int_equal(l.outputs, row->flights - 1);
     if (!row->want)
-        assert_non_null(strstr(l.failure.text, "in common"));
+        assert_failure_names(&l, row->ours);
     lab_close(&l);
     SSL_free(peer);
     SSL_CTX_free(peer_ctx);
