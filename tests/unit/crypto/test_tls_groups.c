@@ -77,6 +77,9 @@ static const struct row hybrid_rows[] = {
     {&of_hybrid, "X25519:X25519MLKEM768", "X25519MLKEM768", TLS1_3_VERSION, 3, 1},
     {&of_hybrid, "X25519:P-256", NULL, TLS1_3_VERSION, 0, 0},
     {&of_hybrid, "X25519:P-256", NULL, TLS1_2_VERSION, 0, 0},
+    {&of_p384, "X25519MLKEM768:P-384", "P-384", TLS1_3_VERSION, 3, 0},
+    {&of_p384, "X25519MLKEM768:P-384", "P-384", TLS1_2_VERSION, 0, 0},
+    {&of_classic, "X25519MLKEM768", NULL, TLS1_3_VERSION, 0, 0},
     {&of_hybrid_first, "X25519MLKEM768", "X25519MLKEM768", TLS1_3_VERSION, 2, 0},
     {&of_hybrid_first, "P-384", "P-384", TLS1_3_VERSION, 2, 0},
     {&of_hybrid_first, "P-384", "P-384", TLS1_2_VERSION, 2, 0},
@@ -159,10 +162,41 @@ static void a_list_holds_on_both_legs(void **state)
         serve(&rows[i]);
         ask(&rows[i]);
     }
-    for (size_t i = 0; i < sizeof(hybrid_rows) / sizeof(hybrid_rows[0]) && has_hybrid(); i++) {
+}
+
+static void a_list_of_hybrid_groups_holds_on_both_legs(void **state)
+{
+    if (!has_hybrid())
+        skip();
+    for (size_t i = 0; i < sizeof(hybrid_rows) / sizeof(hybrid_rows[0]); i++) {
         serve(&hybrid_rows[i]);
         ask(&hybrid_rows[i]);
     }
+}
+
+/* By the profile and by a list, also where a client would rather have X25519. Whoever
+ * sends no share of it does not want it enough for another round trip. */
+static void the_hybrid_group_is_preferred(void **state)
+{
+    static const struct tls_groups none = {NULL, 0};
+    static const struct row served[] = {
+        {&none, "X25519MLKEM768:X25519", "X25519MLKEM768", TLS1_3_VERSION, 2, 0},
+        {&none, "*X25519:*X25519MLKEM768", "X25519MLKEM768", TLS1_3_VERSION, 2, 0},
+        {&none, "X25519:X25519MLKEM768", "X25519", TLS1_3_VERSION, 2, 0},
+        {&of_hybrid_first, "*X25519:*X25519MLKEM768", "X25519MLKEM768", TLS1_3_VERSION, 2, 0},
+    };
+    static const struct row asked[] = {
+        {&none, "X25519MLKEM768:X25519", "X25519MLKEM768", TLS1_3_VERSION, 0, 0},
+        {&none, "P-384:X25519MLKEM768", "X25519MLKEM768", TLS1_3_VERSION, 0, 0},
+        {&of_hybrid_first, "X25519MLKEM768:P-384", "X25519MLKEM768", TLS1_3_VERSION, 0, 0},
+    };
+
+    if (!has_hybrid())
+        skip();
+    for (size_t i = 0; i < sizeof(served) / sizeof(served[0]); i++)
+        serve(&served[i]);
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
+        ask(&asked[i]);
 }
 
 /* The compatible profile has suites without any group. */
@@ -218,6 +252,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_library_lacks_is_refused),
         cmocka_unit_test(a_list_holds_on_both_legs),
+        cmocka_unit_test(a_list_of_hybrid_groups_holds_on_both_legs),
+        cmocka_unit_test(the_hybrid_group_is_preferred),
         cmocka_unit_test(no_suite_goes_round_a_list),
     };
     return lab_group_run("tls_groups", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
