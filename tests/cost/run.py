@@ -200,7 +200,8 @@ def bars_check(out, counted):
             out.judge(ratio <= TOLERANCE * missed["ratio"], f"{text}, missed: {missed['why']}",
                       f"it was {missed['ratio']:.3f}")
         else:
-            out.judge(ratio <= most, text)
+            out.judge(ratio <= most, text, f"costs.json has no reason for it on {system()}: mend it, "
+                      "or, if that is what it has to cost: ./dev cost --set REASON")
 
 
 def main():
