@@ -82,10 +82,20 @@ static struct tls_job *job_next(struct tls_thread *t)
     return job;
 }
 
+/* What a wake-up of the loop costs is shared by several answers, where there is a crowd anyway. */
+static bool answers_due(struct tls_thread *t, unsigned untold)
+{
+    int jobs = 0;
+
+    (void)sem_getvalue(&t->waiting, &jobs);
+    return untold == TLS_THREAD_ANSWERS || jobs == 0;
+}
+
 static void *run(void *user)
 {
     struct tls_thread *t = user;
     static const uint64_t one = 1;
+    unsigned untold = 0;
 
     /* Refused where an administrator has set it lower yet. The loop goes on all the same. */
     pthread_setname_np(pthread_self(), "handshakes");
@@ -100,6 +110,9 @@ static void *run(void *user)
         ASSERT(job);
         tls_job_run(job);
         ring_put(&t->out, job);
+        if (!answers_due(t, ++untold))
+            continue;
+        untold = 0;
         if (!atomic_exchange(&t->signalled, true))
             ASSERT(write(t->fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
     }

@@ -5,14 +5,17 @@
  * Nothing else is shared. It has less priority than the loop, so that a burst of handshakes takes
  * what the bodies on their way leave.
  *
- * It is woken once for a burst of jobs, and wakes the loop once for a burst of answers, through a
- * descriptor that the loop watches. Private to this floor.
+ * It is woken once for a burst of jobs. It wakes the loop, through a descriptor that the loop
+ * watches, once for TLS_THREAD_ANSWERS answers, and for fewer when no more jobs wait. Private to
+ * this floor.
  */
 #pragma once
 
 #include "tls_job.h"
 
 struct tls_thread;
+
+enum { TLS_THREAD_ANSWERS = 8 };
 
 /* room: the most jobs that are ever inside; the caller keeps to it. Made after privileges are given
  * up and before the filter on system calls, which both are a thread's own. ERR_NOMEM, ERR_SYSTEM.

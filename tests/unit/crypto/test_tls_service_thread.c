@@ -5,9 +5,11 @@
  */
 #include "tls_lab.h"
 
+#include "tls_thread.h"
+
 #include <poll.h>
 
-enum { LEGS = 8, IN_FLIGHT = 2, WAITING = 3 };
+enum { LEGS = 24, IN_FLIGHT = 2, WAITING = 3 };
 
 static struct lab_cert ecdsa;
 static struct tls_server_ctx *ctx;
@@ -75,10 +77,10 @@ static void on_failed(void *user, struct leg_id leg, const struct tls_failure *f
 static const struct tls_service_events events = {
     .output = on_output, .done = on_done, .failed = on_failed};
 
-static void crowd_open(struct crowd *c)
+static void crowd_open(struct crowd *c, uint32_t in_flight)
 {
     const struct tls_service_conf conf = {
-        .max_legs = LEGS, .max_handshakes = IN_FLIGHT, .max_waiting = WAITING, .max_sessions = 4};
+        .max_legs = LEGS, .max_handshakes = in_flight, .max_waiting = WAITING, .max_sessions = 4};
 
     *c = (struct crowd){0};
     assert_int_equal(tls_service_openssl_new(&conf, &events, c, &c->service), ERR_OK);
@@ -142,7 +144,7 @@ static void a_crowd_has_its_turn_in_order(void **state)
 {
     struct crowd c;
 
-    crowd_open(&c);
+    crowd_open(&c, IN_FLIGHT);
     for (uint32_t i = 0; i < IN_FLIGHT + WAITING; i++)
         assert_int_equal(begin(&c, i), ERR_OK);
     assert_int_equal(begin(&c, IN_FLIGHT + WAITING), ERR_LIMIT);
@@ -168,7 +170,7 @@ static void bytes_behind_the_handshake_are_its_rest(void **state)
     struct side *s = &c.sides[0];
     char *data;
 
-    crowd_open(&c);
+    crowd_open(&c, IN_FLIGHT);
     assert_int_equal(begin(&c, 0), ERR_OK);
     say(&c, 0);
     WAIT(&c, buf_len(&s->out) > 0);
@@ -199,7 +201,7 @@ static void a_leg_that_is_gone_hears_nothing(void **state)
 {
     struct crowd c;
 
-    crowd_open(&c);
+    crowd_open(&c, IN_FLIGHT);
     for (unsigned round = 0; round < 50; round++) {
         for (uint32_t i = 0; i < IN_FLIGHT + WAITING; i++) {
             assert_int_equal(begin(&c, i), ERR_OK);
@@ -224,7 +226,7 @@ static void an_alert_is_told_before_the_end(void **state)
     struct crowd c;
     struct side *s = c.sides;
 
-    crowd_open(&c);
+    crowd_open(&c, IN_FLIGHT);
     assert_int_equal(begin(&c, 0), ERR_OK);
     assert_false(c.service->ops->end(c.service, leg_at(&c, 0))); /* nothing is under way */
     say(&c, 0);
@@ -253,7 +255,7 @@ static void who_says_too_much_fails(void **state)
     struct crowd c;
     struct side *s = &c.sides[0];
 
-    crowd_open(&c);
+    crowd_open(&c, IN_FLIGHT);
     for (uint32_t i = 0; i < IN_FLIGHT + 1; i++) {
         assert_int_equal(begin(&c, i), ERR_OK);
         say(&c, i);
@@ -269,13 +271,31 @@ static void who_says_too_much_fails(void **state)
     crowd_close(&c);
 }
 
+/* Nobody listens before all of them are in: until then the loop is told once at most. */
+static void a_crowd_of_answers_is_told_in_few_calls(void **state)
+{
+    unsigned wakes = 0;
+    struct crowd c;
+
+    crowd_open(&c, LEGS);
+    for (uint32_t i = 0; i < LEGS; i++) {
+        assert_int_equal(begin(&c, i), ERR_OK);
+        SSL_do_handshake(c.sides[i].peer); /* what takes long */
+    }
+    for (uint32_t i = 0; i < LEGS; i++)
+        say(&c, i);
+    WAIT(&c, (wakes++, c.order_len == LEGS));
+    assert_in_range(wakes - 1, 1, 1 + LEGS / TLS_THREAD_ANSWERS + 1);
+    crowd_close(&c);
+}
+
 /* Work is in every place when it ends; the sanitizers see what would be left. */
 static void it_ends_with_work_under_way(void **state)
 {
     for (unsigned round = 0; round < 30; round++) {
         struct crowd c;
 
-        crowd_open(&c);
+        crowd_open(&c, IN_FLIGHT);
         for (uint32_t i = 0; i < IN_FLIGHT + WAITING; i++) {
             assert_int_equal(begin(&c, i), ERR_OK);
             if (i != 1)
@@ -325,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_leg_that_is_gone_hears_nothing),
         cmocka_unit_test(an_alert_is_told_before_the_end),
         cmocka_unit_test(who_says_too_much_fails),
+        cmocka_unit_test(a_crowd_of_answers_is_told_in_few_calls),
         cmocka_unit_test(it_ends_with_work_under_way),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
