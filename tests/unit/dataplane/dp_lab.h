@@ -89,9 +89,11 @@ void lab_net_run(struct lab *lab, uint64_t ms);
 void lab_net_close(struct lab *lab);
 extern const struct dp_sim_peer_events lab_peer_events;
 
-/* Runs a group of tests in each way that this machine has; the number of failures. */
+/* Runs a group of tests in each way that this machine has; the number of failures. With
+ * POSTERN_SIMULATION=no in the environment only over sockets. */
 int lab_ways(int (*group)(const char *way));
-/* The same in the simulation, with our records and with a kernel's in all kinds of ways. */
+/* The same in the simulation, if it is wanted, with our records and with a kernel's in all kinds of
+ * ways. */
 int lab_sim_run(int (*group)(const char *way));
 /* Tells of a test, or of a way, that this machine cannot run. */
 void lab_skipped(const char *name);
