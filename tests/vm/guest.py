@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What init.sh starts in the virtual machine: runs the suites that run.py wrote down, several at a
-time, passes on what they say, a line a test, and asks of each that it really used kernel TLS, or
-really did not."""
+"""What init.sh starts in the virtual machine: runs the suites that run.py wrote down, first those
+that run alone, then several at a time; passes on what they say, a line a test, and asks of each that
+it really used kernel TLS, or really did not."""
 import json
 import os
 import queue
@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
@@ -21,6 +22,7 @@ KERNEL_TLS = re.compile(r"# kernel TLS: (\d+) sending, (\d+) receiving")
 
 def suite_run(out, suite):
     """One test of its own: the suite got to its end, and used the records that it should."""
+    began = time.monotonic()
     process = subprocess.Popen(suite["command"], env=dict(os.environ, **suite["env"]),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
@@ -49,7 +51,8 @@ def suite_run(out, suite):
     trouble = (f"it took over {suite['limit_s']} s" if not in_time
                else None if plan == count and count else f"{count} of {plan} tests were heard of")
     trouble = trouble or records_wrong(suite["kernel_tls"], sockets)
-    out.result(not trouble, f"{suite['name']}: it ran to its end, kernel TLS sockets {sockets}",
+    out.result(not trouble, f"{suite['name']}: it ran to its end, kernel TLS sockets {sockets} "
+               f"({time.monotonic() - began:.0f} s)",
                [trouble, *(f"#   {line}" for line in tail)] if trouble else [])
 
 
@@ -74,7 +77,10 @@ def main():
     print(f"# {os.uname().release}", flush=True)
     out, waiting = tap.Printer(), queue.SimpleQueue()
     for suite in job["suites"]:
-        waiting.put(suite)
+        if suite["alone"]:
+            suite_run(out, suite)
+        else:
+            waiting.put(suite)
 
     def lane():
         while True:
