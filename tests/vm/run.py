@@ -30,10 +30,12 @@ PEERS = ("Postfix", "Exim")
 # Suite: parts of the names of its tests. The longest have one of their own.
 UNITS = {"relay": ("dp_relay",), "dataplane": ("_dataplane_", "-dp_relay"),
          "rest": ("-_dataplane_",)}
-KERNEL_UNITS = {"uring": ("dp_uring",), "records": ("dp_records", "dp_splice"),
+KERNEL_UNITS = {"uring": ("dp_uring",), "records": ("dp_records",),
                 "measure": ("record_measure",),
                 "rest": ("Probe", "kernel_table", "_process_", "_upstream_upstream_tls",
                          "gateway_relay", "-record_measure")}
+MESSAGES = {"6.1": ("bdat_to_bdat",), "6.12": ("data_to_data", "bdat_to_bdat"),
+            "newest": ("data_to_data",)}
 PROCESSORS = {"newest": 2}  # one machine of several will do to meet what races between them
 LIMIT_S = int(os.environ.get("POSTERN_VM_LIMIT_S", "1500"))
 AT_ONCE = 2  # machines; most take one processor of the host
@@ -53,8 +55,8 @@ def suite(name, file, layer=None, tests=(), kernel_tls=None, alone=False):
 def suites_of(vehicle):
     """User-Mode Linux runs everything. An emulated machine, which is ten times slower, is there for
     its kernel: unit tests that ask the kernel for something, and session scripts, loads and a few
-    real messages with kernel records; dp_relay takes too long there. OpenSMTPD is not among the
-    peers here: its processes do not find each other in User-Mode Linux."""
+    real messages with kernel records; dp_relay and dp_splice take too long there. OpenSMTPD is not
+    among the peers here: its processes do not find each other in User-Mode Linux."""
     whole = vehicle == "uml"
     # What gateways measure is to be done in seconds.
     found = [suite("records", "process/test_records.py", alone=True),
@@ -66,7 +68,7 @@ def suites_of(vehicle):
         found.append(suite("session", "session/run.py", layer))
         found.append(suite("load", "vm/test_gateway.py", layer))
         found.append(suite("peers messages", "peers/test_messages.py", layer,
-                           () if whole else ["data_to_data", "bdat_to_bdat"]))
+                           MESSAGES.get(vehicle, ())))
     for layer in LAYERS if whole else ():
         for file in sorted(glob.glob(os.path.join(TESTS, "hostile/test_*.py"))):
             name = os.path.basename(file)
