@@ -199,6 +199,10 @@ static enum tls_check check_of(enum conf_level level)
         return TLS_CHECK_NAME;
     case CONF_LEVEL_PIN:
         return TLS_CHECK_PIN;
+    case CONF_LEVEL_DANE:
+    case CONF_LEVEL_STS:
+    case CONF_LEVEL_AUTO:
+        break;
     }
     return TLS_CHECK_NAME;
 }

@@ -25,13 +25,17 @@ enum conf_kernel_fixes { CONF_KERNEL_FIXES_REQUIRE, CONF_KERNEL_FIXES_WARN };
 
 enum conf_listener_tls { CONF_LISTENER_STARTTLS, CONF_LISTENER_IMPLICIT, CONF_LISTENER_NONE };
 
-/* Levels that later versions add (dane, sts, auto) are refused by the parser. */
+/* What a route demands of TLS; docs/policy.md says what each refuses. The last three are a matter of
+ * what DNS and HTTPS say of a host. */
 enum conf_level {
     CONF_LEVEL_NONE,
     CONF_LEVEL_MAY,
     CONF_LEVEL_ENCRYPT,
     CONF_LEVEL_VERIFY,
-    CONF_LEVEL_PIN
+    CONF_LEVEL_PIN,
+    CONF_LEVEL_DANE,
+    CONF_LEVEL_STS,
+    CONF_LEVEL_AUTO,
 };
 
 enum conf_hop_tls { CONF_HOP_STARTTLS, CONF_HOP_IMPLICIT };
@@ -213,7 +217,7 @@ int conf_parse(const char *text, const char *file, struct conf **ret,
  * where not even that is written. For errors that show only after parsing. */
 unsigned conf_line_of(const char *text, const char *path);
 void conf_free(struct conf *conf);
-/* "none", "may", "encrypt", "verify", "pin". */
+/* "none", "may", "encrypt", "verify", "pin", "dane", "sts", "auto". */
 const char *conf_level_text(enum conf_level level);
 
 /* The man page postern.conf(5), made from the table, as mdoc. */

@@ -62,9 +62,9 @@ static const struct conf_word conf_level_words[] = {
     {"encrypt", CONF_LEVEL_ENCRYPT, NULL},
     {"verify", CONF_LEVEL_VERIFY, NULL},
     {"pin", CONF_LEVEL_PIN, NULL},
-    {"dane", 0, NEEDS_DNS_POLICY},
-    {"sts", 0, NEEDS_DNS_POLICY},
-    {"auto", 0, NEEDS_DNS_POLICY},
+    {"dane", CONF_LEVEL_DANE, NEEDS_DNS_POLICY},
+    {"sts", CONF_LEVEL_STS, NEEDS_DNS_POLICY},
+    {"auto", CONF_LEVEL_AUTO, NEEDS_DNS_POLICY},
     {NULL, 0, NULL},
 };
 
@@ -324,7 +324,7 @@ const char *conf_level_text(enum conf_level level)
 {
     const struct conf_word *word = conf_level_words;
 
-    while (word->refused || word->value != (int)level)
+    while (word->value != (int)level)
         word++;
     return word->word;
 }
