@@ -9,51 +9,16 @@
  */
 #pragma once
 
+#include "dns_answer.h"
 #include "errcode.h"
-#include "net_addr.h"
-
-enum { DNS_NAME_MAX = 255, DNS_ADDRS_MAX = 32, DNS_MX_MAX = 32 };
-
-enum dns_status {
-    DNS_OK,     /* there is at least one record */
-    DNS_NODATA, /* the name is there, no such record */
-    DNS_NXDOMAIN,
-    DNS_FAILED, /* SERVFAIL, timeout, resolver gone: defer */
-    DNS_BOGUS,  /* DNSSEC validation failed: defer */
-};
-
-struct dns_mx {
-    uint16_t preference;
-    char host[DNS_NAME_MAX + 1]; /* lower case, no final dot; "" for the root: null MX (RFC 7505) */
-};
-
-struct dns_mx_answer {
-    enum dns_status status;
-    bool secure; /* DNSSEC validated */
-    uint32_t ttl_s;
-    unsigned len; /* sorted by preference, equals in random order; at most DNS_MX_MAX are kept */
-    struct dns_mx mx[DNS_MX_MAX];
-};
-
-struct dns_addr_answer {
-    enum dns_status
-        status; /* of A and AAAA together: OK where either has one, FAILED over NODATA */
-    bool secure;
-    uint32_t ttl_s;
-    unsigned len;
-    union net_addr addr[DNS_ADDRS_MAX]; /* port 0; IPv6 and IPv4 take turns, IPv6 first */
-};
-
-struct dns_ptr_answer {
-    enum dns_status status; /* OK only where the name's own addresses contain the address */
-    char name[DNS_NAME_MAX + 1];
-};
+#include "sts_policy.h"
 
 struct dns_question; /* one outstanding question */
 
 struct resolver;
 struct resolver_ops {
-    /* done is called once, later, unless cancelled. *ret is valid until then. */
+    /* done is called once, in a later turn of the loop (also where the answer is in the worker's
+     * cache), unless cancelled. *ret is valid until then, the answer for the time of the call. */
     int (*mx)(struct resolver *r, const char *domain,
               void (*done)(void *user, const struct dns_mx_answer *answer), void *user,
               struct dns_question **ret);
@@ -62,6 +27,14 @@ struct resolver_ops {
                 struct dns_question **ret);
     int (*ptr)(struct resolver *r, const union net_addr *addr,
                void (*done)(void *user, const struct dns_ptr_answer *answer), void *user,
+               struct dns_question **ret);
+    /* The TLSA records that count for a host and port, by RFC 7672 section 2.2. */
+    int (*tlsa)(struct resolver *r, const char *host, uint16_t port,
+                void (*done)(void *user, const struct dns_tlsa_answer *answer), void *user,
+                struct dns_question **ret);
+    /* The MTA-STS policy of a recipient's domain. It may take as long as a fetch by HTTPS. */
+    int (*sts)(struct resolver *r, const char *domain,
+               void (*done)(void *user, const struct sts_answer *answer), void *user,
                struct dns_question **ret);
     void (*cancel)(struct resolver *r, struct dns_question *question);
 };

@@ -111,7 +111,8 @@ static void ask_cancel(struct resolver *r, struct dns_question *q)
     free(q);
 }
 
-static const struct resolver_ops scripted_resolver = {ask_mx, ask_addr, ask_ptr, ask_cancel};
+static const struct resolver_ops scripted_resolver = {
+    .mx = ask_mx, .addr = ask_addr, .ptr = ask_ptr, .cancel = ask_cancel};
 
 /* --- bytes of an actor --- */
 
