@@ -15,8 +15,8 @@ struct tls_client_ctx {
     SSL_CTX *ssl_ctx;
     enum tls_profile profile;
     char groups_text[TLS_GROUPS_TEXT];
-    enum tls_check check;
-    char *ca; /* for texts */
+    bool names; /* there are CAs */
+    char *ca;   /* for texts */
     uint8_t (*spki_pins)[32];
     size_t spki_pins_len;
     uint8_t (*cert_pins)[32];
@@ -70,12 +70,20 @@ static bool pin_judge(const struct tls_client_ctx *ctx, X509 *leaf, struct tls_j
     return judgement_failed(ret);
 }
 
-/* A wildcard is the whole leftmost label (RFC 6125 section 6.4.3). */
+/* A wildcard is the whole leftmost label (RFC 6125 section 6.4.3). An address is never a host name,
+ * also where a certificate has it as one (RFC 9525 section 6.5), and a name that is not in A-labels
+ * is none (section 6.3): both would be compared byte by byte with whatever a CA let pass. */
 static bool name_matches(X509 *leaf, const char *name)
 {
+    int address = X509_check_ip_asc(leaf, name, 0); /* -2: not an address */
+
+    if (address != -2)
+        return address == 1;
+    for (const char *c = name; *c; c++)
+        if (*c & 0x80)
+            return false;
     return X509_check_host(leaf, name, strlen(name), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) ==
-               1 ||
-           X509_check_ip_asc(leaf, name, 0) == 1;
+           1;
 }
 
 static bool names_judge(const struct tls_handshake *h, X509 *leaf, struct tls_judgement *ret)
@@ -142,23 +150,64 @@ static void chain_explain(const struct tls_client_ctx *ctx, X509_STORE_CTX *stor
     snprintf(out, room, "%.*s", (int)room - 1, X509_verify_cert_error_string(error));
 }
 
+static bool chain_judge(struct tls_handshake *h, X509_STORE_CTX *store)
+{
+    if (!h->client->names) {
+        snprintf(h->judgement.text, sizeof(h->judgement.text), "this route has no CAs to judge by");
+        return judgement_failed(&h->judgement);
+    }
+    if (X509_verify_cert(store) == 1)
+        return true;
+    chain_explain(h->client, store, h->judgement.text, sizeof(h->judgement.text));
+    return judgement_failed(&h->judgement);
+}
+
+/* RFC 7671 section 5: of usage 3 the certificate is all there is to judge; of usage 2 the chain to
+ * the anchor, dates and name too. store has the records (X509_STORE_CTX_set0_dane), and trusts
+ * nothing else then. */
+static bool dane_judge(struct tls_handshake *h, X509_STORE_CTX *store, X509 *leaf)
+{
+    struct tls_judgement *j = &h->judgement, name = {0};
+    uint8_t usage;
+
+    /* Without a record OpenSSL would judge by the CAs. */
+    if (h->tlsa_usable > 0 && X509_verify_cert(store) == 1 &&
+        tls_dane_matched(h, j->text, sizeof(j->text), &usage)) {
+        j->verify = TLS_VERIFY_OK;
+        if (usage == TLSA_DANE_EE)
+            return true;
+        if (names_judge(h, leaf, &name)) {
+            size_t len = strlen(j->text);
+            snprintf(j->text + len, sizeof(j->text) - len, ", %.128s", name.text);
+            return true;
+        }
+        *j = name;
+        return false;
+    }
+    int error = X509_STORE_CTX_get_error(store);
+    if (error == X509_V_OK || error == X509_V_ERR_DANE_NO_MATCH)
+        tls_dane_explain(h, leaf, j->text, sizeof(j->text));
+    else
+        chain_explain(h->client, store, j->text, sizeof(j->text));
+    return judgement_failed(j);
+}
+
 /* store: ready for X509_verify_cert, its certificate the leaf. */
 static bool client_judge(struct tls_handshake *h, X509_STORE_CTX *store)
 {
     const struct tls_client_ctx *ctx = h->client;
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
 
-    switch (ctx->check) {
+    switch (h->check) {
     case TLS_CHECK_NOTHING:
         h->judgement = (struct tls_judgement){.verify = TLS_VERIFY_UNCHECKED};
         return true;
     case TLS_CHECK_PIN:
         return pin_judge(ctx, leaf, &h->judgement);
     case TLS_CHECK_NAME:
-        if (X509_verify_cert(store) == 1)
-            return names_judge(h, leaf, &h->judgement);
-        chain_explain(ctx, store, h->judgement.text, sizeof(h->judgement.text));
-        return judgement_failed(&h->judgement);
+        return chain_judge(h, store) && names_judge(h, leaf, &h->judgement);
+    case TLS_CHECK_DANE:
+        return dane_judge(h, store, leaf);
     }
     return judgement_failed(&h->judgement);
 }
@@ -190,6 +239,8 @@ bool tls_client_judge_stored(struct tls_handshake *h)
         X509_STORE_CTX_set_default(store, "ssl_server") == 1) {
         X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(store),
                                          SSL_get_security_level(h->ssl));
+        if (h->tlsa_usable > 0)
+            X509_STORE_CTX_set0_dane(store, SSL_get0_dane(h->ssl));
         good = client_judge(h, store);
     }
     X509_STORE_CTX_free(store);
@@ -226,7 +277,7 @@ static int ca_apply(const struct tls_client_conf *conf, SSL_CTX *ctx, char *why,
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    if (conf->check != TLS_CHECK_NAME)
+    if (!conf->names)
         return ERR_OK;
     if (conf->ca) {
         /* What the administrator put there is trusted as it stands, also an intermediate CA or a
@@ -288,15 +339,13 @@ static int client_ctx_fill(struct tls_client_ctx *ctx, const struct tls_client_c
 {
     ctx->profile = conf->profile;
     tls_groups_text(&conf->groups, ctx->groups_text, sizeof(ctx->groups_text));
-    ctx->check = conf->check;
+    ctx->names = conf->names;
     ctx->ca = strdup(conf->ca ? conf->ca : "the system's CAs");
     ctx->ssl_ctx = SSL_CTX_new(TLS_client_method());
-    if (!ctx->ca || !ctx->ssl_ctx)
+    if (!ctx->ca || !ctx->ssl_ctx || SSL_CTX_dane_enable(ctx->ssl_ctx) != 1)
         return ERR_NOMEM;
-    if (conf->check == TLS_CHECK_PIN && conf->spki_pins_len + conf->cert_pins_len == 0) {
-        snprintf(why, why_room, "level pin needs at least one pin (spki or cert)");
-        return ERR_TLS;
-    }
+    /* RFC 7672 section 3.1.1: the record is the name. */
+    SSL_CTX_dane_set_flags(ctx->ssl_ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
     int err = pins_copy(conf->spki_pins, conf->spki_pins_len, &ctx->spki_pins, &ctx->spki_pins_len);
     if (!err)
         err = pins_copy(conf->cert_pins, conf->cert_pins_len, &ctx->cert_pins, &ctx->cert_pins_len);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The client side's context of one route: profile, trust, pins, our certificate. Immutable once
- * made. What varies per connection (names, SNI, session key) is in struct tls_client_request.
+ * made. What varies per connection (what is checked, names, TLSA records, SNI, session key) is in
+ * struct tls_client_request.
  *
- * A certificate that the level does not accept fails the handshake (no byte of MAIL FROM can
- * follow). A resumed session is judged again by its stored chain.
+ * A certificate that the check does not accept fails the handshake (no byte of MAIL FROM can
+ * follow). A resumed session is judged again, by its stored chain and by what is asked now.
+ *
+ * Names. A reference name is a host's, of A-labels, without a final dot; a certificate's wildcard
+ * stands for the whole leftmost label and has at least two labels behind it (RFC 6125 section
+ * 6.4.3). An IP address is looked for among the certificate's addresses only.
  */
 #pragma once
 
@@ -18,15 +23,30 @@
 
 enum tls_check {
     TLS_CHECK_NOTHING, /* may, encrypt */
-    TLS_CHECK_NAME,    /* verify: RFC 6125 name and chain to a CA */
-    TLS_CHECK_PIN, /* pin: SHA-256 of SPKI or certificate of the leaf; name and expiry ignored */
+    TLS_CHECK_NAME,    /* verify: RFC 6125 name and chain to a CA; the context has names */
+    TLS_CHECK_PIN,  /* pin: SHA-256 of SPKI or certificate of the leaf; name and expiry ignored */
+    TLS_CHECK_DANE, /* TLSA records: usage 3 ignores name and expiry, usage 2 checks both */
 };
+
+/* RFC 6698 section 2.1, by the names of RFC 7218, as DNS has it. */
+enum { TLSA_PKIX_TA, TLSA_PKIX_EE, TLSA_DANE_TA, TLSA_DANE_EE };
+enum { TLSA_CERT, TLSA_SPKI };
+enum { TLSA_FULL, TLSA_SHA256, TLSA_SHA512 };
+struct tls_tlsa {
+    uint8_t usage, selector, matching;
+    uint16_t len;
+    const uint8_t *data;
+};
+
+/* Whether a record can match at all for SMTP (RFC 7671, 7672 section 3.1): usage 2 or 3, selector 0
+ * or 1, matching type 0 to 2 with data of the right length, and for 0 DER that parses. */
+bool tls_tlsa_usable(const struct tls_tlsa *record);
 
 struct tls_client_conf {
     enum tls_profile profile;
     enum tls_version min_version; /* 0: the profile's */
     struct tls_groups groups;
-    enum tls_check check;
+    bool names;       /* TLS_CHECK_NAME may be asked: CAs are needed */
     const char *ca;   /* PEM bundle; NULL: the system's (/etc/ssl/certs) */
     const char *cert; /* our own certificate chain, NULL for none */
     const char *key;
@@ -45,9 +65,16 @@ void tls_client_ctx_free(struct tls_client_ctx *ctx);
 /* The names and identity of one connection; all pointers are only read during tls_start. */
 struct tls_client_request {
     const struct tls_client_ctx *ctx;
-    const char *sni;          /* NULL: none (an address) */
-    const char *const *names; /* reference names for TLS_CHECK_NAME; ".d" means d's subdomains */
+    enum tls_check check;
+    const char *sni; /* NULL: none (an address); DANE: the TLSA base domain */
+    /* Reference names for TLS_CHECK_NAME and for usage 2 of DANE (RFC 7672 section 3.2.3); ".d"
+     * means d's subdomains. */
+    const char *const *names;
     size_t names_len;
+    /* TLS_CHECK_DANE: the RRset. Records that are not usable are left aside; without a usable one
+     * the handshake fails. */
+    const struct tls_tlsa *tlsa;
+    size_t tlsa_len;
     /* Hash of destination host, reference names and the whole TLS policy: sessions are resumed
      * only under the very same one. */
     uint8_t session_key[32];

@@ -29,6 +29,30 @@ int tls_handshake_new_server(const struct tls_server_ctx *ctx, struct tls_handsh
     return err;
 }
 
+/* The records, and their data behind them. */
+static int tlsa_copy(const struct tls_client_request *request, struct tls_handshake *h)
+{
+    size_t room = request->tlsa_len * sizeof(*request->tlsa);
+
+    if (request->tlsa_len == 0)
+        return ERR_OK;
+    for (size_t i = 0; i < request->tlsa_len; i++)
+        room += request->tlsa[i].len;
+    h->tlsa = malloc(room);
+    if (!h->tlsa)
+        return ERR_NOMEM;
+    h->tlsa_len = request->tlsa_len;
+    uint8_t *data = (uint8_t *)(h->tlsa + h->tlsa_len);
+    for (size_t i = 0; i < h->tlsa_len; i++) {
+        h->tlsa[i] = request->tlsa[i];
+        h->tlsa[i].data = data;
+        if (h->tlsa[i].len > 0)
+            memcpy(data, request->tlsa[i].data, h->tlsa[i].len);
+        data += h->tlsa[i].len;
+    }
+    return ERR_OK;
+}
+
 int tls_handshake_new_client(const struct tls_client_request *request, struct tls_handshake **ret)
 {
     size_t names_len = 0, at = 0, sni_len = request->sni ? strlen(request->sni) + 1 : 0;
@@ -52,7 +76,13 @@ int tls_handshake_new_client(const struct tls_client_request *request, struct tl
     }
     if (request->sni)
         h->sni = memcpy(h->names + at, request->sni, sni_len);
-    return ERR_OK;
+    h->check = request->check;
+    err = tlsa_copy(request, h);
+    if (err) {
+        tls_handshake_free(h);
+        *ret = NULL;
+    }
+    return err;
 }
 
 void tls_handshake_free(struct tls_handshake *h)
@@ -67,6 +97,7 @@ void tls_handshake_free(struct tls_handshake *h)
     SSL_SESSION_free(h->session_old);
     SSL_SESSION_free(h->session_new);
     buf_release(&h->partial);
+    free(h->tlsa);
     OPENSSL_cleanse(&h->secrets, sizeof(h->secrets));
     free(h);
 }
@@ -173,6 +204,10 @@ enum tls_step tls_handshake_start(struct tls_handshake *h)
     SSL_set_connect_state(h->ssl);
     if (h->sni && SSL_set_tlsext_host_name(h->ssl, h->sni) != 1)
         return TLS_STEP_FAILED;
+    if (h->check == TLS_CHECK_DANE && tls_dane_set(h)) {
+        h->no_memory = true;
+        return TLS_STEP_FAILED;
+    }
     session_offer(h);
     return handshake_step(h);
 }

@@ -22,7 +22,7 @@ enum {
 /* What came of looking at the peer's certificate. */
 struct tls_judgement {
     enum tls_verify verify;
-    char text[128];
+    char text[160];
 };
 
 /* TLS 1.3 traffic secrets, by side. */
@@ -51,7 +51,11 @@ struct tls_handshake {
     bool after_ccs;
     uint64_t explicit_nonce; /* of our Finished, TLS 1.2 GCM */
     uint32_t data_records;   /* that the last step emitted */
-    const char *sni;         /* behind the names, or NULL */
+    enum tls_check check;    /* a client's; what follows too */
+    struct tls_tlsa *tlsa;   /* with the data behind the records, or NULL */
+    size_t tlsa_len;
+    size_t tlsa_usable; /* of these; the SSL object has them */
+    const char *sni;    /* behind the names, or NULL */
     size_t names_len;
     char names[]; /* reference names, each with its NUL */
 };
@@ -98,3 +102,11 @@ enum tls_profile tls_client_profile(const struct tls_client_ctx *ctx);
 const char *tls_client_groups_text(const struct tls_client_ctx *ctx);
 /* Judges the chain of a stored session, which ssl has been given. */
 bool tls_client_judge_stored(struct tls_handshake *h);
+
+/* tls_dane.c */
+/* Gives the usable records to the SSL object. ERR_NOMEM. */
+int tls_dane_set(struct tls_handshake *h) ERR_CHECK;
+/* Which record matched, after the chain was verified: "dane 3 1 1". False: none did. */
+bool tls_dane_matched(struct tls_handshake *h, char *out, size_t room, uint8_t *ret_usage);
+/* Why none did. */
+void tls_dane_explain(const struct tls_handshake *h, X509 *leaf, char *out, size_t room);

@@ -100,10 +100,11 @@ int tls_service_openssl_new(const struct tls_service_conf *conf,
  * during the call. *ret_fd: readable when answer is to be called. ERR_NOMEM, ERR_SYSTEM. */
 int tls_service_openssl_thread(struct tls_service *s, int *ret_fd) ERR_CHECK;
 
-/* Contexts given to start_* may be NULL here. Facts are of TLS 1.3 AES-128-GCM with
- * verify = TLS_VERIFY_OK. A peer that breaks the fake exchange fails the handshake.
- * late: NULL, and answers come during the call; else it is called with user for each step that was
- * put off, and one call of answer takes one of them, in a seeded order. */
+/* Contexts given to start_* may be NULL here. Facts are of TLS 1.3 AES-128-GCM; a client's say what
+ * it was to check ("fake dane") as if that had matched, others have TLS_VERIFY_OK. A peer that
+ * breaks the fake exchange fails the handshake. late: NULL, and answers come during the call; else
+ * it is called with user for each step that was put off, and one call of answer takes one of them,
+ * in a seeded order. */
 int tls_service_fake_new(const struct tls_service_conf *conf, uint64_t seed,
                          const struct tls_service_events *events, void *user,
                          void (*late)(void *late_user), void *late_user,

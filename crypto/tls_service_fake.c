@@ -11,6 +11,7 @@
 struct place {
     struct leg_id leg;
     struct tls_fake *fake; /* NULL: no handshake */
+    enum tls_check check;  /* a client's */
     bool due;              /* a step was put off */
     bool begins;           /* a client's first flight is not told yet */
     bool ended;            /* the far end is gone */
@@ -54,14 +55,22 @@ static void place_empty(struct service *s, struct place *p)
 
 /* ---- steps ---- */
 
-static void facts_make(const struct tls_fake *f, struct tls_facts *ret)
+/* Nothing is judged, so that what a client's facts say is only what it was to check. */
+static void facts_make(const struct tls_fake *f, enum tls_check check, struct tls_facts *ret)
 {
+    static const char *const texts[] = {[TLS_CHECK_NOTHING] = "",
+                                        [TLS_CHECK_NAME] = "fake name",
+                                        [TLS_CHECK_PIN] = "fake pin",
+                                        [TLS_CHECK_DANE] = "fake dane"};
+    bool checked = f->is_server || check != TLS_CHECK_NOTHING;
+
     *ret = (struct tls_facts){.version = TLS_VERSION_1_3,
                               .suite = "TLS_AES_128_GCM_SHA256",
                               .group = "X25519",
                               .bits = 128,
-                              .verify = TLS_VERIFY_OK,
-                              .verify_text = "fake"};
+                              .verify = checked ? TLS_VERIFY_OK : TLS_VERIFY_UNCHECKED};
+    snprintf(ret->verify_text, sizeof(ret->verify_text), "%s",
+             f->is_server ? "fake" : texts[check]);
     snprintf(ret->sni, sizeof(ret->sni), "%s", f->sni);
 }
 
@@ -92,7 +101,7 @@ static void step_feed(struct service *s, struct place *p, struct span bytes)
     if (p && err == ERR_OK) {
         struct tls_facts facts;
 
-        facts_make(&now, &facts);
+        facts_make(&now, p->check, &facts);
         place_empty(s, p);
         s->events->done(s->user, leg, &now.keys, &facts, bytes);
     } else if (p && (err != ERR_AGAIN || p->ended)) {
@@ -150,6 +159,7 @@ static int fake_start_client(struct tls_service *public, struct leg_id leg,
         return err;
     struct place *p = place_of(s, leg);
     p->begins = true;
+    p->check = request->check;
     if (s->late)
         put_off(s, p);
     else

@@ -169,9 +169,7 @@ static int route_check(const struct loading *l, const struct conf *conf, size_t 
     const struct tls_client_conf client = {
         .profile = route->tls.profile,
         .groups = {route->tls.groups.items, route->tls.groups.len},
-        .check = route->tls.level == CONF_LEVEL_VERIFY ? TLS_CHECK_NAME
-                 : route->tls.level == CONF_LEVEL_PIN  ? TLS_CHECK_PIN
-                                                       : TLS_CHECK_NOTHING,
+        .names = route->tls.level == CONF_LEVEL_VERIFY,
         .ca = route->tls.ca,
         .cert = route->tls.client.cert,
         .key = route->tls.client.key,

@@ -157,6 +157,25 @@ static void pool_key_make(const struct upstream *u, const struct upstream_route 
     hash_end(&h, ret->sha256);
 }
 
+static enum tls_check check_of(enum conf_level level)
+{
+    switch (level) {
+    case CONF_LEVEL_NONE:
+    case CONF_LEVEL_MAY:
+    case CONF_LEVEL_ENCRYPT:
+        return TLS_CHECK_NOTHING;
+    case CONF_LEVEL_VERIFY:
+        return TLS_CHECK_NAME;
+    case CONF_LEVEL_PIN:
+        return TLS_CHECK_PIN;
+    case CONF_LEVEL_DANE:
+    case CONF_LEVEL_STS:
+    case CONF_LEVEL_AUTO:
+        break;
+    }
+    return TLS_CHECK_NAME;
+}
+
 void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names *names,
                           struct tls_client_request *ret)
 {
@@ -167,6 +186,7 @@ void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names 
 
     names_find(r->conf, target, h->txn->domain, names);
     *ret = (struct tls_client_request){.ctx = r->ctx,
+                                       .check = check_of(r->conf->tls.level),
                                        .sni = sni_of(r->conf, target),
                                        .names = names->items,
                                        .names_len = names->len};
@@ -187,25 +207,6 @@ void upstream_pool_key(const struct hop *h, struct upstream_key *ret)
 }
 
 /* --- routes --- */
-
-static enum tls_check check_of(enum conf_level level)
-{
-    switch (level) {
-    case CONF_LEVEL_NONE:
-    case CONF_LEVEL_MAY:
-    case CONF_LEVEL_ENCRYPT:
-        return TLS_CHECK_NOTHING;
-    case CONF_LEVEL_VERIFY:
-        return TLS_CHECK_NAME;
-    case CONF_LEVEL_PIN:
-        return TLS_CHECK_PIN;
-    case CONF_LEVEL_DANE:
-    case CONF_LEVEL_STS:
-    case CONF_LEVEL_AUTO:
-        break;
-    }
-    return TLS_CHECK_NAME;
-}
 
 static int route_targets(const struct upstream *u, struct upstream_route *r)
 {
@@ -241,7 +242,7 @@ int upstream_route_init(const struct upstream *u, struct upstream_route *r,
     struct tls_client_conf tls = {
         .profile = conf->tls.profile,
         .groups = {conf->tls.groups.items, conf->tls.groups.len},
-        .check = check_of(conf->tls.level),
+        .names = check_of(conf->tls.level) == TLS_CHECK_NAME,
         .ca = conf->tls.ca,
         .cert = conf->tls.client.cert,
         .key = conf->tls.client.key,

@@ -40,7 +40,7 @@ static void contexts_make(void)
     FILE *cert_out = fdopen(mkstemp(cert_file), "w"), *key_out = fdopen(mkstemp(key_file), "w");
     const struct tls_cert_files files = {cert_file, key_file};
     const struct tls_server_conf server_conf = {.name = "fuzz", .certs = &files, .certs_len = 1};
-    const struct tls_client_conf client_conf = {.check = TLS_CHECK_NOTHING};
+    const struct tls_client_conf client_conf = {.profile = TLS_PROFILE_MODERN};
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = X509_new();
 

@@ -82,13 +82,14 @@ static void names_are_checked_as_the_level_asks(void **state)
         {&alone, {"mx.example"}, NULL, "self-signed certificate; put it into the ca file"},
     };
     struct tls_client_ctx *ctx =
-        lab_client_ctx(&(struct tls_client_conf){.check = TLS_CHECK_NAME, .ca = ca.cert_file});
+        lab_client_ctx(&(struct tls_client_conf){.names = true, .ca = ca.cert_file});
     struct lab l;
 
     lab_open(&l);
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++)
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-            struct tls_client_request request = {.ctx = ctx, .names = rows[i].names};
+            struct tls_client_request request = {
+                .ctx = ctx, .check = TLS_CHECK_NAME, .names = rows[i].names};
             SSL_CTX *peer_ctx = lab_peer_ctx(true, version, rows[i].cert);
 
             while (rows[i].names[request.names_len])
@@ -114,9 +115,10 @@ static void names_are_checked_as_the_level_asks(void **state)
 static void an_unknown_ca_is_named(void **state)
 {
     const char *name = "mx.example";
-    struct tls_client_ctx *ctx = lab_client_ctx(
-        &(struct tls_client_conf){.check = TLS_CHECK_NAME, .ca = other_ca.cert_file});
-    struct tls_client_request request = {.ctx = ctx, .names = &name, .names_len = 1};
+    struct tls_client_ctx *ctx =
+        lab_client_ctx(&(struct tls_client_conf){.names = true, .ca = other_ca.cert_file});
+    struct tls_client_request request = {
+        .ctx = ctx, .check = TLS_CHECK_NAME, .names = &name, .names_len = 1};
     SSL_CTX *peer_ctx = lab_peer_ctx(true, 0, &mx);
     struct lab l;
 
@@ -142,10 +144,13 @@ static void what_stands_in_the_ca_file_is_trusted(void **state)
 
         assert_int_equal(PEM_write_X509(file, anchors[i]->cert), 1);
         fclose(file);
-        struct tls_client_ctx *ctx = lab_client_ctx(
-            &(struct tls_client_conf){.check = TLS_CHECK_NAME, .ca = lab_file("anchor.pem")});
-        struct tls_client_request request = {
-            .ctx = ctx, .names = &name, .names_len = 1, .session_key = {(uint8_t)i}};
+        struct tls_client_ctx *ctx =
+            lab_client_ctx(&(struct tls_client_conf){.names = true, .ca = lab_file("anchor.pem")});
+        struct tls_client_request request = {.ctx = ctx,
+                                             .check = TLS_CHECK_NAME,
+                                             .names = &name,
+                                             .names_len = 1,
+                                             .session_key = {(uint8_t)i}};
         SSL_CTX *peer_ctx = lab_peer_ctx(true, 0, &mx);
         for (int visits = 0; visits < 2; visits++) {
             visit(&l, &request, peer_ctx);
@@ -165,12 +170,12 @@ static void the_systems_cas_do_not_know_a_stranger(void **state)
     struct tls_client_ctx *ctx;
     char why[256];
 
-    if (tls_client_ctx_new(&(struct tls_client_conf){.check = TLS_CHECK_NAME}, &ctx, why,
-                           sizeof(why))) {
+    if (tls_client_ctx_new(&(struct tls_client_conf){.names = true}, &ctx, why, sizeof(why))) {
         assert_non_null(strstr(why, "install the package ca-certificates"));
         return;
     }
-    struct tls_client_request request = {.ctx = ctx, .names = &name, .names_len = 1};
+    struct tls_client_request request = {
+        .ctx = ctx, .check = TLS_CHECK_NAME, .names = &name, .names_len = 1};
     SSL_CTX *peer_ctx = lab_peer_ctx(true, 0, &mx);
     struct lab l;
     lab_open(&l);
@@ -186,7 +191,7 @@ static void a_level_without_check_takes_any_certificate(void **state)
 {
     const struct lab_cert *certs[] = {&old, &alone, &no_names};
     struct tls_client_ctx *ctx =
-        lab_client_ctx(&(struct tls_client_conf){.check = TLS_CHECK_NOTHING});
+        lab_client_ctx(&(struct tls_client_conf){.profile = TLS_PROFILE_MODERN});
     struct tls_client_request request = {.ctx = ctx};
     struct lab l;
 
@@ -220,7 +225,7 @@ static void pins_are_of_the_leaf(void **state)
     lab_open(&l);
     for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
         uint8_t pins[2][32] = {{1}};
-        struct tls_client_conf conf = {.check = TLS_CHECK_PIN};
+        struct tls_client_conf conf = {0};
         X509 *pinned = rows[i / 2].pinned->cert;
 
         if (i % 2) {
@@ -233,7 +238,8 @@ static void pins_are_of_the_leaf(void **state)
             conf.cert_pins_len = 2;
         }
         struct tls_client_ctx *ctx = lab_client_ctx(&conf);
-        struct tls_client_request request = {.ctx = ctx, .session_key = {(uint8_t)i}};
+        struct tls_client_request request = {
+            .ctx = ctx, .check = TLS_CHECK_PIN, .session_key = {(uint8_t)i}};
         SSL_CTX *peer_ctx = lab_peer_ctx(true, 0, rows[i / 2].served);
         visit(&l, &request, peer_ctx);
         assert_int_equal(l.done, rows[i / 2].good);
@@ -259,10 +265,11 @@ static void a_stored_chain_is_judged_again(void **state)
 {
     const char *name = "mx.example";
     struct tls_client_ctx *ctx =
-        lab_client_ctx(&(struct tls_client_conf){.check = TLS_CHECK_NAME, .ca = ca.cert_file});
-    struct tls_client_ctx *strict = lab_client_ctx(
-        &(struct tls_client_conf){.check = TLS_CHECK_NAME, .ca = other_ca.cert_file});
-    struct tls_client_request request = {.ctx = ctx, .names = &name, .names_len = 1};
+        lab_client_ctx(&(struct tls_client_conf){.names = true, .ca = ca.cert_file});
+    struct tls_client_ctx *strict =
+        lab_client_ctx(&(struct tls_client_conf){.names = true, .ca = other_ca.cert_file});
+    struct tls_client_request request = {
+        .ctx = ctx, .check = TLS_CHECK_NAME, .names = &name, .names_len = 1};
     struct lab l;
 
     lab_open(&l);
@@ -297,10 +304,10 @@ static void a_stored_chain_is_judged_again(void **state)
 
 static void our_own_certificate_is_shown(void **state)
 {
-    struct tls_client_ctx *ctx = lab_client_ctx(&(struct tls_client_conf){
-        .check = TLS_CHECK_NOTHING, .cert = mx.cert_file, .key = mx.key_file});
+    struct tls_client_ctx *ctx =
+        lab_client_ctx(&(struct tls_client_conf){.cert = mx.cert_file, .key = mx.key_file});
     struct tls_client_ctx *bare =
-        lab_client_ctx(&(struct tls_client_conf){.check = TLS_CHECK_NOTHING});
+        lab_client_ctx(&(struct tls_client_conf){.profile = TLS_PROFILE_MODERN});
     struct tls_client_request request = {.ctx = ctx};
     struct lab l;
 
@@ -346,9 +353,7 @@ static void refused(const struct tls_client_conf *conf, const char *text)
 
 static void what_cannot_work_is_refused_with_a_reason(void **state)
 {
-    refused(&(struct tls_client_conf){.check = TLS_CHECK_PIN}, "at least one pin");
-    refused(&(struct tls_client_conf){.check = TLS_CHECK_NAME, .ca = "/nonexistent.pem"},
-            "/nonexistent.pem");
+    refused(&(struct tls_client_conf){.names = true, .ca = "/nonexistent.pem"}, "/nonexistent.pem");
     refused(&(struct tls_client_conf){.cert = mx.cert_file}, "set key");
     refused(&(struct tls_client_conf){.cert = mx.cert_file, .key = wild.key_file},
             "does not belong");

@@ -114,6 +114,7 @@ static void keys_match(const struct tls_keys *a, const struct tls_keys *b)
 
 static void both_roles_end_in_matching_keys(void **state)
 {
+    static const char *const checked[] = {"", "fake name", "fake pin", "fake dane"};
     static const size_t fragments[] = {0, 1, 3, 100};
     static struct tls_fake peer;
 
@@ -127,8 +128,9 @@ static void both_roles_end_in_matching_keys(void **state)
             assert_int_equal(s.service->ops->start_server(s.service, leg, NULL), ERR_OK);
         else
             assert_int_equal(
-                s.service->ops->start_client(s.service, leg,
-                                             &(struct tls_client_request){.sni = "next.example"}),
+                s.service->ops->start_client(
+                    s.service, leg,
+                    &(struct tls_client_request){.check = i / 2, .sni = "next.example"}),
                 ERR_OK);
         run(&s, &peer, fragments[i / 2], "ciphertext");
         assert_true(s.done);
@@ -136,7 +138,10 @@ static void both_roles_end_in_matching_keys(void **state)
         if (is_server)
             assert_memory_equal(buf_span(&s.rest).ptr, "ciphertext", 10);
         assert_string_equal(s.facts.suite, "TLS_AES_128_GCM_SHA256");
-        assert_int_equal(s.facts.verify, TLS_VERIFY_OK);
+        assert_int_equal(s.facts.verify, is_server || i / 2 != TLS_CHECK_NOTHING
+                                             ? TLS_VERIFY_OK
+                                             : TLS_VERIFY_UNCHECKED);
+        assert_string_equal(s.facts.verify_text, is_server ? "fake" : checked[i / 2]);
         assert_string_equal(is_server ? s.facts.sni : peer.sni,
                             is_server ? "mx.example" : "next.example");
         keys_match(&s.keys, &peer.keys);

@@ -37,7 +37,7 @@ static struct tls_server_ctx *server_ctx(const struct tls_ticket_seed *tickets)
 static struct tls_client_ctx *client_ctx(void)
 {
     return lab_client_ctx(&(struct tls_client_conf){
-        .profile = TLS_PROFILE_COMPATIBLE, .check = TLS_CHECK_NAME, .ca = ecdsa.cert_file});
+        .profile = TLS_PROFILE_COMPATIBLE, .names = true, .ca = ecdsa.cert_file});
 }
 
 static void release_sessions(SSL *peer)
@@ -151,8 +151,8 @@ static void a_client_hands_over_its_keys(void **state)
 {
     static const size_t fragments[] = {0, 1, 7, 1000};
     const char *name = "mx.example";
-    struct tls_client_ctx *ctx = lab_client_ctx(
-        &(struct tls_client_conf){.profile = TLS_PROFILE_COMPATIBLE, .check = TLS_CHECK_NOTHING});
+    struct tls_client_ctx *ctx =
+        lab_client_ctx(&(struct tls_client_conf){.profile = TLS_PROFILE_COMPATIBLE});
     struct lab l;
 
     lab_open(&l);
@@ -240,7 +240,8 @@ static void a_client_resumes_from_the_next_hops_ticket(void **state)
 {
     struct tls_client_ctx *ctx = client_ctx();
     const char *name = "mx.example";
-    struct tls_client_request request = {.ctx = ctx, .sni = name, .names = &name, .names_len = 1};
+    struct tls_client_request request = {
+        .ctx = ctx, .check = TLS_CHECK_NAME, .sni = name, .names = &name, .names_len = 1};
     struct lab l;
 
     lab_open(&l);
@@ -289,7 +290,8 @@ static void no_group_costs_another_round_trip(void **state)
     struct tls_server_ctx *server = server_ctx(NULL);
     struct tls_client_ctx *client = client_ctx();
     const char *name = "mx.example";
-    struct tls_client_request request = {.ctx = client, .names = &name, .names_len = 1};
+    struct tls_client_request request = {
+        .ctx = client, .check = TLS_CHECK_NAME, .names = &name, .names_len = 1};
     struct lab l;
 
     lab_open(&l);
@@ -489,7 +491,7 @@ static void a_leg_may_go_away_while_it_is_told_about(void **state)
 {
     struct tls_server_ctx *ctx = server_ctx(&seed);
     struct tls_client_ctx *client = client_ctx();
-    struct tls_client_request request = {.ctx = client};
+    struct tls_client_request request = {.ctx = client, .check = TLS_CHECK_NAME};
     struct lab l;
 
     lab_open(&l);
