@@ -33,7 +33,7 @@ struct tls_verdict {
     enum tls_source source;
     enum tls_verdict_use use;
     bool failed;   /* skipped because a look-up failed or was forged, not for what it found */
-    bool testing;  /* an STS policy in testing mode would have refused: deliver, and report */
+    bool testing;  /* an STS policy in testing mode: deliver what it would refuse, and report */
     char why[160]; /* for log, explain and the sender: one sentence, without a peer's raw bytes */
 };
 
@@ -46,6 +46,10 @@ struct tls_verdict {
 void tls_verdict_make(enum conf_level route_level, bool mx_secure, const char *host,
                       const struct dns_tlsa_answer *tlsa, const struct sts_answer *sts,
                       struct tls_verdict *ret);
+
+/* The records as a handshake takes them; their data stays the answer's. Returns how many.
+ * Not usable ones are among them: a handshake leaves them aside. */
+size_t tls_verdict_records(const struct dns_tlsa_answer *answer, struct tls_tlsa ret[DNS_TLSA_MAX]);
 
 /* Whether TLSA, STS must be asked at all for this level. */
 bool tls_verdict_wants_tlsa(enum conf_level level, bool mx_secure);
