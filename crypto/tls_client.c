@@ -353,9 +353,12 @@ static int client_ctx_fill(struct tls_client_ctx *ctx, const struct tls_client_c
         return err;
     err = tls_profile_apply(conf->profile, conf->min_version, ctx->ssl_ctx);
     if (!err)
+        err = tls_suites_apply(&conf->suites, ctx->ssl_ctx);
+    if (!err)
         err = tls_groups_apply(&conf->groups, ctx->ssl_ctx);
     if (err) {
-        snprintf(why, why_room, "TLS profile %s can't be set up: %s",
+        snprintf(why, why_room,
+                 "profile %s with these suites, groups and min_version leaves no TLS: %s",
                  tls_profile_name(conf->profile), tls_openssl_reason());
         return err;
     }

@@ -16,6 +16,7 @@
 #include "errcode.h"
 #include "tls_groups.h"
 #include "tls_profile.h"
+#include "tls_suites.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,6 +47,7 @@ struct tls_client_conf {
     enum tls_profile profile;
     enum tls_version min_version; /* 0: the profile's */
     struct tls_groups groups;
+    struct tls_suites suites;
     bool names;       /* TLS_CHECK_NAME may be asked: CAs are needed */
     const char *ca;   /* PEM bundle; NULL: the system's (/etc/ssl/certs) */
     const char *cert; /* our own certificate chain, NULL for none */

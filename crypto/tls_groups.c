@@ -141,7 +141,11 @@ int tls_groups_apply(const struct tls_groups *groups, SSL_CTX *ctx)
         return ERR_OK;
     if (!list_make(groups, list, &only_13) || !list_set(ctx, list) || !suites_narrow(ctx))
         return ERR_TLS;
-    return !only_13 || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 ? ERR_OK : ERR_TLS;
+    if (only_13 && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1)
+        return ERR_TLS;
+    /* Suites may have left TLS 1.2 alone. */
+    return SSL_CTX_get_min_proto_version(ctx) <= SSL_CTX_get_max_proto_version(ctx) ? ERR_OK
+                                                                                    : ERR_TLS;
 }
 
 void tls_groups_text(const struct tls_groups *groups, char *out, size_t room)

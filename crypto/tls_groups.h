@@ -21,7 +21,8 @@ struct tls_groups {
 /* ERR_TLS: why says which name, and what this library has. */
 int tls_groups_check(const struct tls_groups *groups, char *why, size_t why_room) ERR_CHECK;
 /* After the profile. Takes away what would go round the groups: suites whose key exchange has none,
- * and TLS 1.2 where no group of the list is for it. ERR_TLS. */
+ * and TLS 1.2 where no group of the list is for it. ERR_TLS,
+ * also where no suite or version is left. */
 int tls_groups_apply(const struct tls_groups *groups, struct ssl_ctx_st *ctx) ERR_CHECK;
 /* The names, for texts: "X25519, P-256", "" for the profile's; cut where room ends. */
 void tls_groups_text(const struct tls_groups *groups, char *out, size_t room);

@@ -46,6 +46,14 @@ static const struct profile_row rows[TLS_PROFILE_COUNT] = {
                                    .groups = {"P-256:P-384"},
                                    .sigalgs = SIGALGS_NIST,
                                    .security_level = 2},
+    /* 45 CFR 164.312(e): HHS names NIST SP 800-52 for data in motion, and NIST SP 800-66 revision 2
+     * leads there from section 5.3.5. */
+    [TLS_PROFILE_HIPAA] = {.name = "hipaa",
+                           .suites_12 = SUITES_12_AES,
+                           .suites_13 = SUITES_13_AES,
+                           .groups = {"P-256:P-384"},
+                           .sigalgs = SIGALGS_NIST,
+                           .security_level = 2},
     /* For peers of the last decade: RFC 9325 less its ban on static RSA and DHE, which here is
      * still better than what such a peer would otherwise do, namely plaintext. */
     [TLS_PROFILE_COMPATIBLE] = {.name = "compatible",

@@ -15,10 +15,11 @@ enum tls_profile {
     TLS_PROFILE_MODERN,        /* TLS 1.2 and 1.3, ECDHE AEAD suites */
     TLS_PROFILE_NIST_800_52R2, /* an AEAD subset without ChaCha20; P-256 and P-384 */
     TLS_PROFILE_COMPATIBLE,    /* TLS 1.2 AEAD with static RSA and DHE too */
+    TLS_PROFILE_HIPAA,         /* nist-800-52r2; the configuration asks more of who uses it */
     TLS_PROFILE_COUNT,
 };
 
-/* "modern", "nist-800-52r2", "compatible". */
+/* "modern", "nist-800-52r2", "compatible", "hipaa". */
 const char *tls_profile_name(enum tls_profile profile);
 /* min: the lowest version to accept, 0 for the profile's own. Also sets what every context of
  * ours wants: no compression, no renegotiation, no 0-RTT. ERR_TLS. */

@@ -204,6 +204,8 @@ static int ssl_ctx_new(const struct tls_server_ctx *server, const struct tls_ser
         return ERR_NOMEM;
     int err = tls_profile_apply(conf->profile, conf->min_version, ctx);
     if (!err)
+        err = tls_suites_apply(&conf->suites, ctx);
+    if (!err)
         err = tls_groups_apply(&conf->groups, ctx);
     if (!err)
         err = client_cert_apply(conf, client_ca, ctx);
@@ -402,12 +404,15 @@ static int context_hash(const struct tls_server_conf *conf, X509_STORE *client_c
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     uint8_t digest[32];
-    const uint32_t settings[] = {conf->profile, conf->min_version, conf->client_cert};
+    const uint32_t settings[] = {conf->profile, conf->min_version, conf->client_cert,
+                                 (uint32_t)conf->groups.len, (uint32_t)conf->suites.len};
     bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
               EVP_DigestUpdate(md, settings, sizeof(settings)) == 1 &&
               EVP_DigestUpdate(md, conf->name, strlen(conf->name) + 1) == 1;
     for (size_t i = 0; ok && i < conf->groups.len; i++)
         ok = EVP_DigestUpdate(md, conf->groups.names[i], strlen(conf->groups.names[i]) + 1) == 1;
+    for (size_t i = 0; ok && i < conf->suites.len; i++)
+        ok = EVP_DigestUpdate(md, conf->suites.names[i], strlen(conf->suites.names[i]) + 1) == 1;
     STACK_OF(X509) *all = client_ca ? X509_STORE_get1_all_certs(client_ca) : NULL;
 
     for (int i = 0; ok && i < sk_X509_num(all); i++)

@@ -13,6 +13,7 @@
 #include "errcode.h"
 #include "tls_groups.h"
 #include "tls_profile.h"
+#include "tls_suites.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,6 +42,7 @@ struct tls_server_conf {
     enum tls_profile profile;
     enum tls_version min_version; /* 0: the profile's */
     struct tls_groups groups;
+    struct tls_suites suites;
     const struct tls_cert_files *certs;
     size_t certs_len;
     enum tls_client_cert client_cert;

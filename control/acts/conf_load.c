@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PASSWORD_MAX = 255, PATH_TEXT = 64, WHY_TEXT = 512 };
+enum { PASSWORD_MAX = 255, PATH_TEXT = 64, WHY_TEXT = 1024 };
 
 struct loading {
     const char *file;
@@ -141,7 +142,9 @@ static int listener_check(const struct loading *l, const struct conf *conf, size
     const struct tls_server_conf server = {
         .name = listener->name,
         .profile = listener->profile,
+        .min_version = listener->min_version,
         .groups = {listener->groups.items, listener->groups.len},
+        .suites = {listener->suites.items, listener->suites.len},
         .certs = files,
         .certs_len = len,
         .client_cert = listener->client_cert,
@@ -164,12 +167,14 @@ static int route_check(const struct loading *l, const struct conf *conf, size_t 
     struct tls_client_ctx *ctx = NULL;
     char path[PATH_TEXT], why[WHY_TEXT] = "";
 
-    if (!route->tls.ca && !route->tls.client.cert)
-        return ERR_OK; /* no file of its own to try */
+    if (!route->tls.ca && !route->tls.client.cert && route->tls.suites.len == 0)
+        return ERR_OK; /* nothing of its own to try */
     const struct tls_client_conf client = {
         .profile = route->tls.profile,
+        .min_version = route->tls.min_version,
         .groups = {route->tls.groups.items, route->tls.groups.len},
-        .names = route->tls.level == CONF_LEVEL_VERIFY,
+        .suites = {route->tls.suites.items, route->tls.suites.len},
+        .names = conf_level_names(route->tls.level),
         .ca = route->tls.ca,
         .cert = route->tls.client.cert,
         .key = route->tls.client.key,
@@ -188,33 +193,49 @@ static int route_check(const struct loading *l, const struct conf *conf, size_t 
     return ERR_OK;
 }
 
-/* What this system's library has is known here, not to the parser. */
-static void groups_check(const struct loading *l, const struct conf_strings *groups,
-                         const char *path)
-{
-    const struct tls_groups list = {groups->items, groups->len};
-    char why[WHY_TEXT];
+/* A place where suites and groups stand, and what it has from elsewhere. */
+struct choice {
+    const struct conf_strings *groups, *suites;
+    enum tls_version min_version;
+};
 
-    if (tls_groups_check(&list, why, sizeof(why)) != ERR_OK)
+/* What this system's library has is known here, not to the parser. */
+static void choice_check(const struct loading *l, const struct choice *c,
+                         const struct conf_tls_defaults *outer, const char *where)
+{
+    const struct tls_groups groups = {c->groups->items, c->groups->len};
+    const struct tls_suites suites = {c->suites->items, c->suites->len};
+    char path[PATH_TEXT], why[WHY_TEXT];
+    bool groups_own = !outer || c->groups->items != outer->groups.items;
+    bool suites_own = !outer || c->suites->items != outer->suites.items ||
+                      c->min_version != outer->min_version;
+
+    snprintf(path, sizeof(path), "%s.groups", where);
+    if (groups_own && tls_groups_check(&groups, why, sizeof(why)) != ERR_OK)
+        conf_errors_add(l->errors, l->file, line_of(l, path), path, "%s", why);
+    snprintf(path, sizeof(path), "%s.suites", where);
+    if (suites_own && tls_suites_check(&suites, c->min_version, why, sizeof(why)) != ERR_OK)
         conf_errors_add(l->errors, l->file, line_of(l, path), path, "%s", why);
 }
 
-/* Lists that are not inherited. */
-static void all_groups_check(const struct loading *l, const struct conf *conf)
+static void all_choices_check(const struct loading *l, const struct conf *conf)
 {
-    const struct conf_strings *all = &conf->tls.groups;
-    char path[PATH_TEXT];
+    const struct conf_tls_defaults *tls = &conf->tls;
+    struct choice c = {&tls->groups, &tls->suites, tls->min_version};
+    char where[PATH_TEXT];
 
-    groups_check(l, all, "tls.groups");
+    choice_check(l, &c, NULL, "tls");
     for (size_t i = 0; i < conf->listeners_len; i++) {
-        snprintf(path, sizeof(path), "listeners[%zu].groups", i);
-        if (conf->listeners[i].groups.items != all->items)
-            groups_check(l, &conf->listeners[i].groups, path);
+        const struct conf_listener *at = &conf->listeners[i];
+        snprintf(where, sizeof(where), "listeners[%zu]", i);
+        c = (struct choice){&at->groups, &at->suites, at->min_version};
+        choice_check(l, &c, tls, where);
     }
     for (size_t i = 0; i < conf->routes_len; i++) {
-        snprintf(path, sizeof(path), "routes[%zu].tls.groups", i);
-        if (conf->routes[i].tls.groups.items != all->items)
-            groups_check(l, &conf->routes[i].tls.groups, path);
+        const struct conf_route *at = &conf->routes[i];
+        snprintf(where, sizeof(where), "routes[%zu].tls", i);
+        c = (struct choice){&at->tls.groups, &at->tls.suites, at->tls.min_version};
+        choice_check(l, &c, tls, where);
     }
 }
 
@@ -263,7 +284,7 @@ int conf_load_text(const char *text, const char *file, mode_t mode, struct conf 
     result = passwords_load(&l, *ret, mode);
     size_t before = errors->count;
     if (result == ERR_OK)
-        all_groups_check(&l, *ret);
+        all_choices_check(&l, *ret);
     if (result == ERR_OK && errors->count == before) /* else each context would say it again */
         result = tls_files_check(&l, *ret);
     if (result == ERR_OK)

@@ -612,7 +612,9 @@ static int listener_contexts(struct gateway *g, char *why, size_t why_room)
         struct tls_server_conf server = {
             .name = l->name,
             .profile = l->profile,
+            .min_version = l->min_version,
             .groups = {l->groups.items, l->groups.len},
+            .suites = {l->suites.items, l->suites.len},
             .certs = files,
             .certs_len = len,
             .client_cert = l->client_cert,

@@ -57,6 +57,30 @@ static void log_client(struct log_line *l, const struct client *c)
     log_tls(l, "tls_in", c->smtp.peer.tls_done ? &c->smtp.peer.tls : NULL);
 }
 
+/* What the host that was tried last had to have, who named that, and by what: facts without a host
+ * are of a message that never came to one. */
+static void log_level(struct log_line *l, const struct conf_route *route,
+                      const struct hop_facts *facts)
+{
+    const struct tls_verdict *v = facts->verdict;
+
+    log_str(l, "route", route->domain);
+    if (!v) {
+        log_str(l, "level", conf_level_text(route->tls.level));
+        return;
+    }
+    if (v->level != route->tls.level)
+        log_str(l, "asked", conf_level_text(route->tls.level));
+    log_str(l, "level", conf_level_text(v->level));
+    log_str(l, "source", tls_source_text(v->source));
+    if (facts->sts_id)
+        log_peer(l, "sts_id", span_str(facts->sts_id));
+    if (v->testing)
+        log_str(l, "sts_mode", "testing");
+    if (v->source != TLS_SOURCE_ROUTE && v->why[0] != '\0')
+        log_peer(l, "because", span_str(v->why));
+}
+
 static void log_hop(struct log_line *l, const struct hop_facts *facts)
 {
     char text[NET_ADDR_TEXT];
@@ -115,10 +139,8 @@ void gateway_log_message(const struct client *c, enum message_result result,
     log_u64(&l, "accepted", txn->accepted);
     log_str(&l, "listener", c->smtp.peer.listener->name);
     log_client(&l, c);
-    if (txn->route) {
-        log_str(&l, "route", txn->route->domain);
-        log_str(&l, "level", conf_level_text(txn->route->tls.level));
-    }
+    if (txn->route)
+        log_level(&l, txn->route, facts);
     log_hop(&l, facts);
     log_u64(&l, "bytes", c->body.flow.bytes);
     if (c->body.header.message_id_len > 0)

@@ -19,6 +19,7 @@
 #include "smtp_answer.h"
 #include "smtp_session.h"
 #include "tls_service.h"
+#include "tls_verdict.h"
 
 struct upstream;
 struct hop; /* one transaction's use of the next hop */
@@ -106,6 +107,10 @@ struct hop_facts {
     bool plaintext_retry; /* level may fell back; why says how */
     bool alarm;           /* a fault for the administrator: the next hop refuses the gateway */
     const char *why;      /* text of the last failure, "" if none */
+    /* Of the host that was tried last: what it had to have, and who named that. Where no host came
+     * to be judged, the route's word. */
+    const struct tls_verdict *verdict;
+    const char *sts_id; /* of the MTA-STS policy behind it, NULL if none */
     struct tls_facts tls;
     struct smtp_caps caps;
 };

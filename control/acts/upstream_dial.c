@@ -89,7 +89,7 @@ void upstream_dial_failed(struct hop *h, enum smtp_client_phase phase,
     hop_pin(h);
     failure_set(h, phase, reply, why);
     h->unreachable &= unreachable;
-    if (tls && h->route->conf->tls.level == CONF_LEVEL_MAY &&
+    if (tls && h->verdict->level == CONF_LEVEL_MAY &&
         h->route->conf->tls.mode == CONF_HOP_STARTTLS && !h->plaintext) {
         h->plaintext = true; /* the same address once more */
     } else {
@@ -159,7 +159,7 @@ static void on_addresses(void *user, const struct dns_addr_answer *answer)
     hop_unpin(h);
 }
 
-/* The key and the pool's host of the target in turn. */
+/* The pool's host of the target in turn. */
 static bool target_enter(struct hop *h)
 {
     const struct upstream_target *t = &h->targets[h->target];
@@ -170,14 +170,15 @@ static bool target_enter(struct hop *h)
     memcpy(h->fact_host, t->host, sizeof(h->fact_host));
     h->addrs_len = h->addr = 0;
     h->resolved = h->plaintext = false;
-    upstream_pool_key(h, &h->key);
     return h->host != NULL;
 }
 
 static bool target_pooled(struct hop *h)
 {
-    struct upstream_leg *leg = h->no_pool ? NULL : upstream_pool_take(h->u, h->host, &h->key);
+    struct upstream_leg *leg;
 
+    upstream_pool_key(h, &h->key);
+    leg = h->no_pool ? NULL : upstream_pool_take(h->u, h->host, &h->key);
     if (!leg)
         return false;
     upstream_wait_end(h);
@@ -187,34 +188,47 @@ static bool target_pooled(struct hop *h)
     return true;
 }
 
+/* The target in turn, whose verdict is made. False: it is not to be had. */
+static bool target_try(struct hop *h)
+{
+    struct upstream *u = h->u;
+    const struct upstream_target *t = &h->targets[h->target];
+
+    if (h->verdict->use == TLS_SKIP) {
+        if (h->verdict->failed)
+            failure_make(h, 451, 4, 3, h->verdict->why);
+        else
+            failure_make(h, 451, 7, 5, h->verdict->why);
+        return false;
+    }
+    if (target_pooled(h))
+        return true;
+    if (upstream_host_dead(u, h->host)) {
+        failure_make(h, 451, 4, 1, h->host->last_error);
+        return false;
+    }
+    if (t->is_addr) {
+        address_take(h, &t->addr, 1, t->port);
+        address_next(h);
+        return true;
+    }
+    if (u->conf.resolver->ops->addr(u->conf.resolver, t->host, on_addresses, h, &h->question) ==
+        ERR_OK)
+        return true;
+    h->question = NULL;
+    failure_make(h, 451, 4, 3, "its addresses can't be looked up");
+    return false;
+}
+
 /* Walks the targets until something is under way; or gives up. */
 static void target_next(struct hop *h)
 {
-    struct upstream *u = h->u;
-
     for (; h->target < h->targets_len; h->target++) {
-        const struct upstream_target *t = &h->targets[h->target];
         h->state = HOP_WAITING;
-        if (!target_enter(h)) {
+        if (!target_enter(h))
             failure_make(h, 451, 3, 0, "out of memory");
-            continue;
-        }
-        if (target_pooled(h))
+        else if (upstream_verdict_host(h) || target_try(h))
             return;
-        if (upstream_host_dead(u, h->host)) {
-            failure_make(h, 451, 4, 1, h->host->last_error);
-            continue;
-        }
-        if (t->is_addr) {
-            address_take(h, &t->addr, 1, t->port);
-            address_next(h);
-            return;
-        }
-        if (u->conf.resolver->ops->addr(u->conf.resolver, t->host, on_addresses, h, &h->question) ==
-            ERR_OK)
-            return;
-        h->question = NULL;
-        failure_make(h, 451, 4, 3, "its addresses can't be looked up");
     }
     if (!h->has_failure)
         failure_make(h, 451, 4, 1, "no host to try");
@@ -273,6 +287,7 @@ static void on_mx(void *user, const struct dns_mx_answer *answer)
 
     h->question = NULL;
     hop_pin(h);
+    upstream_verdict_mx(h, answer->secure);
     switch (answer->status) {
     case DNS_OK:
         if (answer->len == 1 && answer->mx[0].host[0] == '\0')
@@ -294,7 +309,8 @@ static void on_mx(void *user, const struct dns_mx_answer *answer)
         failure_make(h, 451, 4, 3, "its MX records can't be looked up");
         break;
     }
-    target_next(h);
+    if (h->targets_len == 0 || !upstream_verdict_domain(h))
+        target_next(h);
     hop_unpin(h);
 }
 
@@ -316,6 +332,7 @@ static bool literal_take(struct hop *h)
     }
     if (!targets_make(h, 1))
         return true;
+    upstream_verdict_literal(h);
     target_add(h, h->txn->domain);
     if (h->targets_len == 1) {
         h->targets[0].is_addr = true;
@@ -355,12 +372,13 @@ int upstream_dial_begin(struct hop *h)
     h->turn = (struct dp_timer){.fire = on_turn, .user = h};
     h->budget = (struct dp_timer){.fire = on_budget, .user = h};
     h->deadline_ms = dp_now_ms(u->conf.dp) + budget_ms;
-    if (dp_timer_start(u->conf.dp, &h->budget, budget_ms) != ERR_OK)
+    if (upstream_verdict_begin(h) != ERR_OK ||
+        dp_timer_start(u->conf.dp, &h->budget, budget_ms) != ERR_OK)
         return ERR_NOMEM;
     if (!h->route->conf->mx) {
         h->targets = h->route->targets;
         h->targets_len = (unsigned)h->route->conf->hops_len;
-        if (target_enter(h) && target_pooled(h))
+        if (!h->said && target_enter(h) && target_pooled(h))
             return ERR_OK;
     } else if (!literal_take(h)) {
         if (u->conf.resolver->ops->mx(u->conf.resolver, h->txn->domain, on_mx, h, &h->question) ==

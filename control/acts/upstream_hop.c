@@ -16,6 +16,7 @@ static void hop_free(struct hop *h)
         upstream_host_drop(h->u, h->host);
     if (h->targets_owned)
         free(h->targets);
+    free(h->said);
     free(h->who);
     free(h->rcpts);
     free(h);
@@ -331,6 +332,8 @@ void hop_facts(const struct hop *h, struct hop_facts *ret)
     ret->host = h->fact_host;
     ret->why = h->why;
     ret->alarm = h->alarm;
+    ret->verdict = h->verdict;
+    ret->sts_id = upstream_aim_of(h).sts_id;
 }
 
 /* --- back --- */

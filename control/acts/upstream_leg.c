@@ -289,11 +289,13 @@ static struct upstream_leg *leg_new(struct hop *h, const union net_addr *addr)
     leg->key = h->key;
     leg->addr = *addr;
     leg->fixed = route->mx ? -1 : (int)h->target;
+    leg->level = h->verdict->level;
+    leg->judges_dates = upstream_judges_dates(h);
     leg->timer = (struct dp_timer){.fire = leg_timeout, .user = leg};
     buf_init(&leg->out, 0);
     leg->conf = (struct smtp_client_conf){
         .helo = route->helo ? route->helo : u->conf.conf->gateway.hostname,
-        .tls = upstream_tls_mode(route, h->plaintext),
+        .tls = upstream_tls_mode(route, h->verdict->level, h->plaintext),
         .auth = route->auth.mechanism,
         .user = route->auth.user,
         .password = route->auth.password,

@@ -134,7 +134,7 @@ static bool leg_fit(const struct upstream_leg *leg)
     if (mail_max && leg->messages >= mail_max)
         return false;
     /* Each transaction judges anew: the certificate may have run out meanwhile. */
-    return leg->route->conf->tls.level != CONF_LEVEL_VERIFY || leg->facts.not_after == 0 ||
+    return !leg->judges_dates || leg->facts.not_after == 0 ||
            (uint64_t)leg->facts.not_after > dp_wall_us(u->conf.dp) / 1000000;
 }
 

@@ -5,6 +5,7 @@
  *   upstream.c       what there is one of: making, draining, events to their leg, offers, status
  *   upstream_hop.c   a transaction: commands out, answers back to the sender
  *   upstream_dial.c  from a route to an address: hosts, failover, budget, what failed
+ *   upstream_verdict.c  what a host must have where DNS and HTTPS decide: asks them, keeps it
  *   upstream_pool.c  hosts: idle legs, limits, waiting, who is dead
  *   upstream_leg.c   one connection: from connect to close, and its SMTP machine
  *   upstream_route.c what a route's level means: contexts, names, keys of pool and sessions
@@ -15,6 +16,7 @@
  */
 #pragma once
 
+#include "tls_verdict.h"
 #include "upstream.h"
 
 #include <sys/queue.h>
@@ -43,9 +45,30 @@ struct upstream_target { /* a host to try */
     union net_addr addr;
 };
 
+/* What DNS and HTTPS said of a transaction's domain and of the host in turn. */
+struct upstream_said {
+    bool mx_secure; /* or the hosts are the route's own */
+    bool has_sts;
+    unsigned tlsa_of; /* 1 and the place of the target that tlsa is of; 0: none */
+    struct tls_verdict verdict;
+    struct dns_tlsa_answer tlsa;
+    struct sts_answer sts;
+};
+
+/* A host to try, and what it must have. */
+struct upstream_aim {
+    const struct upstream_target *target;
+    const char *domain; /* of the recipients; NULL with a fixed hop whose key is made ahead */
+    const struct tls_verdict *verdict;
+    const struct dns_tlsa_answer *tlsa; /* where the verdict is by them */
+    const char *sts_id;                 /* the same */
+};
+
 struct upstream_route {
     const struct conf_route *conf;
-    struct tls_client_ctx *ctx;      /* NULL: level none */
+    bool judged;                /* its level is a matter of each host */
+    struct tls_verdict verdict; /* where it is not */
+    struct tls_client_ctx *ctx; /* NULL: level none */
     struct upstream_key policy;      /* hash of all that the route says of TLS */
     struct upstream_target *targets; /* fixed hops */
     struct upstream_key *keys;       /* of the pool, for each, where no client is passed on */
@@ -93,7 +116,9 @@ struct upstream_leg {
     struct hop *hop; /* who uses it; NULL: idle, or clearing after a hop left early */
     struct upstream_key key;
     union net_addr addr;
-    int fixed; /* place in route->targets, -1 with mx */
+    int fixed;             /* place in route->targets, -1 with mx */
+    enum conf_level level; /* of the verdict that it was made under */
+    bool judges_dates;     /* notAfter counts at that level */
 
     struct smtp_client *client;
     struct smtp_client_conf conf;
@@ -143,7 +168,9 @@ struct hop {
     struct upstream_target *targets;
     unsigned targets_len, target;
     bool targets_owned;
-    struct upstream_key key; /* of the pool, for this target */
+    struct upstream_said *said;        /* NULL where the route's level is not judged */
+    const struct tls_verdict *verdict; /* of this target */
+    struct upstream_key key;           /* of the pool, for this target */
     struct upstream_host *host;
     union net_addr addrs[DNS_ADDRS_MAX];
     unsigned addrs_len, addr;
@@ -206,22 +233,27 @@ void upstream_reply(struct smtp_reply *ret, uint16_t code, uint16_t subject, uin
                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* upstream_route.c */
-/* The names that a certificate must have, and room for those that are made. */
+/* The names and records that a certificate must match, and room for those that are made. */
 struct upstream_names {
     const char *const *items;
     size_t len;
-    const char *made[2];
+    const char *made[3];
     char subdomains[DNS_NAME_MAX + 2];
+    struct tls_tlsa tlsa[DNS_TLSA_MAX];
 };
 int upstream_hash_new(struct evp_md_ctx_st **ret) ERR_CHECK;
 void upstream_hash_free(struct evp_md_ctx_st *md);
 int upstream_route_init(const struct upstream *u, struct upstream_route *r,
                         const struct conf_route *conf, char *why, size_t why_room) ERR_CHECK;
 void upstream_route_free(struct upstream_route *r);
-enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, bool plaintext);
-/* Of the pool, for the hop's target: destination, names, policy, and whatever else makes a leg its
- * route's own. */
+enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, enum conf_level level,
+                                       bool plaintext);
+/* Of the pool, for the hop's target: destination, names, policy, verdict, and whatever else makes a
+ * leg its route's own. */
 void upstream_pool_key(const struct hop *h, struct upstream_key *ret);
+enum tls_check upstream_check_of(enum conf_level level);
+/* Whether a leg for the hop's target is of no use once its certificate ran out. */
+bool upstream_judges_dates(const struct hop *h);
 /* What the leg's handshake asks for; ret points into names. */
 void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names *names,
                           struct tls_client_request *ret);
@@ -262,6 +294,21 @@ void upstream_dial_failed(struct hop *h, enum smtp_client_phase phase,
 void upstream_dial_again(struct hop *h, bool stale, const struct smtp_reply *reply,
                          const char *why);
 void upstream_dial_stop(struct hop *h);
+
+/* upstream_verdict.c */
+/* Levels that are made for each host. */
+bool upstream_level_judged(enum conf_level level);
+int upstream_verdict_begin(struct hop *h) ERR_CHECK;
+/* Whether DNSSEC proved the answer that the targets come from. */
+void upstream_verdict_mx(struct hop *h, bool secure);
+/* The recipient's domain is an address, which has neither zone nor policy. */
+void upstream_verdict_literal(struct hop *h);
+/* Asks what the level has to know of the domain, once it has targets. True: that is under way, and
+ * upstream_dial_turn goes on. */
+bool upstream_verdict_domain(struct hop *h);
+/* The same of the target in turn; false: h->verdict is made. */
+bool upstream_verdict_host(struct hop *h);
+struct upstream_aim upstream_aim_of(const struct hop *h);
 
 /* upstream_hop.c */
 static inline void hop_pin(struct hop *h)

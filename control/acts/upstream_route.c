@@ -53,6 +53,13 @@ static void hash_number(struct hash *h, uint64_t value)
     hash_bytes(h, &value, sizeof(value));
 }
 
+static void hash_texts(struct hash *h, const struct conf_strings *texts)
+{
+    hash_number(h, texts->len);
+    for (size_t i = 0; i < texts->len; i++)
+        hash_text(h, texts->items[i]);
+}
+
 static void hash_addr(struct hash *h, bool has, const union net_addr *addr)
 {
     hash_bytes(h, addr, has ? net_addr_len(addr) : 0);
@@ -72,9 +79,9 @@ static void policy_hash(const struct upstream *u, const struct conf_route *r,
     hash_number(&h, r->tls.level);
     hash_number(&h, r->tls.mode);
     hash_number(&h, r->tls.profile);
-    hash_number(&h, r->tls.groups.len);
-    for (size_t i = 0; i < r->tls.groups.len; i++)
-        hash_text(&h, r->tls.groups.items[i]);
+    hash_number(&h, r->tls.min_version);
+    hash_texts(&h, &r->tls.suites);
+    hash_texts(&h, &r->tls.groups);
     hash_text(&h, r->tls.ca);
     hash_text(&h, r->tls.client.cert);
     hash_text(&h, r->tls.client.key);
@@ -85,44 +92,122 @@ static void policy_hash(const struct upstream *u, const struct conf_route *r,
 
 /* --- names --- */
 
-/* DESIGN, "TLS levels": a fixed hop answers to its own name; with mx only the domain (or what the
- * administrator named) counts, never a name that insecure DNS told us. */
-static void names_find(const struct conf_route *r, const struct upstream_target *target,
-                       const char *domain, struct upstream_names *ret)
+static bool by_dane(const struct upstream_aim *aim)
 {
-    ret->items = r->tls.names.items;
-    ret->len = r->tls.names.len;
-    if (ret->len > 0 || r->tls.level != CONF_LEVEL_VERIFY)
-        return;
+    return aim->verdict->source == TLS_SOURCE_DANE;
+}
+
+/* RFC 7672 section 3.2.3: of usage 2, the TLSA base domain, the host, and with mx (which was secure
+ * then) the domain itself. */
+static void names_of_dane(const struct conf_route *r, const struct upstream_aim *aim,
+                          struct upstream_names *ret)
+{
+    ret->made[ret->len++] = aim->tlsa->base;
+    if (strcmp(aim->tlsa->base, aim->target->host) != 0)
+        ret->made[ret->len++] = aim->target->host;
+    if (r->mx)
+        ret->made[ret->len++] = aim->domain;
+}
+
+/* DESIGN, "TLS levels": a fixed hop answers to its own name; with mx only the domain (or what the
+ * administrator named) counts, never a name that insecure DNS told us. An MTA-STS policy does vouch
+ * for its hosts (RFC 8461 section 4.1). */
+static void names_find(const struct conf_route *r, const struct upstream_aim *aim,
+                       struct upstream_names *ret)
+{
     ret->items = ret->made;
-    if (r->mx) {
-        snprintf(ret->subdomains, sizeof(ret->subdomains), ".%s", domain);
-        ret->made[0] = domain;
-        ret->made[1] = ret->subdomains;
-        ret->len = 2;
-    } else {
-        ret->made[0] = target->host;
-        ret->len = 1;
+    ret->len = 0;
+    switch (upstream_check_of(aim->verdict->level)) {
+    case TLS_CHECK_NOTHING:
+    case TLS_CHECK_PIN:
+        break;
+    case TLS_CHECK_DANE:
+        names_of_dane(r, aim, ret);
+        break;
+    case TLS_CHECK_NAME:
+        if (r->tls.names.len > 0) {
+            ret->items = r->tls.names.items;
+            ret->len = r->tls.names.len;
+        } else if (r->mx && aim->verdict->source == TLS_SOURCE_ROUTE) {
+            snprintf(ret->subdomains, sizeof(ret->subdomains), ".%s", aim->domain);
+            ret->made[0] = aim->domain;
+            ret->made[1] = ret->subdomains;
+            ret->len = 2;
+        } else {
+            ret->made[0] = aim->target->host;
+            ret->len = 1;
+        }
+        break;
     }
 }
 
-static const char *sni_of(const struct conf_route *r, const struct upstream_target *target)
+static const char *sni_of(const struct conf_route *r, const struct upstream_aim *aim)
 {
+    if (by_dane(aim))
+        return aim->tlsa->base;
     if (r->tls.sni)
         return r->tls.sni;
-    return target->is_addr ? NULL : target->host;
+    return aim->target->is_addr ? NULL : aim->target->host;
+}
+
+/* --- verdicts in keys --- */
+
+static int record_compare(const struct dns_tlsa_answer *answer, const struct dns_tlsa *a,
+                          const struct dns_tlsa *b)
+{
+    const uint8_t a_head[] = {a->usage, a->selector, a->matching};
+    const uint8_t b_head[] = {b->usage, b->selector, b->matching};
+    int by_head = memcmp(a_head, b_head, sizeof(a_head));
+
+    if (by_head != 0)
+        return by_head;
+    if (a->len != b->len)
+        return a->len < b->len ? -1 : 1;
+    return memcmp(answer->data + a->at, answer->data + b->at, a->len);
+}
+
+/* A set has no order, and its server may give it another one each time. */
+static void hash_tlsa(struct hash *h, const struct dns_tlsa_answer *answer)
+{
+    const struct dns_tlsa *sorted[DNS_TLSA_MAX];
+
+    hash_text(h, answer->base);
+    hash_number(h, answer->len);
+    for (unsigned i = 0; i < answer->len; i++) {
+        unsigned at = i;
+        for (; at > 0 && record_compare(answer, sorted[at - 1], &answer->records[i]) > 0; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = &answer->records[i];
+    }
+    for (unsigned i = 0; i < answer->len; i++) {
+        hash_number(h, (uint64_t)sorted[i]->usage << 16 | (uint64_t)sorted[i]->selector << 8 |
+                           sorted[i]->matching);
+        hash_bytes(h, answer->data + sorted[i]->at, sorted[i]->len);
+    }
+}
+
+static void hash_verdict(struct hash *h, const struct upstream_aim *aim)
+{
+    hash_number(h, aim->verdict->level);
+    hash_number(h, aim->verdict->source);
+    hash_number(h, aim->tlsa != NULL);
+    if (aim->tlsa)
+        hash_tlsa(h, aim->tlsa);
+    hash_text(h, aim->sts_id);
 }
 
 static void hash_session(struct hash *h, const struct upstream_route *r,
-                         const struct upstream_target *target, const struct upstream_names *names)
+                         const struct upstream_aim *aim, const struct upstream_names *names)
 {
-    hash_text(h, target->host);
-    hash_number(h, target->port);
-    hash_text(h, sni_of(r->conf, target));
+    hash_text(h, aim->target->host);
+    hash_number(h, aim->target->port);
+    hash_text(h, sni_of(r->conf, aim));
     hash_number(h, names->len);
     for (size_t i = 0; i < names->len; i++)
         hash_text(h, names->items[i]);
     hash_bytes(h, r->policy.sha256, sizeof(r->policy.sha256));
+    if (r->judged)
+        hash_verdict(h, aim);
 }
 
 static const char *helo_of(const struct upstream *u, const struct conf_route *r)
@@ -131,15 +216,15 @@ static const char *helo_of(const struct upstream *u, const struct conf_route *r)
 }
 
 static void pool_key_make(const struct upstream *u, const struct upstream_route *r,
-                          const struct upstream_target *target, const char *domain,
-                          const struct upstream_who *who, struct upstream_key *ret)
+                          const struct upstream_aim *aim, const struct upstream_who *who,
+                          struct upstream_key *ret)
 {
     struct upstream_names names;
     struct hash h;
 
-    names_find(r->conf, target, domain, &names);
+    names_find(r->conf, aim, &names);
     hash_begin(&h, u);
-    hash_session(&h, r, target, &names);
+    hash_session(&h, r, aim, &names);
     hash_text(&h, helo_of(u, r->conf));
     hash_addr(&h, r->conf->has_source4, &r->conf->source4);
     hash_addr(&h, r->conf->has_source6, &r->conf->source6);
@@ -157,7 +242,45 @@ static void pool_key_make(const struct upstream *u, const struct upstream_route 
     hash_end(&h, ret->sha256);
 }
 
-static enum tls_check check_of(enum conf_level level)
+void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names *names,
+                          struct tls_client_request *ret)
+{
+    const struct upstream_route *r = leg->route;
+    const struct upstream_aim aim = upstream_aim_of(leg->hop);
+    struct hash hash;
+
+    names_find(r->conf, &aim, names);
+    *ret = (struct tls_client_request){.ctx = r->ctx,
+                                       .check = upstream_check_of(leg->level),
+                                       .sni = sni_of(r->conf, &aim),
+                                       .names = names->items,
+                                       .names_len = names->len};
+    if (ret->check == TLS_CHECK_DANE) {
+        ret->tlsa = names->tlsa;
+        ret->tlsa_len = tls_verdict_records(aim.tlsa, names->tlsa);
+    }
+    hash_begin(&hash, leg->u);
+    hash_session(&hash, r, &aim, names);
+    hash_end(&hash, ret->session_key);
+}
+
+void upstream_pool_key(const struct hop *h, struct upstream_key *ret)
+{
+    const struct upstream_route *r = h->route;
+    const struct upstream_aim aim = upstream_aim_of(h);
+
+    /* What a fixed hop's key is made of does not change from message to message, unless DNS has a
+     * word in it. */
+    if (!r->conf->mx && !h->who && !r->judged)
+        *ret = r->keys[h->target];
+    else
+        pool_key_make(h->u, r, &aim, h->who, ret);
+}
+
+/* --- routes --- */
+
+/* Levels that are judged for each host become one of the others, or dane. */
+enum tls_check upstream_check_of(enum conf_level level)
 {
     switch (level) {
     case CONF_LEVEL_NONE:
@@ -169,44 +292,27 @@ static enum tls_check check_of(enum conf_level level)
     case CONF_LEVEL_PIN:
         return TLS_CHECK_PIN;
     case CONF_LEVEL_DANE:
+        return TLS_CHECK_DANE;
     case CONF_LEVEL_STS:
     case CONF_LEVEL_AUTO:
         break;
     }
+    ASSERT(!"a host without a verdict");
     return TLS_CHECK_NAME;
 }
 
-void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names *names,
-                          struct tls_client_request *ret)
+bool upstream_judges_dates(const struct hop *h)
 {
-    const struct hop *h = leg->hop;
-    const struct upstream_route *r = leg->route;
-    const struct upstream_target *target = &h->targets[h->target];
-    struct hash hash;
+    const struct upstream_aim aim = upstream_aim_of(h);
 
-    names_find(r->conf, target, h->txn->domain, names);
-    *ret = (struct tls_client_request){.ctx = r->ctx,
-                                       .check = check_of(r->conf->tls.level),
-                                       .sni = sni_of(r->conf, target),
-                                       .names = names->items,
-                                       .names_len = names->len};
-    hash_begin(&hash, leg->u);
-    hash_session(&hash, r, target, names);
-    hash_end(&hash, ret->session_key);
+    if (aim.verdict->level != CONF_LEVEL_DANE)
+        return aim.verdict->level == CONF_LEVEL_VERIFY;
+    /* RFC 7671 section 5.1: of usage 3 a certificate may have run out. */
+    for (unsigned i = 0; i < aim.tlsa->len; i++)
+        if (aim.tlsa->records[i].usage == 2)
+            return true;
+    return false;
 }
-
-void upstream_pool_key(const struct hop *h, struct upstream_key *ret)
-{
-    const struct upstream_route *r = h->route;
-
-    /* What a fixed hop's key is made of does not change from message to message. */
-    if (!r->conf->mx && !h->who)
-        *ret = r->keys[h->target];
-    else
-        pool_key_make(h->u, r, &h->targets[h->target], h->txn->domain, h->who, ret);
-}
-
-/* --- routes --- */
 
 static int route_targets(const struct upstream *u, struct upstream_route *r)
 {
@@ -231,7 +337,9 @@ static int route_targets(const struct upstream *u, struct upstream_route *r)
         t->addr = hop->addr;
         if (t->is_addr)
             net_addr_set_port(&t->addr, t->port);
-        pool_key_make(u, r, t, NULL, NULL, &r->keys[i]);
+        const struct upstream_aim aim = {.target = t, .verdict = &r->verdict};
+        if (!r->judged)
+            pool_key_make(u, r, &aim, NULL, &r->keys[i]);
     }
     return ERR_OK;
 }
@@ -241,8 +349,10 @@ int upstream_route_init(const struct upstream *u, struct upstream_route *r,
 {
     struct tls_client_conf tls = {
         .profile = conf->tls.profile,
+        .min_version = conf->tls.min_version,
         .groups = {conf->tls.groups.items, conf->tls.groups.len},
-        .names = check_of(conf->tls.level) == TLS_CHECK_NAME,
+        .suites = {conf->tls.suites.items, conf->tls.suites.len},
+        .names = conf_level_names(conf->tls.level),
         .ca = conf->tls.ca,
         .cert = conf->tls.client.cert,
         .key = conf->tls.client.key,
@@ -252,7 +362,8 @@ int upstream_route_init(const struct upstream *u, struct upstream_route *r,
         .cert_pins_len = conf->tls.fingerprints_len,
     };
 
-    *r = (struct upstream_route){.conf = conf};
+    *r = (struct upstream_route){.conf = conf, .judged = upstream_level_judged(conf->tls.level)};
+    r->verdict.level = conf->tls.level;
     policy_hash(u, conf, &r->policy);
     int err = route_targets(u, r);
     if (!err && conf->tls.level != CONF_LEVEL_NONE)
@@ -271,13 +382,14 @@ void upstream_route_free(struct upstream_route *r)
     free(r->seen);
 }
 
-enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, bool plaintext)
+enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, enum conf_level level,
+                                       bool plaintext)
 {
-    if (route->tls.level == CONF_LEVEL_NONE)
+    if (level == CONF_LEVEL_NONE)
         return SMTP_CLIENT_TLS_NEVER;
     if (route->tls.mode == CONF_HOP_IMPLICIT)
         return SMTP_CLIENT_TLS_IMPLICIT;
-    if (route->tls.level == CONF_LEVEL_MAY)
+    if (level == CONF_LEVEL_MAY)
         return plaintext ? SMTP_CLIENT_TLS_NEVER : SMTP_CLIENT_TLS_TRY;
     return SMTP_CLIENT_TLS_DEMAND;
 }

@@ -23,10 +23,7 @@ void upstream_tls_begin(struct upstream_leg *leg)
  * ever comes this far is checked once more. */
 static bool level_met(const struct upstream_leg *leg, const struct tls_facts *facts)
 {
-    enum conf_level level = leg->route->conf->tls.level;
-
-    return (level != CONF_LEVEL_VERIFY && level != CONF_LEVEL_PIN) ||
-           facts->verify == TLS_VERIFY_OK;
+    return upstream_check_of(leg->level) == TLS_CHECK_NOTHING || facts->verify == TLS_VERIFY_OK;
 }
 
 bool upstream_tls_output(struct upstream *u, struct leg_id id, struct span bytes)

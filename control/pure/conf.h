@@ -107,7 +107,9 @@ struct conf_resolver {
 
 struct conf_tls_defaults {
     enum tls_profile profile;
-    struct conf_strings groups; /* empty: the profile's */
+    enum tls_version min_version;
+    struct conf_strings suites; /* empty: the profile's */
+    struct conf_strings groups; /* the same */
     struct conf_cert *certificates;
     size_t certificates_len;
     unsigned ticket_rotate_s; /* 0: no tickets */
@@ -120,7 +122,9 @@ struct conf_listener {
     enum conf_listener_tls tls;
     bool require_tls; /* 530 5.7.0 before STARTTLS */
     enum tls_profile profile;
-    struct conf_strings groups;     /* empty: the profile's */
+    enum tls_version min_version;
+    struct conf_strings suites;     /* empty: the profile's */
+    struct conf_strings groups;     /* the same */
     struct conf_cert *certificates; /* empty: those of tls */
     size_t certificates_len;
     enum tls_client_cert client_cert;
@@ -157,7 +161,9 @@ struct conf_route {
         enum conf_level level;
         enum conf_hop_tls mode;
         enum tls_profile profile;
-        struct conf_strings groups; /* empty: the profile's */
+        enum tls_version min_version;
+        struct conf_strings suites; /* empty: the profile's */
+        struct conf_strings groups; /* the same */
         const char *ca;             /* NULL: the system's */
         struct conf_strings names;  /* reference names; empty: see the level's row */
         const char *sni;            /* NULL: the host's name */
@@ -219,6 +225,9 @@ unsigned conf_line_of(const char *text, const char *path);
 void conf_free(struct conf *conf);
 /* "none", "may", "encrypt", "verify", "pin", "dane", "sts", "auto". */
 const char *conf_level_text(enum conf_level level);
+
+/* Whether the level may need CAs and names to check a certificate by. */
+bool conf_level_names(enum conf_level level);
 
 /* The man page postern.conf(5), made from the table, as mdoc. */
 int conf_write_man(struct buf *out) ERR_CHECK;

@@ -75,22 +75,80 @@ static void certificates_finish(struct conf_cert *certificates, size_t len)
     }
 }
 
+/* --- profile hipaa: docs/policy.md has its reasons --- */
+
+static bool suite_is_of_800_52(const char *name)
+{
+    return !strstr(name, "CHACHA20") && strncmp(name, "TLS_RSA_", 8) != 0;
+}
+
+static bool group_is_of_800_52(const char *name)
+{
+    return strncmp(name, "P-", 2) == 0 || strncmp(name, "ffdhe", 5) == 0;
+}
+
+static void hipaa_check_list(const struct place *p, const char *key,
+                             const struct conf_strings *list, bool (*allowed)(const char *name))
+{
+    for (size_t i = 0; i < list->len; i++) {
+        if (!list->items[i] || allowed(list->items[i]))
+            continue;
+        refuse(p, key, "with profile \"hipaa\" one that NIST SP 800-52 does not name",
+               "suites with AES and an ephemeral key, and the groups P-256, P-384, P-521 and ffdhe");
+        return;
+    }
+}
+
+static void hipaa_check_listener(const struct place *p, const struct conf_listener *l)
+{
+    if (l->profile != TLS_PROFILE_HIPAA)
+        return;
+    if (l->tls == CONF_LISTENER_NONE)
+        refuse(p, "tls", "\"none\" with profile \"hipaa\"", "\"starttls\" or \"implicit\"");
+    if (l->tls == CONF_LISTENER_STARTTLS && !l->require_tls)
+        refuse(p, "require_tls", "false with profile \"hipaa\"",
+               "true, or profile = \"nist-800-52r2\" where strangers must be able to send");
+    hipaa_check_list(p, "suites", &l->suites, suite_is_of_800_52);
+    hipaa_check_list(p, "groups", &l->groups, group_is_of_800_52);
+}
+
+static void hipaa_check_route(const struct place *p, const struct conf_route *route)
+{
+    enum conf_level level = route->tls.level;
+
+    if (route->tls.profile != TLS_PROFILE_HIPAA)
+        return;
+    if (level != CONF_LEVEL_VERIFY && level != CONF_LEVEL_PIN && level != CONF_LEVEL_DANE &&
+        level != CONF_LEVEL_STS)
+        refuse(p, "tls.level", "with profile \"hipaa\" one that takes any certificate, or none",
+               "\"verify\", \"pin\", \"dane\" or \"sts\"");
+    hipaa_check_list(p, "tls.suites", &route->tls.suites, suite_is_of_800_52);
+    hipaa_check_list(p, "tls.groups", &route->tls.groups, group_is_of_800_52);
+}
+
+/* --- listeners --- */
+
 static void listener_check_tls(const struct place *p, struct conf_listener *l,
                                const struct conf_tls_defaults *tls)
 {
     if (!written(p, "profile"))
         l->profile = tls->profile;
+    if (!written(p, "min_version"))
+        l->min_version = tls->min_version;
+    if (!written(p, "suites"))
+        l->suites = tls->suites;
     if (!written(p, "groups"))
         l->groups = tls->groups;
     certificates_finish(l->certificates, l->certificates_len);
+    hipaa_check_listener(p, l);
     if (l->tls == CONF_LISTENER_NONE) {
         if (l->require_tls)
             refuse(p, "require_tls", "true", "false where tls is \"none\": nobody could send");
         if (l->client_cert != TLS_CLIENT_CERT_NONE)
             refuse(p, "client_cert", "a demand for certificates",
                    "\"none\" where tls is \"none\": certificates need TLS");
-        static const char *const of_tls[] = {"profile", "groups", "certificates", "client_ca",
-                                             "relay_certs"};
+        static const char *const of_tls[] = {
+            "profile", "min_version", "suites", "groups", "certificates", "client_ca", "relay_certs"};
         for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
             refuse_unused(p, of_tls[i], "with tls = \"starttls\" or \"implicit\"");
         return;
@@ -231,35 +289,73 @@ static bool level_taken(const struct place *p)
     return false;
 }
 
-static void route_check_tls(const struct place *p, struct conf_route *route,
-                            const struct conf_tls_defaults *tls)
+/* What the certificate is judged by, and who may say so. */
+static void route_check_judges(const struct place *p, const struct conf_route *route)
 {
-    if (!written(p, "tls.profile"))
-        route->tls.profile = tls->profile;
-    if (!written(p, "tls.groups"))
-        route->tls.groups = tls->groups;
-    certificates_finish(&route->tls.client, 1);
-    if (route->tls.level != CONF_LEVEL_VERIFY) {
-        refuse_unused(p, "tls.ca", "with level = \"verify\"");
+    enum conf_level level = route->tls.level;
+
+    if (!conf_level_names(level))
+        refuse_unused(p, "tls.ca", "with level = \"verify\", \"sts\" or \"auto\"");
+    if (level != CONF_LEVEL_VERIFY)
         refuse_unused(p, "tls.names", "with level = \"verify\"");
-    } else if (route->tls.names.len == 0 && hops_have_address(route)) {
+    else if (route->tls.names.len == 0 && hops_have_address(route))
         refuse(p, "tls.names", "none, and a next_hop that is an address",
                "names that the certificate may carry, or host names in next_hop");
-    }
-    if (route->tls.level != CONF_LEVEL_PIN) {
+    if (level != CONF_LEVEL_PIN) {
         refuse_unused(p, "tls.spki", "with level = \"pin\"");
         refuse_unused(p, "tls.fingerprints", "with level = \"pin\"");
     } else if (route->tls.spki_len == 0 && route->tls.fingerprints_len == 0) {
         refuse(p, "tls.level", "\"pin\" without spki and fingerprints", "it with at least one pin");
     }
+}
+
+/* Levels that DNS and HTTPS decide need a name to ask for. */
+static void route_check_asked(const struct place *p, const struct conf_route *route)
+{
+    enum conf_level level = route->tls.level;
+
+    if (level < CONF_LEVEL_DANE)
+        return;
+    refuse_unused(p, "tls.sni", "with a level below \"dane\": here the host's own name is asked for");
+    if (level == CONF_LEVEL_STS && !route->mx)
+        refuse(p, "tls.level", "\"sts\" with a fixed next_hop",
+               "it with next_hop = \"mx\": a policy of MTA-STS is about a domain's mail exchangers");
+    else if (hops_have_address(route))
+        refuse(p, "tls.level",
+               level == CONF_LEVEL_DANE ? "\"dane\" with a next_hop that is an address"
+                                        : "\"auto\" with a next_hop that is an address",
+               "it with next_hop = \"mx\" or host names: an address has no TLSA records");
+}
+
+static bool may_fall_back(enum conf_level level)
+{
+    return level == CONF_LEVEL_MAY || level == CONF_LEVEL_AUTO;
+}
+
+static void route_check_tls(const struct place *p, struct conf_route *route,
+                            const struct conf_tls_defaults *tls)
+{
+    if (!written(p, "tls.profile"))
+        route->tls.profile = tls->profile;
+    if (!written(p, "tls.min_version"))
+        route->tls.min_version = tls->min_version;
+    if (!written(p, "tls.suites"))
+        route->tls.suites = tls->suites;
+    if (!written(p, "tls.groups"))
+        route->tls.groups = tls->groups;
+    certificates_finish(&route->tls.client, 1);
+    hipaa_check_route(p, route);
+    route_check_judges(p, route);
+    route_check_asked(p, route);
     if (route->tls.level == CONF_LEVEL_NONE) {
-        static const char *const of_tls[] = {"tls.mode", "tls.profile", "tls.groups", "tls.sni",
+        static const char *const of_tls[] = {"tls.mode",   "tls.profile", "tls.min_version",
+                                             "tls.suites", "tls.groups",  "tls.sni",
                                              "tls.client"};
         for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
             refuse_unused(p, of_tls[i], "with a level above \"none\"");
     }
-    if (route->tls.level == CONF_LEVEL_MAY && route->tls.mode == CONF_HOP_IMPLICIT)
-        refuse(p, "tls.mode", "\"implicit\" at level \"may\"",
+    if (may_fall_back(route->tls.level) && route->tls.mode == CONF_HOP_IMPLICIT)
+        refuse(p, "tls.mode", "\"implicit\" at a level that may do without TLS",
                "level \"encrypt\" or above: a port with implicit TLS knows no plaintext");
 }
 
@@ -277,9 +373,9 @@ static void route_check_auth(const struct place *p, const struct conf_route *rou
         refuse(p, "auth.password_file", "no password", "password_file or password");
     if (route->auth.password && route->auth.password_file)
         refuse(p, "auth.password", "password and password_file", "one of them");
-    if (route->tls.level < CONF_LEVEL_ENCRYPT)
+    if (route->tls.level == CONF_LEVEL_NONE || may_fall_back(route->tls.level))
         refuse(p, "auth.mechanism", "credentials on a route that may go without TLS",
-               "them with tls.level = \"encrypt\", \"verify\" or \"pin\"");
+               "them with tls.level = \"encrypt\", \"verify\", \"pin\" or \"dane\"");
     if (route->mx)
         refuse(p, "auth.mechanism", "credentials for whatever host DNS names",
                "them with a fixed next_hop");

@@ -218,6 +218,7 @@ static void read_value(struct conf_reader *r, const struct conf_row *row,
         return;
     case CONF_TYPE_STRINGS:
     case CONF_TYPE_GROUPS:
+    case CONF_TYPE_SUITES:
     case CONF_TYPE_HOSTNAMES:
     case CONF_TYPE_TLS_NAMES:
     case CONF_TYPE_DNS_SERVERS:

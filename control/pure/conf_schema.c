@@ -3,10 +3,6 @@
 
 #include <stdio.h>
 
-#define NEEDS_DNS_POLICY                                                                           \
-    "this version can't honour it: it does not look up DANE or MTA-STS policies yet, and would "   \
-    "have to treat it as less; use \"verify\" or \"pin\" for a known partner, or \"may\""
-
 static const struct conf_word conf_dataplane_words[] = {
     {"auto", CONF_DATAPLANE_AUTO, NULL},
     {"ktls", CONF_DATAPLANE_KTLS, NULL},
@@ -33,6 +29,13 @@ static const struct conf_word conf_profile_words[] = {
     {"modern", TLS_PROFILE_MODERN, NULL},
     {"nist-800-52r2", TLS_PROFILE_NIST_800_52R2, NULL},
     {"compatible", TLS_PROFILE_COMPATIBLE, NULL},
+    {"hipaa", TLS_PROFILE_HIPAA, NULL},
+    {NULL, 0, NULL},
+};
+
+static const struct conf_word conf_version_words[] = {
+    {"1.2", TLS_VERSION_1_2, NULL},
+    {"1.3", TLS_VERSION_1_3, NULL},
     {NULL, 0, NULL},
 };
 
@@ -62,9 +65,9 @@ static const struct conf_word conf_level_words[] = {
     {"encrypt", CONF_LEVEL_ENCRYPT, NULL},
     {"verify", CONF_LEVEL_VERIFY, NULL},
     {"pin", CONF_LEVEL_PIN, NULL},
-    {"dane", CONF_LEVEL_DANE, NEEDS_DNS_POLICY},
-    {"sts", CONF_LEVEL_STS, NEEDS_DNS_POLICY},
-    {"auto", CONF_LEVEL_AUTO, NEEDS_DNS_POLICY},
+    {"dane", CONF_LEVEL_DANE, NULL},
+    {"sts", CONF_LEVEL_STS, NULL},
+    {"auto", CONF_LEVEL_AUTO, NULL},
     {NULL, 0, NULL},
 };
 
@@ -82,7 +85,8 @@ static const struct conf_word conf_auth_words[] = {
 };
 
 /* Words are written into their field as an int. */
-_Static_assert(sizeof(enum conf_level) == sizeof(int) && sizeof(enum tls_profile) == sizeof(int),
+_Static_assert(sizeof(enum conf_level) == sizeof(int) && sizeof(enum tls_profile) == sizeof(int) &&
+                   sizeof(enum tls_version) == sizeof(int),
                "an enum is an int");
 
 #define CONF_STRUCT_ROOT struct conf
@@ -284,6 +288,7 @@ static const struct {
     [CONF_TYPE_STRINGS] = {"a list of strings,", "elements"},
     [CONF_TYPE_GROUPS] = {"a list of key exchange groups such as \"X25519\" or \"P-256\",",
                           "elements"},
+    [CONF_TYPE_SUITES] = {"a list of suites such as \"TLS_AES_128_GCM_SHA256\",", "elements"},
     [CONF_TYPE_HOSTNAMES] = {"a list of domains such as \"corp.example\",", "elements"},
     [CONF_TYPE_TLS_NAMES] = {"a list of host names such as \"mx.example.org\" or \".example.org\",",
                              "elements"},
@@ -327,4 +332,9 @@ const char *conf_level_text(enum conf_level level)
     while (word->value != (int)level)
         word++;
     return word->word;
+}
+
+bool conf_level_names(enum conf_level level)
+{
+    return level == CONF_LEVEL_VERIFY || level == CONF_LEVEL_STS || level == CONF_LEVEL_AUTO;
 }

@@ -250,6 +250,7 @@ static const struct {
     [CONF_TYPE_STRINGS] = {convert_string, sizeof(const char *)},
     /* Which there are depends on the library: conf_load asks it. */
     [CONF_TYPE_GROUPS] = {convert_name, sizeof(const char *)},
+    [CONF_TYPE_SUITES] = {convert_name, sizeof(const char *)},
     [CONF_TYPE_HOSTNAMES] = {convert_hostname, sizeof(const char *)},
     [CONF_TYPE_TLS_NAMES] = {convert_tls_name, sizeof(const char *)},
     [CONF_TYPE_DNS_SERVERS] = {convert_dns_server, sizeof(const char *)},

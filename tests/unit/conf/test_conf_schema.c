@@ -32,8 +32,16 @@ static size_t put_own(char *out, size_t room, const struct one *one, enum conf_g
     return (size_t)snprintf(out, room, "%s = %s;\n", one->row->key, one->value);
 }
 
+/* It asks more of the listener and route that have it. */
+static bool is_hipaa(const struct one *one)
+{
+    return strcmp(one->row->key, "profile") == 0 && strcmp(one->value, "\"hipaa\"") == 0;
+}
+
 static const char *level_for(const struct one *one)
 {
+    if (is_hipaa(one))
+        return "\"verify\"";
     if (row_is(one, CONF_GROUP_ROUTE_TLS, "ca") || row_is(one, CONF_GROUP_ROUTE_TLS, "names"))
         return "\"verify\"";
     if (row_is(one, CONF_GROUP_ROUTE_TLS, "spki") ||
@@ -56,7 +64,7 @@ static size_t put_listener(char *out, size_t room, const struct one *one)
     if (row_is(one, CONF_GROUP_LISTENER, "client_ca") ||
         row_is(one, CONF_GROUP_LISTENER, "relay_certs"))
         TEXT("client_cert = \"ask\";\n");
-    if (row_is(one, CONF_GROUP_LISTENER, "client_cert"))
+    if (row_is(one, CONF_GROUP_LISTENER, "client_cert") || is_hipaa(one))
         TEXT("require_tls = true;\n");
     OWN(LISTENER);
     TEXT("} );\n");
@@ -263,6 +271,9 @@ static const struct {
                            "[ 1 ]", "1", "{ }",
                            "[ \"192.0.2.1\", \"2001:db8::1\", \"192.0.2.2\" ]"}},
     [CONF_TYPE_STRINGS] = {{"\"in\"", "[ \"in\" ]", "( )"}, {"1", "[ 1 ]", "{ }", "\"out\""}},
+    [CONF_TYPE_SUITES] = {{"\"TLS_AES_128_GCM_SHA256\"",
+                           "[ \"TLS_AES_256_GCM_SHA384\", \"TLS_RSA_WITH_AES_128_GCM_SHA256\" ]"},
+                          {"\"TLS AES\"", "[ \"\" ]", "13"}},
     [CONF_TYPE_GROUPS] = {{"\"X25519MLKEM768\"", "[ \"P-256\", \"ffdhe2048\" ]"},
                           {"\"*X25519\"", "\"X25519:P-256\"", "\"X25519/P-256\"", "1"}},
     [CONF_TYPE_HOSTNAMES] = {{"\"corp.example\"", "[ ]"}, {"\"*\"", "[ \"a\", \"-\" ]", "1"}},

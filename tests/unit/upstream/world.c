@@ -316,6 +316,8 @@ struct dns_question {
     char name[DNS_NAME_MAX + 1];
     void (*mx)(void *user, const struct dns_mx_answer *answer);
     void (*addr)(void *user, const struct dns_addr_answer *answer);
+    void (*tlsa)(void *user, const struct dns_tlsa_answer *answer);
+    void (*sts)(void *user, const struct sts_answer *answer);
     void *user;
 };
 
@@ -328,6 +330,15 @@ static void question_answer(void *user, struct dp_timer *timer)
     free(user);
     if (q.mx) {
         q.mx(q.user, &q.world->mx);
+        return;
+    }
+    if (q.sts) {
+        q.sts(q.user, &q.world->sts);
+        return;
+    }
+    if (q.tlsa) {
+        assert_int_equal(sscanf(q.name, "mx%u.test", &number), 1);
+        q.tlsa(q.user, &q.world->tlsa[number - 1]);
         return;
     }
     if (answer.status == DNS_OK && sscanf(q.name, "mx%u.test", &number) == 1) {
@@ -379,6 +390,38 @@ static int ask_addr(struct resolver *r, const char *host,
     return err;
 }
 
+static int ask_tlsa(struct resolver *r, const char *host, uint16_t port,
+                    void (*done)(void *user, const struct dns_tlsa_answer *answer), void *user,
+                    struct dns_question **ret)
+{
+    struct world *w = world_of(r);
+
+    assert_int_equal(port, 25);
+    w->tlsa_lookups++;
+    if (w->deaf)
+        return ERR_LIMIT;
+    int err = ask(w, host, ret);
+    (*ret)->tlsa = done;
+    (*ret)->user = user;
+    return err;
+}
+
+static int ask_sts(struct resolver *r, const char *domain,
+                   void (*done)(void *user, const struct sts_answer *answer), void *user,
+                   struct dns_question **ret)
+{
+    struct world *w = world_of(r);
+
+    assert_string_equal(domain, "example.org");
+    w->sts_lookups++;
+    if (w->deaf)
+        return ERR_LIMIT;
+    int err = ask(w, domain, ret);
+    (*ret)->sts = done;
+    (*ret)->user = user;
+    return err;
+}
+
 static void ask_cancel(struct resolver *r, struct dns_question *question)
 {
     dp_timer_stop(world_of(r)->dp, &question->timer);
@@ -386,7 +429,7 @@ static void ask_cancel(struct resolver *r, struct dns_question *question)
 }
 
 static const struct resolver_ops resolver_ops = {
-    .mx = ask_mx, .addr = ask_addr, .cancel = ask_cancel};
+    .mx = ask_mx, .addr = ask_addr, .tlsa = ask_tlsa, .sts = ask_sts, .cancel = ask_cancel};
 
 /* --- the TLS service: the fake, and notes of what it was asked --- */
 
@@ -403,6 +446,8 @@ static int tls_start_client(struct tls_service *s, struct leg_id leg,
 
     *r = (struct request){0};
     memcpy(r->session_key, request->session_key, sizeof(r->session_key));
+    r->check = request->check;
+    r->tlsa_len = request->tlsa_len;
     snprintf(r->sni, sizeof(r->sni), "%s", request->sni ? request->sni : "-");
     for (size_t i = 0; i < request->names_len; i++) {
         size_t at = strlen(r->names);
@@ -506,13 +551,19 @@ static const struct dp_events dp_events = {.connected = on_dp_connected,
 
 void world_init(struct world *w, unsigned mtas)
 {
-    *w = (struct world){.addr_status = DNS_OK, .verify = TLS_VERIFY_OK};
+    *w = (struct world){
+        .addr_status = DNS_OK, .verify = TLS_VERIFY_OK, .domain = "example.org"};
     w->sim = (struct dp_sim_conf){.seed = 1,
                                   .delay_min_ms = 1,
                                   .delay_max_ms = 3,
                                   .fragment_max = 7,
                                   .wall_us = 1700000000000000};
     w->tls.ops = &tls_ops;
+    w->sts.status = DNS_NODATA;
+    for (unsigned i = 0; i < MTAS; i++) {
+        w->tlsa[i].status = DNS_NODATA;
+        snprintf(w->tlsa[i].base, sizeof(w->tlsa[i].base), "mx%u.test", i + 1);
+    }
     w->resolver.ops = &resolver_ops;
     w->conf.gateway.hostname = "gw.test";
     w->conf.limits = (struct conf_limits){.hop_connect_timeout_s = 10,
@@ -542,6 +593,26 @@ void world_init(struct world *w, unsigned mtas)
         for (unsigned r = 0; r < ROUTES; r++)
             w->hops[r][i] = (struct conf_hop){.host = names[i], .port = 25};
     }
+}
+
+void world_tlsa(struct world *w, unsigned number, uint8_t usage, uint8_t fill)
+{
+    struct dns_tlsa_answer *a = &w->tlsa[number - 1];
+    uint16_t at = (uint16_t)(a->len * 32);
+
+    assert_true(a->len < DNS_TLSA_MAX);
+    a->status = DNS_OK;
+    a->records[a->len++] =
+        (struct dns_tlsa){.usage = usage, .selector = 1, .matching = 1, .at = at, .len = 32};
+    memset(a->data + at, fill, 32);
+}
+
+void world_sts(struct world *w, enum sts_mode mode, const char *id, const char *const *patterns)
+{
+    w->sts = (struct sts_answer){.status = DNS_OK, .mode = mode};
+    snprintf(w->sts.id, sizeof(w->sts.id), "%s", id);
+    for (; *patterns; patterns++)
+        snprintf(w->sts.mx[w->sts.mx_len++], DNS_NAME_MAX + 1, "%s", *patterns);
 }
 
 void world_start(struct world *w)
@@ -691,7 +762,7 @@ struct sender *sender_open(struct world *w, unsigned number, unsigned route, uns
     sender_close(s);
     s->world = w;
     s->txn.route = &w->routes[route];
-    s->txn.domain = "example.org";
+    s->txn.domain = w->domain;
     s->txn.mail.address = SPAN_LIT("s@client.test");
     s->txn.recipients = s->recipients;
     s->txn.recipients_len = rcpts;

@@ -56,6 +56,8 @@ struct sender {
 
 struct request { /* as the TLS service got it */
     uint8_t session_key[32];
+    enum tls_check check;
+    size_t tlsa_len;
     char sni[64], names[128];
 };
 
@@ -76,7 +78,11 @@ struct world {
     struct sender senders[SENDERS];
     struct dns_mx_answer mx; /* for every domain */
     enum dns_status addr_status;
-    unsigned lookups;
+    struct dns_tlsa_answer tlsa[MTAS]; /* of "mx1.test" and on; no records at first */
+    struct sts_answer sts;             /* for every domain; no policy at first */
+    bool deaf;                         /* the resolver takes no question about TLSA and MTA-STS */
+    unsigned lookups, tlsa_lookups, sts_lookups;
+    const char *domain; /* of recipients; "example.org" */
     struct request requests[REQUESTS];
     unsigned requests_len, handshakes_max;
     int64_t not_after;
@@ -90,6 +96,11 @@ void world_start(struct world *w);
 void world_end(struct world *w);
 void world_run(struct world *w, uint64_t ms);
 uint64_t world_now(const struct world *w);
+
+/* One record more for mx<number>.test, whose data is 32 bytes of fill. */
+void world_tlsa(struct world *w, unsigned number, uint8_t usage, uint8_t fill);
+/* The domain's policy, with the patterns (a list that NULL ends). */
+void world_sts(struct world *w, enum sts_mode mode, const char *id, const char *const *patterns);
 
 /* Opens a hop on a route with this many recipients. */
 struct sender *sender_open(struct world *w, unsigned number, unsigned route, unsigned rcpts);
