@@ -207,8 +207,8 @@ static void choice_check(const struct loading *l, const struct choice *c,
     const struct tls_suites suites = {c->suites->items, c->suites->len};
     char path[PATH_TEXT], why[WHY_TEXT];
     bool groups_own = !outer || c->groups->items != outer->groups.items;
-    bool suites_own = !outer || c->suites->items != outer->suites.items ||
-                      c->min_version != outer->min_version;
+    bool suites_own =
+        !outer || c->suites->items != outer->suites.items || c->min_version != outer->min_version;
 
     snprintf(path, sizeof(path), "%s.groups", where);
     if (groups_own && tls_groups_check(&groups, why, sizeof(why)) != ERR_OK)

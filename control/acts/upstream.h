@@ -81,9 +81,9 @@ int hop_chunk(struct hop *h, uint64_t size, bool last) ERR_CHECK;
 /* After data's 354: the body of a DATA goes out in chunks, by hop_data_chunk alone. */
 bool hop_takes_chunks(const struct hop *h);
 /* A chunk of lead, which goes out at once, and of more bytes that the caller puts into the leg's
- * output at once. ERR_AGAIN: nothing was sent, wait for writable (an answer, or room, is missing), or
- * for lost once that took too long. Whatever it returns, command and lead are sent whole or not. Where
- * more is not 0, the leg's output has less than half its bound. The answer is counted here: a
+ * output at once. ERR_AGAIN: nothing was sent, wait for writable (an answer, or room, is missing),
+ * or for lost once that took too long. Whatever it returns, command and lead are sent whole or not.
+ * Where more is not 0, the leg's output has less than half its bound. The answer is counted here: a
  * refusal is final's. After the last one comes hop_finish. */
 int hop_data_chunk(struct hop *h, struct span lead, size_t more, bool last) ERR_CHECK;
 /* Body bytes, header phase. ERR_FULL: wait for writable. */

@@ -66,9 +66,9 @@ struct upstream_aim {
 
 struct upstream_route {
     const struct conf_route *conf;
-    bool judged;                /* its level is a matter of each host */
-    struct tls_verdict verdict; /* where it is not */
-    struct tls_client_ctx *ctx; /* NULL: level none */
+    bool judged;                     /* its level is a matter of each host */
+    struct tls_verdict verdict;      /* where it is not */
+    struct tls_client_ctx *ctx;      /* NULL: level none */
     struct upstream_key policy;      /* hash of all that the route says of TLS */
     struct upstream_target *targets; /* fixed hops */
     struct upstream_key *keys;       /* of the pool, for each, where no client is passed on */

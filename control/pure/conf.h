@@ -25,8 +25,8 @@ enum conf_kernel_fixes { CONF_KERNEL_FIXES_REQUIRE, CONF_KERNEL_FIXES_WARN };
 
 enum conf_listener_tls { CONF_LISTENER_STARTTLS, CONF_LISTENER_IMPLICIT, CONF_LISTENER_NONE };
 
-/* What a route demands of TLS; docs/policy.md says what each refuses. The last three are a matter of
- * what DNS and HTTPS say of a host. */
+/* What a route demands of TLS; docs/policy.md says what each refuses. The last three are a matter
+ * of what DNS and HTTPS say of a host. */
 enum conf_level {
     CONF_LEVEL_NONE,
     CONF_LEVEL_MAY,

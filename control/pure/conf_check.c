@@ -93,8 +93,9 @@ static void hipaa_check_list(const struct place *p, const char *key,
     for (size_t i = 0; i < list->len; i++) {
         if (!list->items[i] || allowed(list->items[i]))
             continue;
-        refuse(p, key, "with profile \"hipaa\" one that NIST SP 800-52 does not name",
-               "suites with AES and an ephemeral key, and the groups P-256, P-384, P-521 and ffdhe");
+        refuse(
+            p, key, "with profile \"hipaa\" one that NIST SP 800-52 does not name",
+            "suites with AES and an ephemeral key, and the groups P-256, P-384, P-521 and ffdhe");
         return;
     }
 }
@@ -147,8 +148,8 @@ static void listener_check_tls(const struct place *p, struct conf_listener *l,
         if (l->client_cert != TLS_CLIENT_CERT_NONE)
             refuse(p, "client_cert", "a demand for certificates",
                    "\"none\" where tls is \"none\": certificates need TLS");
-        static const char *const of_tls[] = {
-            "profile", "min_version", "suites", "groups", "certificates", "client_ca", "relay_certs"};
+        static const char *const of_tls[] = {"profile",      "min_version", "suites",     "groups",
+                                             "certificates", "client_ca",   "relay_certs"};
         for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
             refuse_unused(p, of_tls[i], "with tls = \"starttls\" or \"implicit\"");
         return;
@@ -316,10 +317,12 @@ static void route_check_asked(const struct place *p, const struct conf_route *ro
 
     if (level < CONF_LEVEL_DANE)
         return;
-    refuse_unused(p, "tls.sni", "with a level below \"dane\": here the host's own name is asked for");
+    refuse_unused(p, "tls.sni",
+                  "with a level below \"dane\": here the host's own name is asked for");
     if (level == CONF_LEVEL_STS && !route->mx)
-        refuse(p, "tls.level", "\"sts\" with a fixed next_hop",
-               "it with next_hop = \"mx\": a policy of MTA-STS is about a domain's mail exchangers");
+        refuse(
+            p, "tls.level", "\"sts\" with a fixed next_hop",
+            "it with next_hop = \"mx\": a policy of MTA-STS is about a domain's mail exchangers");
     else if (hops_have_address(route))
         refuse(p, "tls.level",
                level == CONF_LEVEL_DANE ? "\"dane\" with a next_hop that is an address"

@@ -273,7 +273,7 @@ static const struct {
     [CONF_TYPE_STRINGS] = {{"\"in\"", "[ \"in\" ]", "( )"}, {"1", "[ 1 ]", "{ }", "\"out\""}},
     [CONF_TYPE_SUITES] = {{"\"TLS_AES_128_GCM_SHA256\"",
                            "[ \"TLS_AES_256_GCM_SHA384\", \"TLS_RSA_WITH_AES_128_GCM_SHA256\" ]"},
-                          {"\"TLS AES\"", "[ \"\" ]", "13"}},
+                          {"\"TLS AES\"", "\"TLS_AES:TLS\"", "13"}},
     [CONF_TYPE_GROUPS] = {{"\"X25519MLKEM768\"", "[ \"P-256\", \"ffdhe2048\" ]"},
                           {"\"*X25519\"", "\"X25519:P-256\"", "\"X25519/P-256\"", "1"}},
     [CONF_TYPE_HOSTNAMES] = {{"\"corp.example\"", "[ ]"}, {"\"*\"", "[ \"a\", \"-\" ]", "1"}},

@@ -308,129 +308,6 @@ static void on_closed(void *user, struct dp_sim_peer *peer, bool reset)
 static const struct dp_sim_peer_events mta_events = {
     .accepted = on_accepted, .received = on_received, .closed = on_closed};
 
-/* --- resolver: a question is answered in a turn of its own --- */
-
-struct dns_question {
-    struct dp_timer timer;
-    struct world *world;
-    char name[DNS_NAME_MAX + 1];
-    void (*mx)(void *user, const struct dns_mx_answer *answer);
-    void (*addr)(void *user, const struct dns_addr_answer *answer);
-    void (*tlsa)(void *user, const struct dns_tlsa_answer *answer);
-    void (*sts)(void *user, const struct sts_answer *answer);
-    void *user;
-};
-
-static void question_answer(void *user, struct dp_timer *timer)
-{
-    struct dns_question q = *(struct dns_question *)user;
-    struct dns_addr_answer answer = {.status = q.world->addr_status};
-    unsigned number;
-
-    free(user);
-    if (q.mx) {
-        q.mx(q.user, &q.world->mx);
-        return;
-    }
-    if (q.sts) {
-        q.sts(q.user, &q.world->sts);
-        return;
-    }
-    if (q.tlsa) {
-        assert_int_equal(sscanf(q.name, "mx%u.test", &number), 1);
-        q.tlsa(q.user, &q.world->tlsa[number - 1]);
-        return;
-    }
-    if (answer.status == DNS_OK && sscanf(q.name, "mx%u.test", &number) == 1) {
-        answer.len = 1;
-        answer.addr[0] = q.world->mtas[number - 1].addr;
-        net_addr_set_port(&answer.addr[0], 0);
-    } else if (answer.status == DNS_OK) {
-        answer.status = DNS_NXDOMAIN;
-    }
-    q.addr(q.user, &answer);
-}
-
-static struct world *world_of(struct resolver *r)
-{
-    return (struct world *)((char *)r - offsetof(struct world, resolver));
-}
-
-static int ask(struct world *w, const char *name, struct dns_question **ret)
-{
-    struct dns_question *q = calloc(1, sizeof(*q));
-
-    q->world = w;
-    q->timer = (struct dp_timer){.fire = question_answer, .user = q};
-    snprintf(q->name, sizeof(q->name), "%s", name);
-    w->lookups++;
-    *ret = q;
-    return dp_timer_start(w->dp, &q->timer, 3);
-}
-
-static int ask_mx(struct resolver *r, const char *domain,
-                  void (*done)(void *user, const struct dns_mx_answer *answer), void *user,
-                  struct dns_question **ret)
-{
-    int err = ask(world_of(r), domain, ret);
-
-    (*ret)->mx = done;
-    (*ret)->user = user;
-    return err;
-}
-
-static int ask_addr(struct resolver *r, const char *host,
-                    void (*done)(void *user, const struct dns_addr_answer *answer), void *user,
-                    struct dns_question **ret)
-{
-    int err = ask(world_of(r), host, ret);
-
-    (*ret)->addr = done;
-    (*ret)->user = user;
-    return err;
-}
-
-static int ask_tlsa(struct resolver *r, const char *host, uint16_t port,
-                    void (*done)(void *user, const struct dns_tlsa_answer *answer), void *user,
-                    struct dns_question **ret)
-{
-    struct world *w = world_of(r);
-
-    assert_int_equal(port, 25);
-    w->tlsa_lookups++;
-    if (w->deaf)
-        return ERR_LIMIT;
-    int err = ask(w, host, ret);
-    (*ret)->tlsa = done;
-    (*ret)->user = user;
-    return err;
-}
-
-static int ask_sts(struct resolver *r, const char *domain,
-                   void (*done)(void *user, const struct sts_answer *answer), void *user,
-                   struct dns_question **ret)
-{
-    struct world *w = world_of(r);
-
-    assert_string_equal(domain, "example.org");
-    w->sts_lookups++;
-    if (w->deaf)
-        return ERR_LIMIT;
-    int err = ask(w, domain, ret);
-    (*ret)->sts = done;
-    (*ret)->user = user;
-    return err;
-}
-
-static void ask_cancel(struct resolver *r, struct dns_question *question)
-{
-    dp_timer_stop(world_of(r)->dp, &question->timer);
-    free(question);
-}
-
-static const struct resolver_ops resolver_ops = {
-    .mx = ask_mx, .addr = ask_addr, .tlsa = ask_tlsa, .sts = ask_sts, .cancel = ask_cancel};
-
 /* --- the TLS service: the fake, and notes of what it was asked --- */
 
 static struct world *world_of_tls(struct tls_service *s)
@@ -551,8 +428,7 @@ static const struct dp_events dp_events = {.connected = on_dp_connected,
 
 void world_init(struct world *w, unsigned mtas)
 {
-    *w = (struct world){
-        .addr_status = DNS_OK, .verify = TLS_VERIFY_OK, .domain = "example.org"};
+    *w = (struct world){.addr_status = DNS_OK, .verify = TLS_VERIFY_OK, .domain = "example.org"};
     w->sim = (struct dp_sim_conf){.seed = 1,
                                   .delay_min_ms = 1,
                                   .delay_max_ms = 3,
@@ -564,7 +440,7 @@ void world_init(struct world *w, unsigned mtas)
         w->tlsa[i].status = DNS_NODATA;
         snprintf(w->tlsa[i].base, sizeof(w->tlsa[i].base), "mx%u.test", i + 1);
     }
-    w->resolver.ops = &resolver_ops;
+    w->resolver.ops = &world_resolver_ops;
     w->conf.gateway.hostname = "gw.test";
     w->conf.limits = (struct conf_limits){.hop_connect_timeout_s = 10,
                                           .hop_command_timeout_s = 60,
@@ -593,26 +469,6 @@ void world_init(struct world *w, unsigned mtas)
         for (unsigned r = 0; r < ROUTES; r++)
             w->hops[r][i] = (struct conf_hop){.host = names[i], .port = 25};
     }
-}
-
-void world_tlsa(struct world *w, unsigned number, uint8_t usage, uint8_t fill)
-{
-    struct dns_tlsa_answer *a = &w->tlsa[number - 1];
-    uint16_t at = (uint16_t)(a->len * 32);
-
-    assert_true(a->len < DNS_TLSA_MAX);
-    a->status = DNS_OK;
-    a->records[a->len++] =
-        (struct dns_tlsa){.usage = usage, .selector = 1, .matching = 1, .at = at, .len = 32};
-    memset(a->data + at, fill, 32);
-}
-
-void world_sts(struct world *w, enum sts_mode mode, const char *id, const char *const *patterns)
-{
-    w->sts = (struct sts_answer){.status = DNS_OK, .mode = mode};
-    snprintf(w->sts.id, sizeof(w->sts.id), "%s", id);
-    for (; *patterns; patterns++)
-        snprintf(w->sts.mx[w->sts.mx_len++], DNS_NAME_MAX + 1, "%s", *patterns);
 }
 
 void world_start(struct world *w)

@@ -89,6 +89,8 @@ struct world {
     enum tls_verify verify;
 };
 
+extern const struct resolver_ops world_resolver_ops;
+
 /* mtas: how many next hops (10.0.0.1 and on, "mx1.test" and on; port 25). Route 0 is
  * "example.org", fixed to all of them; change the routes before world_start. */
 void world_init(struct world *w, unsigned mtas);
