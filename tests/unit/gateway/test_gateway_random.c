@@ -643,9 +643,12 @@ static struct world *make_world(void)
         "next_hop = \"hop1.example:25\"; tls = { level = \"encrypt\"; }; data_to_bdat = true;",
         "next_hop = [ \"hop1.example:25\", \"hop2.example:25\" ]; tls = { level = \"may\"; }; "
         "max_connections = 1; data_to_bdat = true;",
+        /* Records that change make a leg no good for the next transaction. */
+        "next_hop = [ \"hop1.example:25\", \"hop2.example:25\" ]; tls = { level = \"dane\"; };",
+        "next_hop = \"mx\"; tls = { level = \"auto\"; }; max_connections = 1;",
     };
     static const unsigned fragments[] = {0, 1, 200, 5000, 60000};
-    unsigned route = below(8);
+    unsigned route = below(sizeof(routes) / sizeof(routes[0]));
     run.large = chance(120);
     run.noise = chance(600) ? 0 : 1 + below(200);
     struct dp_sim_conf sim = {.seed = run.seed,
@@ -664,13 +667,15 @@ static struct world *make_world(void)
         sim.fragment_max = 0;
     run.resets = sim.reset_per_mille != 0;
     run.unknown = run.resets || (run.noise != 0 && sim.kernel && !sim.kernel_rekey);
-    run.encrypt = route == 2 || route == 3 || route == 6;
+    run.encrypt = route == 2 || route == 3 || route == 6 || route >= 8;
     run.mood = chance(300) ? 0 : below(chance(500) ? 60 : 300);
     run.vanish = chance(300) ? 0 : below(150);
     struct world *w = world_new_sim(
         &sim, listeners[below(sizeof(listeners) / sizeof(listeners[0]))], routes[route],
         "limits = { command_timeout_s = 100; hop_command_timeout_s = 30; "
         "data_timeout_s = 60; hop_final_timeout_s = 100; };");
+    w->mx = (struct dns_mx_answer){
+        .secure = true, .len = 2, .mx = {{10, "hop1.example"}, {20, "hop2.example"}}};
     w->tls_late_max_ms = chance(500) ? 1 + below(chance(800) ? 200 : 40000) : 0;
     for (unsigned i = 0; i < WORLD_HOPS; i++) {
         struct hop_double *h = &w->hops[i];

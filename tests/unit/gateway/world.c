@@ -12,108 +12,6 @@ const char world_body[] =
     "From: a@example.net\r\nMessage-ID: <m1@example.net>\r\nSubject: x\r\n\r\n"
     "one line\r\n..two\r\nlast\r\n";
 
-/* --- the scripted resolver: answers at the next turn --- */
-
-struct dns_question {
-    struct dp_timer timer;
-    struct world *world;
-    enum { QUESTION_MX, QUESTION_ADDR, QUESTION_PTR } kind;
-    char name[DNS_NAME_MAX + 1];
-    void (*mx)(void *user, const struct dns_mx_answer *answer);
-    void (*addr)(void *user, const struct dns_addr_answer *answer);
-    void (*ptr)(void *user, const struct dns_ptr_answer *answer);
-    void *user;
-};
-
-static struct world *world_of(struct resolver *r)
-{
-    return (struct world *)((char *)r - offsetof(struct world, resolver));
-}
-
-/* "hop1.example" to "hop3.example" are the doubles; other names are not there. */
-static void answer_addr(struct dns_question *q)
-{
-    struct dns_addr_answer a = {.status = DNS_NXDOMAIN, .ttl_s = 60};
-
-    for (unsigned i = 0; i < WORLD_HOPS; i++) {
-        char name[32];
-        snprintf(name, sizeof(name), "hop%u.example", i + 1);
-        if (strcmp(name, q->name) != 0)
-            continue;
-        a.status = DNS_OK;
-        a.len = 1;
-        a.addr[0] = q->world->hops[i].addr;
-    }
-    q->addr(q->user, &a);
-}
-
-static void question_due(void *user, struct dp_timer *timer)
-{
-    struct dns_question *q = user;
-
-    (void)timer;
-    if (q->kind == QUESTION_MX)
-        q->mx(q->user, &q->world->mx);
-    else if (q->kind == QUESTION_PTR)
-        q->ptr(q->user, &q->world->ptr);
-    else
-        answer_addr(q);
-    free(q);
-}
-
-static struct dns_question *ask(struct resolver *r, const char *name, void *user)
-{
-    struct dns_question *q = calloc(1, sizeof(*q));
-
-    assert_non_null(q);
-    q->world = world_of(r);
-    q->user = user;
-    snprintf(q->name, sizeof(q->name), "%s", name);
-    q->timer = (struct dp_timer){.fire = question_due, .user = q};
-    assert_int_equal(dp_timer_start(q->world->dp, &q->timer, 5), ERR_OK);
-    return q;
-}
-
-static int ask_mx(struct resolver *r, const char *domain,
-                  void (*done)(void *user, const struct dns_mx_answer *answer), void *user,
-                  struct dns_question **ret)
-{
-    *ret = ask(r, domain, user);
-    (*ret)->kind = QUESTION_MX;
-    (*ret)->mx = done;
-    return ERR_OK;
-}
-
-static int ask_addr(struct resolver *r, const char *host,
-                    void (*done)(void *user, const struct dns_addr_answer *answer), void *user,
-                    struct dns_question **ret)
-{
-    *ret = ask(r, host, user);
-    (*ret)->kind = QUESTION_ADDR;
-    (*ret)->addr = done;
-    return ERR_OK;
-}
-
-static int ask_ptr(struct resolver *r, const union net_addr *addr,
-                   void (*done)(void *user, const struct dns_ptr_answer *answer), void *user,
-                   struct dns_question **ret)
-{
-    (void)addr;
-    *ret = ask(r, "", user);
-    (*ret)->kind = QUESTION_PTR;
-    (*ret)->ptr = done;
-    return ERR_OK;
-}
-
-static void ask_cancel(struct resolver *r, struct dns_question *q)
-{
-    dp_timer_stop(world_of(r)->dp, &q->timer);
-    free(q);
-}
-
-static const struct resolver_ops scripted_resolver = {
-    .mx = ask_mx, .addr = ask_addr, .ptr = ask_ptr, .cancel = ask_cancel};
-
 /* --- bytes of an actor --- */
 
 static void actor_send(struct actor *a, const void *data, size_t len)
@@ -691,7 +589,7 @@ struct world *world_new_sim(const struct dp_sim_conf *sim, const char *listener,
     w->seed = w->tls_late_state = sim->seed;
     w->conf = make_conf(listener, route, rest);
     assert_int_equal(shared_new(&w->shared), ERR_OK);
-    w->resolver.ops = &scripted_resolver;
+    w->resolver.ops = &world_resolver_ops;
     w->ptr.status = DNS_NXDOMAIN;
     struct gateway_conf gateway = {.conf = w->conf,
                                    .shared = {w->shared, 0},

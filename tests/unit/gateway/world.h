@@ -82,7 +82,10 @@ struct world {
     /* The scripted resolver's answers. */
     struct dns_mx_answer mx;
     struct dns_ptr_answer ptr;
+    unsigned tlsa_lookups;
 };
+
+extern const struct resolver_ops world_resolver_ops;
 
 /* Listens on 192.0.2.25:25 (and :465 for a second listener); hops are 198.51.100.1 to .3, port 25.
  * listener, route, rest: libconfig text put into the listener's, the route's and the file's body;
