@@ -4,6 +4,7 @@
 #include "assertion.h"
 #include "log.h"
 #include "resolver_process.h"
+#include "resolver_store.h"
 #include "sandbox.h"
 #include "worker.h"
 
@@ -50,9 +51,12 @@ static _Noreturn void worker_child(struct member *m, int resolver_fd, pid_t pare
 static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
                             struct resolver_process **ret, char *why, size_t why_room)
 {
+    /* All resolver processes add to one column: nothing of theirs needs clearing. */
+    const struct shared_column counters = {m->supervisor->shared, SHARED_COLUMN_SUPERVISOR};
     const struct plan *plan = &m->generation->plan;
     struct conf_errors errors = {0};
     struct conf *conf;
+    int store;
     int err = plan_conf_load(conf_fd, m->supervisor->conf_file, &conf, &errors);
 
     if (err) {
@@ -60,13 +64,18 @@ static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
         return err;
     }
     close(conf_fd);
+    store = resolver_store_open(conf->gateway.state_dir, plan->uid, plan->gid, why, why_room);
+    if (store < 0)
+        log_text(LOG_LEVEL_INFO, m->name, "policies of MTA-STS are not kept: %s", why);
     err = sandbox_drop_root(plan->uid, plan->gid, parent, why, why_room);
     if (!err)
-        err = resolver_process_new(&conf->resolver, ret, why, why_room);
+        err = sandbox_write_below(store, why, why_room);
+    if (!err)
+        err = resolver_process_new(&conf->resolver, store, &counters, ret, why, why_room);
     /* It held passwords of next hops, which are no business of this process. */
     conf_free(conf);
     if (!err)
-        err = sandbox_enter(SANDBOX_RESOLVER, why, why_room);
+        err = sandbox_enter_with(SANDBOX_RESOLVER, store, why, why_room);
     return err;
 }
 
@@ -79,7 +88,7 @@ static _Noreturn void resolver_child(struct member *m, pid_t parent)
 
     member_child_begin(m, parent);
     member_child_keep(fds, 2);
-    shared_free(m->supervisor->shared);
+    shared_forget_seed(m->supervisor->shared);
     err = resolver_prepare(m, fds[1], parent, &r, message.text, sizeof(message.text));
     if (err)
         message.kind = CHANNEL_FAILED;

@@ -32,7 +32,8 @@ struct resolver_ops {
     int (*tlsa)(struct resolver *r, const char *host, uint16_t port,
                 void (*done)(void *user, const struct dns_tlsa_answer *answer), void *user,
                 struct dns_question **ret);
-    /* The MTA-STS policy of a recipient's domain. It may take as long as a fetch by HTTPS. */
+    /* The MTA-STS policy of a recipient's domain. It may take as long as a fetch by HTTPS. Where
+     * it can't even be asked (ERR_LIMIT), nothing is known of a policy: defer. */
     int (*sts)(struct resolver *r, const char *domain,
                void (*done)(void *user, const struct sts_answer *answer), void *user,
                struct dns_question **ret);
@@ -44,10 +45,16 @@ struct resolver {
 
 struct dp;
 struct shared_column;
+struct resolver_client_conf {
+    unsigned timeout_s;     /* of a question */
+    unsigned sts_timeout_s; /* what a fetch of a policy may take in addition */
+    unsigned cache_entries; /* answers that are kept */
+};
 /* Over fd, one end of a SOCK_SEQPACKET pair whose other end the resolver process has. fd stays the
  * caller's; resolver_client_set_fd replaces it after the process was restarted (questions that were
- * out are asked again). */
-int resolver_client_new(struct dp *dp, int fd, unsigned timeout_s,
+ * out are asked again). Answers are kept for their TTL (resolver_cache.h), and a question that is
+ * out already is not sent again. */
+int resolver_client_new(struct dp *dp, int fd, const struct resolver_client_conf *conf,
                         const struct shared_column *counters, struct resolver **ret) ERR_CHECK;
 void resolver_client_set_fd(struct resolver *r, int fd);
 void resolver_client_free(struct resolver *r);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolver_answer.h"
 
+#include "text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -9,6 +11,8 @@ enum {
     RCODE_OK = 0,
     RCODE_NXDOMAIN = 3,
     MX_LOOKED_AT = 256, /* records of one answer; more than any domain has use for */
+    TXT_LOOKED_AT = 256,
+    TXT_MAX = 4096, /* of one record's text */
 };
 
 static bool is_host_byte(uint8_t c)
@@ -224,4 +228,45 @@ unsigned resolver_ptr_names(const struct ub_result *result,
             ret_names[len][0] != '\0')
             len++;
     return len;
+}
+
+/* The strings of one TXT record, one after another (RFC 8461 section 3.1). False where it is none.
+ */
+static bool txt_join(const struct ub_result *result, unsigned i, struct text *out)
+{
+    const uint8_t *data = (const uint8_t *)result->data[i];
+    size_t left = result->len[i] > 0 ? (size_t)result->len[i] : 0;
+
+    while (left > 0) {
+        size_t len = data[0];
+        if (len >= left)
+            return false;
+        text_put(out, data + 1, len);
+        data += 1 + len;
+        left -= 1 + len;
+    }
+    return !out->full;
+}
+
+int resolver_sts_record(const struct ub_result *result, char ret_id[STS_ID_MAX + 1])
+{
+    int said = ERR_NOTFOUND;
+
+    ret_id[0] = '\0';
+    for (unsigned i = 0; result->data[i] && i < TXT_LOOKED_AT; i++) {
+        char record[TXT_MAX], id[STS_ID_MAX + 1];
+        struct text text = text_into(record, sizeof(record));
+        /* What is longer than any such record may be one all the same: its start tells. */
+        bool whole = txt_join(result, i, &text);
+        int err = sts_record_parse(span_make(record, text.len), id);
+        if (err == ERR_NOTFOUND)
+            continue;
+        if (said != ERR_NOTFOUND)
+            return ERR_LIMIT;
+        said = whole ? err : ERR_SYNTAX;
+        memcpy(ret_id, id, sizeof(id));
+    }
+    if (said)
+        ret_id[0] = '\0';
+    return said;
 }

@@ -5,6 +5,8 @@
 #include "channel.h"
 #include "resolver_answer.h"
 #include "resolver_context.h"
+#include "resolver_sts.h"
+#include "resolver_tlsa.h"
 #include "resolver_wire.h"
 
 #include <errno.h>
@@ -16,9 +18,11 @@
 enum {
     CLIENTS_MAX = 128, /* workers of all generations that this process serves */
     TYPE_A = 1,
+    TYPE_CNAME = 5,
     TYPE_PTR = 12,
     TYPE_MX = 15,
     TYPE_AAAA = 28,
+    TYPE_TLSA = 52,
     CLASS_IN = 1,
     WARM_UP_S = 10,
 };
@@ -32,6 +36,7 @@ struct client {
 
 struct resolver_process {
     struct ub_ctx *ub;
+    struct resolver_sts *sts;
     struct client clients[CLIENTS_MAX];
 };
 
@@ -42,10 +47,20 @@ struct lookup {
     uint32_t generation;
     struct resolver_wire_question question;
     unsigned pending; /* questions that libunbound has of ours */
-    struct resolver_part v4, v6;
+    union {
+        struct {
+            struct resolver_part v4, v6;
+        } addr;
+        struct {
+            unsigned names_len, names_next; /* candidates for forward confirmation */
+            char names[RESOLVER_PTR_NAMES][DNS_NAME_MAX + 1];
+        } ptr;
+        struct {
+            struct resolver_tlsa search;
+            struct resolver_tlsa_host v4, v6;
+        } tlsa;
+    };
     struct resolver_wire_answer answer;
-    unsigned names_len, names_next; /* PTR: candidates for forward confirmation */
-    char names[RESOLVER_PTR_NAMES][DNS_NAME_MAX + 1];
 };
 
 static void client_close(struct client *c)
@@ -106,7 +121,7 @@ static void addr_part_done(struct lookup *l)
 {
     if (--l->pending > 0)
         return;
-    resolver_addr_join(&l->v6, &l->v4, &l->answer.addr);
+    resolver_addr_join(&l->addr.v6, &l->addr.v4, &l->answer.addr);
     lookup_end(l);
 }
 
@@ -114,7 +129,7 @@ static void v4_done(void *user, int error, struct ub_result *result)
 {
     struct lookup *l = user;
 
-    resolver_addr_part(error, result, &l->v4);
+    resolver_addr_part(error, result, &l->addr.v4);
     ub_resolve_free(result);
     addr_part_done(l);
 }
@@ -123,7 +138,7 @@ static void v6_done(void *user, int error, struct ub_result *result)
 {
     struct lookup *l = user;
 
-    resolver_addr_part(error, result, &l->v6);
+    resolver_addr_part(error, result, &l->addr.v6);
     ub_resolve_free(result);
     addr_part_done(l);
 }
@@ -142,7 +157,7 @@ static void ptr_confirm_done(void *user, int error, struct ub_result *result)
         if (!net_addr_same_ip(&part.addr[i], &l->question.addr))
             continue;
         l->answer.ptr.status = DNS_OK;
-        memcpy(l->answer.ptr.name, l->names[l->names_next - 1], DNS_NAME_MAX + 1);
+        memcpy(l->answer.ptr.name, l->ptr.names[l->ptr.names_next - 1], DNS_NAME_MAX + 1);
         lookup_end(l);
         return;
     }
@@ -153,11 +168,11 @@ static void ptr_confirm_done(void *user, int error, struct ub_result *result)
 
 static void ptr_confirm_next(struct lookup *l)
 {
-    if (l->names_next == l->names_len) {
+    if (l->ptr.names_next == l->ptr.names_len) {
         lookup_end(l);
         return;
     }
-    const char *name = l->names[l->names_next++];
+    const char *name = l->ptr.names[l->ptr.names_next++];
     ask(l, name, net_addr_is_v6(&l->question.addr) ? TYPE_AAAA : TYPE_A, ptr_confirm_done);
 }
 
@@ -167,12 +182,95 @@ static void ptr_done(void *user, int error, struct ub_result *result)
 
     l->answer.ptr.status = resolver_status(error, result);
     if (l->answer.ptr.status == DNS_OK) {
-        l->names_len = resolver_ptr_names(result, l->names);
+        l->ptr.names_len = resolver_ptr_names(result, l->ptr.names);
         /* Until one of them is confirmed. */
         l->answer.ptr.status = DNS_NODATA;
     }
     ub_resolve_free(result);
     ptr_confirm_next(l);
+}
+
+static void tlsa_step(struct lookup *l, enum resolver_tlsa_step step);
+
+static void tlsa_records_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+    enum resolver_tlsa_step step = resolver_tlsa_records(&l->tlsa.search, error, result);
+
+    ub_resolve_free(result);
+    tlsa_step(l, step);
+}
+
+static void tlsa_alias_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+    enum resolver_tlsa_step step = resolver_tlsa_alias(&l->tlsa.search, error, result);
+
+    ub_resolve_free(result);
+    tlsa_step(l, step);
+}
+
+static void tlsa_step(struct lookup *l, enum resolver_tlsa_step step)
+{
+    char name[DNS_NAME_MAX + 1];
+
+    switch (step) {
+    case RESOLVER_TLSA_ALIAS:
+        ask(l, l->tlsa.search.host, TYPE_CNAME, tlsa_alias_done);
+        break;
+    case RESOLVER_TLSA_RECORDS:
+        resolver_tlsa_name(&l->tlsa.search, name);
+        ask(l, name, TYPE_TLSA, tlsa_records_done);
+        break;
+    case RESOLVER_TLSA_END:
+        lookup_end(l);
+        break;
+    }
+}
+
+static void tlsa_part_done(struct lookup *l)
+{
+    if (--l->pending > 0)
+        return;
+    tlsa_step(l, resolver_tlsa_addresses(&l->tlsa.search, &l->tlsa.v6, &l->tlsa.v4));
+}
+
+static void tlsa_v4_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+
+    resolver_tlsa_host(&l->tlsa.search, error, result, &l->tlsa.v4);
+    ub_resolve_free(result);
+    tlsa_part_done(l);
+}
+
+static void tlsa_v6_done(void *user, int error, struct ub_result *result)
+{
+    struct lookup *l = user;
+
+    resolver_tlsa_host(&l->tlsa.search, error, result, &l->tlsa.v6);
+    ub_resolve_free(result);
+    tlsa_part_done(l);
+}
+
+static void tlsa_start(struct lookup *l)
+{
+    const char *host = l->tlsa.search.host;
+
+    resolver_tlsa_begin(&l->tlsa.search, l->question.name, l->question.port, &l->answer.tlsa);
+    l->pending++; /* held until both are asked: the first may end at once */
+    ask(l, host, TYPE_AAAA, tlsa_v6_done);
+    ask(l, host, TYPE_A, tlsa_v4_done);
+    tlsa_part_done(l);
+}
+
+static void sts_done(void *user, const struct sts_answer *answer)
+{
+    struct lookup *l = user;
+
+    memcpy(&l->answer.sts, answer,
+           offsetof(struct sts_answer, mx) + answer->mx_len * sizeof(answer->mx[0]));
+    lookup_end(l);
 }
 
 static bool question_valid(const struct resolver_wire_question *q, size_t len)
@@ -182,6 +280,8 @@ static bool question_valid(const struct resolver_wire_question *q, size_t len)
     switch ((enum resolver_kind)q->kind) {
     case RESOLVER_MX:
     case RESOLVER_ADDR:
+    case RESOLVER_TLSA:
+    case RESOLVER_STS:
         return memchr(q->name, '\0', sizeof(q->name)) != NULL && q->name[0] != '\0';
     case RESOLVER_PTR:
         return q->addr.any.sa_family == AF_INET || q->addr.any.sa_family == AF_INET6;
@@ -214,6 +314,12 @@ static void lookup_start(struct lookup *l)
         }
         resolver_reverse_name(&q->addr, reverse);
         ask(l, reverse, TYPE_PTR, ptr_done);
+        break;
+    case RESOLVER_TLSA:
+        tlsa_start(l);
+        break;
+    case RESOLVER_STS:
+        resolver_sts_ask(l->process->sts, q->name, sts_done, l);
         break;
     }
 }
@@ -277,33 +383,59 @@ static int channel_ready(struct resolver_process *r, int channel)
     return 0;
 }
 
+enum {
+    FD_CHANNEL,
+    FD_UNBOUND,
+    FD_CLIENTS,
+    FD_STS = FD_CLIENTS + CLIENTS_MAX,
+    FDS_MAX = FD_STS + RESOLVER_STS_FDS
+};
+
+/* What to wait for; returns how many, and for how long in *ret_ms (-1: for ever). */
+static unsigned fds_collect(struct resolver_process *r, int channel, struct pollfd *fds,
+                            int *ret_ms)
+{
+    fds[FD_CHANNEL] = (struct pollfd){channel, POLLIN, 0};
+    fds[FD_UNBOUND] = (struct pollfd){ub_fd(r->ub), POLLIN, 0};
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+        const struct client *c = &r->clients[i];
+        bool takes = c->fd >= 0 && c->outstanding < RESOLVER_MAX_QUESTIONS;
+        fds[FD_CLIENTS + i] = (struct pollfd){takes ? c->fd : -1, POLLIN, 0};
+    }
+    return FD_STS + resolver_sts_fds(r->sts, fds + FD_STS, ret_ms);
+}
+
+static int turn(struct resolver_process *r, int channel, const struct pollfd *fds, unsigned len)
+{
+    if (fds[FD_CHANNEL].revents) {
+        int err = channel_ready(r, channel);
+        if (err)
+            return err;
+    }
+    if (fds[FD_UNBOUND].revents && ub_process(r->ub) != 0)
+        return ERR_SYSTEM;
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        if (fds[FD_CLIENTS + i].revents && r->clients[i].fd == fds[FD_CLIENTS + i].fd)
+            client_ready(r, i);
+    resolver_sts_turn(r->sts, fds + FD_STS, len - FD_STS);
+    return 0;
+}
+
 int resolver_process_run(struct resolver_process *r, int channel)
 {
-    struct pollfd fds[CLIENTS_MAX + 2];
+    struct pollfd fds[FDS_MAX];
 
     for (;;) {
-        fds[0] = (struct pollfd){channel, POLLIN, 0};
-        fds[1] = (struct pollfd){ub_fd(r->ub), POLLIN, 0};
-        for (unsigned i = 0; i < CLIENTS_MAX; i++) {
-            const struct client *c = &r->clients[i];
-            bool takes = c->fd >= 0 && c->outstanding < RESOLVER_MAX_QUESTIONS;
-            fds[i + 2] = (struct pollfd){takes ? c->fd : -1, POLLIN, 0};
-        }
-        if (poll(fds, CLIENTS_MAX + 2, -1) < 0) {
+        int wait_ms;
+        unsigned len = fds_collect(r, channel, fds, &wait_ms);
+        if (poll(fds, len, wait_ms) < 0) {
             if (errno == EINTR)
                 continue;
             return ERR_SYSTEM;
         }
-        if (fds[0].revents) {
-            int err = channel_ready(r, channel);
-            if (err)
-                return err == ERR_CLOSED ? 0 : err;
-        }
-        if (fds[1].revents && ub_process(r->ub) != 0)
-            return ERR_SYSTEM;
-        for (unsigned i = 0; i < CLIENTS_MAX; i++)
-            if (fds[i + 2].revents && r->clients[i].fd == fds[i + 2].fd)
-                client_ready(r, i);
+        int err = turn(r, channel, fds, len);
+        if (err)
+            return err == ERR_CLOSED ? 0 : err;
     }
 }
 
@@ -343,8 +475,9 @@ static int warm_up(struct resolver_process *r, char *why, size_t why_room)
     return ERR_CONFIG;
 }
 
-int resolver_process_new(const struct conf_resolver *conf, struct resolver_process **ret, char *why,
-                         size_t why_room)
+int resolver_process_new(const struct conf_resolver *conf, int store,
+                         const struct shared_column *counters, struct resolver_process **ret,
+                         char *why, size_t why_room)
 {
     struct resolver_process *r = calloc(1, sizeof(*r));
     int err;
@@ -363,6 +496,8 @@ int resolver_process_new(const struct conf_resolver *conf, struct resolver_proce
     }
     if (!err)
         err = warm_up(r, why, why_room);
+    if (!err)
+        err = resolver_sts_new(conf, r->ub, store, counters, &r->sts, why, why_room);
     if (err) {
         resolver_process_free(r);
         return err;
@@ -379,5 +514,6 @@ void resolver_process_free(struct resolver_process *r)
         if (r->clients[i].fd >= 0)
             close(r->clients[i].fd);
     ub_ctx_delete(r->ub);
+    resolver_sts_free(r->sts);
     free(r);
 }

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-enum resolver_kind { RESOLVER_MX, RESOLVER_ADDR, RESOLVER_PTR };
+enum resolver_kind { RESOLVER_MX, RESOLVER_ADDR, RESOLVER_PTR, RESOLVER_TLSA, RESOLVER_STS };
 
 enum {
     RESOLVER_MAX_QUESTIONS = 1024, /* outstanding, of one worker */
@@ -19,8 +19,9 @@ enum {
 struct resolver_wire_question {
     uint64_t id; /* the worker's; comes back with the answer */
     uint32_t kind;
+    uint16_t port;               /* TLSA */
     union net_addr addr;         /* PTR */
-    char name[DNS_NAME_MAX + 1]; /* MX and ADDR */
+    char name[DNS_NAME_MAX + 1]; /* all others: the domain, or the host */
 };
 
 struct resolver_wire_answer {
@@ -30,9 +31,13 @@ struct resolver_wire_answer {
         struct dns_mx_answer mx;
         struct dns_addr_answer addr;
         struct dns_ptr_answer ptr;
+        struct dns_tlsa_answer tlsa;
+        struct sts_answer sts;
     };
 };
 
+/* Bytes of a TLSA answer's data that its records use; they follow one another. */
+size_t resolver_wire_tlsa_data(const struct dns_tlsa_answer *answer);
 /* Bytes of an answer on the wire: entries beyond the last used one are left out. 0 for an answer
  * whose kind or length is none. */
 size_t resolver_wire_len(const struct resolver_wire_answer *answer);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/landlock.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int fail(char *why, size_t room, const char *what, int error)
@@ -45,6 +47,34 @@ int sandbox_drop_root(uid_t uid, gid_t gid, pid_t parent, char *why, size_t why_
     if (getppid() != parent) /* it went while we were here */
         return fail(why, why_room, "supervisor", ESRCH);
     return 0;
+}
+
+/* Where the kernel has no Landlock, the filter and the rights of the user are what there is. */
+int sandbox_write_below(int directory, char *why, size_t why_room)
+{
+    const struct landlock_ruleset_attr rules = {
+        .handled_access_fs = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                             LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+                             LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                             LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+                             LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM};
+    const struct landlock_path_beneath_attr below = {
+        .allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                          LANDLOCK_ACCESS_FS_MAKE_REG,
+        .parent_fd = directory};
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+    int err = 0;
+
+    if (fd < 0 && (errno == ENOSYS || errno == EOPNOTSUPP))
+        return 0;
+    if (fd < 0)
+        return fail(why, why_room, "landlock", errno);
+    if (directory >= 0 && syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &below, 0))
+        err = errno;
+    if (!err && syscall(SYS_landlock_restrict_self, fd, 0) != 0)
+        err = errno;
+    close(fd);
+    return err ? fail(why, why_room, "landlock", err) : 0;
 }
 
 /* Calls of every process: memory, time, its own descriptors, signals to itself. */
@@ -184,9 +214,7 @@ static const int calls_deadly[] = {
     SCMP_SYS(setresgid),
     SCMP_SYS(capset),
     SCMP_SYS(unlink),
-    SCMP_SYS(unlinkat),
     SCMP_SYS(rename),
-    SCMP_SYS(renameat),
     SCMP_SYS(renameat2),
     SCMP_SYS(chmod),
     SCMP_SYS(fchmodat),
@@ -196,6 +224,12 @@ static const int calls_deadly[] = {
     SCMP_SYS(mkdirat),
     SCMP_SYS(symlink),
     SCMP_SYS(link),
+};
+
+/* And these only in the directory that a process was given. */
+static const int calls_directory[] = {
+    SCMP_SYS(unlinkat),
+    SCMP_SYS(renameat),
 };
 
 static int add_all(scmp_filter_ctx ctx, uint32_t action, const int *calls, size_t len)
@@ -268,6 +302,26 @@ static int add_pipe_size(scmp_filter_ctx ctx)
                                   SCMP_A1(SCMP_CMP_EQ, F_GETPIPE_SZ));
 }
 
+/* directory: -1 for none. */
+static int add_directory(scmp_filter_ctx ctx, int directory)
+{
+    const scmp_datum_t fd = (scmp_datum_t)directory;
+    const scmp_datum_t making = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC;
+    int err;
+
+    if (directory < 0)
+        return ADD_ALL(ctx, SCMP_ACT_KILL_PROCESS, calls_directory);
+    err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 2, SCMP_A0(SCMP_CMP_EQ, fd),
+                           SCMP_A2(SCMP_CMP_MASKED_EQ, making, O_WRONLY | O_CREAT | O_EXCL));
+    if (!err)
+        err =
+            seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(unlinkat), 1, SCMP_A0(SCMP_CMP_EQ, fd));
+    if (!err)
+        err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(renameat), 2, SCMP_A0(SCMP_CMP_EQ, fd),
+                               SCMP_A2(SCMP_CMP_EQ, fd));
+    return err;
+}
+
 static int add_kind(scmp_filter_ctx ctx, enum sandbox kind)
 {
     int err;
@@ -286,6 +340,11 @@ static int add_kind(scmp_filter_ctx ctx, enum sandbox kind)
 
 int sandbox_enter(enum sandbox kind, char *why, size_t why_room)
 {
+    return sandbox_enter_with(kind, -1, why, why_room);
+}
+
+int sandbox_enter_with(enum sandbox kind, int directory, char *why, size_t why_room)
+{
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int err;
 
@@ -301,6 +360,8 @@ int sandbox_enter(enum sandbox kind, char *why, size_t why_room)
         err = add_kind(ctx, kind);
     if (!err)
         err = ADD_ALL(ctx, SCMP_ACT_KILL_PROCESS, calls_deadly);
+    if (!err)
+        err = add_directory(ctx, directory);
     if (!err)
         err = add_read_only_open(ctx);
     if (!err)

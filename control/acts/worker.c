@@ -333,6 +333,10 @@ static int services_make(struct worker *w)
                                    .max_waiting = gateway_handshakes_max(w->conf) - handshakes,
                                    .max_sessions = SESSIONS_KEPT,
                                    .idle = gateway_idle};
+    const struct conf_resolver *names = &w->conf->resolver;
+    const struct resolver_client_conf resolver = {.timeout_s = names->timeout_s,
+                                                  .sts_timeout_s = names->sts_timeout_s,
+                                                  .cache_entries = names->cache_entries};
     int err;
 
     if (getrandom(&gateway.id_seed, sizeof(gateway.id_seed), 0) != sizeof(gateway.id_seed))
@@ -347,8 +351,8 @@ static int services_make(struct worker *w)
     err = tls_service_openssl_new(&tls, &gateway_tls_events, w->gateway, &w->tls);
     if (err)
         return fail(w, err, "tls");
-    err = resolver_client_new(w->dp, w->start->resolver_fd, w->conf->resolver.timeout_s,
-                              &w->start->shared, &w->resolver);
+    err = resolver_client_new(w->dp, w->start->resolver_fd, &resolver, &w->start->shared,
+                              &w->resolver);
     if (err)
         return fail(w, err, "resolver");
     w->resolver_fd = w->start->resolver_fd;

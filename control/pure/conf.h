@@ -101,8 +101,13 @@ struct conf_resolver {
     struct conf_strings stub;     /* "zone=address:port": asked directly; for internal zones */
     struct conf_strings insecure; /* domains not validated */
     unsigned timeout_s;
-    unsigned port; /* of forward addresses without one */
-    bool reverse;  /* look PTR records of clients up */
+    unsigned port;          /* of forward addresses without one */
+    bool reverse;           /* look PTR records of clients up */
+    unsigned cache_entries; /* answers that a worker keeps */
+    const char *sts_ca;     /* whom HTTPS servers of policies are verified by; "": the system's */
+    unsigned sts_port;
+    unsigned sts_timeout_s; /* of one fetch of a policy */
+    unsigned sts_entries;   /* policies that are kept */
 };
 
 struct conf_tls_defaults {

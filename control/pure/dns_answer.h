@@ -63,7 +63,7 @@ struct dns_tlsa_answer {
      * host itself otherwise. */
     char base[DNS_NAME_MAX + 1];
     unsigned len;
-    /* More records than fit, or data that does not, are left out from the end; an RRset of which
+    /* More records than fit, or data that does not, are left out; an RRset of which
      * nothing fits is FAILED. */
     struct dns_tlsa records[DNS_TLSA_MAX];
     uint8_t data[DNS_TLSA_BYTES];

@@ -31,6 +31,8 @@ REVERSE = "127.in-addr.arpa"
 REVERSE6 = "1" + ".0" * 31 + ".ip6.arpa"
 CHILD_NAMES = ("signed", "unsigned", "broken", "expired", "stripped")
 
+DANE = "3 1 1 " + "11" * 32
+
 TREE = HEAD.format("tree.example", PARENT) + f"""
 h1 A {H1}
 h2 A {H2}
@@ -80,6 +82,54 @@ client A 127.0.2.1
 client AAAA ::1
 also A 127.0.2.4
 many MX 1 h1
+t1 A {H1}
+_25._tcp.t1 TLSA {DANE}
+two A {H1}
+_25._tcp.two TLSA {DANE}
+_25._tcp.two TLSA 2 0 1 {"22" * 32}
+two6 AAAA {H6}
+_25._tcp.two6 TLSA {DANE}
+odd A {H1}
+_25._tcp.odd TLSA 0 0 0 010203
+other587 A {H1}
+_587._tcp.other587 TLSA {DANE}
+twild A {H1}
+*._tcp.twild TLSA {DANE}
+tcname A {H1}
+_25._tcp.tcname CNAME _dane
+_dane TLSA {DANE}
+tcnameun A {H1}
+_25._tcp.tcnameun CNAME _25._tcp.tl.unsigned
+tcnamebad A {H1}
+_25._tcp.tcnamebad CNAME _25._tcp.tlchanged.broken
+unsignedtlsa A {H1}
+_tcp.unsignedtlsa NS ns.unsigned
+downtlsa A {H1}
+_tcp.downtlsa NS ns.unsigned
+downdual AAAA {H6}
+downdual A {H1}
+_tcp.downdual NS ns.unsigned
+tlsaonly TXT "no address"
+_25._tcp.tlsaonly TLSA {DANE}
+aexpanded CNAME t1
+athrough CNAME aexpanded
+aboth CNAME t1
+_25._tcp.aboth TLSA 3 0 1 {"33" * 32}
+aoriginal CNAME h2
+_25._tcp.aoriginal TLSA 3 0 1 {"33" * 32}
+anone CNAME h2
+adown CNAME downtlsa
+_25._tcp.adown TLSA {DANE}
+ainsecure CNAME tl.unsigned
+_25._tcp.ainsecure TLSA {DANE}
+ainsecurenone CNAME tl.unsigned
+aaway CNAME h1.other.example.
+_25._tcp.aaway TLSA {DANE}
+ainsecuredown CNAME tl.unsigned
+_tcp.ainsecuredown NS ns.unsigned
+abroken CNAME tl.unsigned
+_25._tcp.abroken CNAME _25._tcp.tlchanged.broken
+atl CNAME tl.signed
 """ + "".join(f"many MX {9 + i} a-host-that-nobody-has-number-{i}\n" for i in range(60)) + "".join(
     f"{c} NS ns.{c}\nns.{c} A {CHILDREN}\n" for c in CHILD_NAMES)
 
@@ -94,6 +144,15 @@ nomx MX 10 mx
 nomx A {H1}
 nodata TXT "no mail here"
 *.wild MX 10 mx
+tl A {H1}
+_25._tcp.tl TLSA {DANE}
+tlchanged A {H1}
+_25._tcp.tlchanged TLSA {DANE}
+tlremoved A {H1}
+_25._tcp.tlremoved TLSA {DANE}
+tlnone A {H1}
+toparent CNAME t1.tree.example.
+_25._tcp.toparent TLSA {DANE}
 plain NS ns.plain
 ns.plain A {CHILDREN}
 """
@@ -125,6 +184,8 @@ def tree_serve(zones):
                             f"host.broken.tree.example.\t60\tIN\tA\t{H2}")
     broken = broken.replace("MX\t10 mx.broken", "MX\t10 other.broken")
     broken = without(broken, "removed.broken.tree.example")
+    broken = without(broken, "_25._tcp.tlremoved.broken.tree.example", kind="TLSA")
+    broken = re.sub(r"(?m)^(_25\._tcp\.tlchanged\S*\s+60\s+IN\s+TLSA\s+3 1 1 )1111", r"\g<1>2222", broken)
     served["broken.tree.example"] = without(broken, "nomx.broken.tree.example", kind="MX")
     secured = ("signed", "broken", "expired", "stripped")
     tree = TREE + "".join(zones.ds(f"{c}.tree.example") for c in secured)
@@ -132,6 +193,10 @@ def tree_serve(zones):
                REVERSE: zones.sign(REVERSE, REVERSES).replace("changed.tree", "client.tree"),
                REVERSE6: HEAD.format(REVERSE6, PARENT) + "@ PTR client.tree.example.\n",
                "servfail.example": None}
+    served["_tcp.unsignedtlsa.tree.example"] = (
+        HEAD.format("_tcp.unsignedtlsa.tree.example", CHILDREN) + f"_25 TLSA {DANE}\n")
+    for host in ("downtlsa", "downdual", "ainsecuredown"):
+        served[f"_tcp.{host}.tree.example"] = None
     zones.serve(CHILDREN, 53, served)
     zones.serve(PARENT, PORT, parents)
     zones.serve(ELSEWHERE, PORT, {"other.example": OTHER})
@@ -480,9 +545,25 @@ class Resolver(Case):
 
     # --- what is validated
 
+    def ask(self, *questions):
+        """What the resolver process itself says: no reply shows whether an answer was validated."""
+        done = subprocess.run([os.path.join(BUILD, "tests/unit/process/resolver_ask"), self.anchor,
+                               ",".join(self.stubs), "", "443", "5", "", *questions],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, text=True)
+        return done, done.stdout.splitlines()
+
+    def answers(self, wanted):
+        wanted = [w.strip() for w in wanted.split("\n")]
+        done, said = self.ask(*(w.split()[0] for w in wanted))
+        # A record that an earlier look-up brought along has lost the seconds since.
+        said = [re.sub(r"ttl=5\d\b", "ttl=60", got) for got in said]
+        for want, got in zip(wanted, said):
+            with self.subTest(want):
+                self.assertEqual(got.strip() if "ttl=" in want else got.split(" ttl=")[0].strip(), want)
+        self.assertEqual((done.returncode, len(said)), (0, len(wanted)), done.stdout + done.stderr)
+
     def test_secure_insecure_bogus(self):
-        """No reply shows yet whether an answer was validated: asked of the resolver process itself."""
-        wanted = """\
+        self.answers("""\
             mx:order.tree.example ok secure=1 ttl=60 10/h1.tree.example 20/h2.tree.example
             mx:signed.tree.example ok secure=1 ttl=60 10/mx.signed.tree.example
             mx:any.wild.signed.tree.example ok secure=1 ttl=60 10/mx.signed.tree.example
@@ -515,18 +596,69 @@ class Resolver(Case):
             ptr:127.0.2.2 nodata
             ptr:127.0.2.3 bogus
             ptr:127.0.2.5 bogus
-            ptr:127.0.2.6 nxdomain""".split("\n")
-        wanted = [w.strip() for w in wanted]
-        done = subprocess.run([os.path.join(BUILD, "tests/unit/process/resolver_ask"), self.anchor,
-                               ",".join(self.stubs), *(w.split()[0] for w in wanted)],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, text=True)
-        said = done.stdout.splitlines()
-        # A record that an earlier look-up brought along has lost the seconds since.
-        said = [re.sub(r"ttl=5\d\b", "ttl=60", got) for got in said]
-        for want, got in zip(wanted, said):
-            with self.subTest(want):
-                self.assertEqual(got.strip() if "ttl=" in want else got.split(" ttl=")[0].strip(), want)
-        self.assertEqual((done.returncode, len(said)), (0, len(wanted)), done.stdout + done.stderr)
+            ptr:127.0.2.6 nxdomain""")
+
+    def test_tlsa_of_hosts(self):
+        """RFC 7672 section 2.2: which records count, and what is a failure."""
+        one, six = "3/1/1/" + "11" * 32, "0/0/0/010203"
+        self.answers(f"""\
+            tlsa:t1.tree.example ok base=t1.tree.example ttl=60 {one}
+            tlsa:T1.Tree.Example ok base=T1.Tree.Example ttl=60 {one}
+            tlsa:nothing.wild.signed.tree.example nodata base=nothing.wild.signed.tree.example
+            tlsa:two6.tree.example ok base=two6.tree.example ttl=60 {one}
+            tlsa:odd.tree.example ok base=odd.tree.example ttl=60 {six}
+            tlsa:twild.tree.example ok base=twild.tree.example ttl=60 {one}
+            tlsa:tcname.tree.example ok base=tcname.tree.example ttl=60 {one}
+            tlsa:tl.signed.tree.example ok base=tl.signed.tree.example ttl=60 {one}
+            tlsa:other587.tree.example nodata base=other587.tree.example
+            tlsa:h1.tree.example nodata base=h1.tree.example
+            tlsa:tlnone.signed.tree.example nodata base=tlnone.signed.tree.example
+            tlsa:nothing.tree.example nodata base=nothing.tree.example
+            tlsa:nodata.tree.example nodata base=nodata.tree.example
+            tlsa:tlsaonly.tree.example nodata base=tlsaonly.tree.example
+            tlsa:tl.unsigned.tree.example nodata base=tl.unsigned.tree.example
+            tlsa:tl.plain.signed.tree.example nodata base=tl.plain.signed.tree.example
+            tlsa:h1.other.example nodata base=h1.other.example
+            tlsa:unsignedtlsa.tree.example nodata base=unsignedtlsa.tree.example
+            tlsa:tcnameun.tree.example nodata base=tcnameun.tree.example
+            tlsa:tcnamebad.tree.example bogus base=tcnamebad.tree.example
+            tlsa:tl.broken.tree.example ok base=tl.broken.tree.example ttl=60 {one}
+            tlsa:tlchanged.broken.tree.example bogus base=tlchanged.broken.tree.example
+            tlsa:tlremoved.broken.tree.example bogus base=tlremoved.broken.tree.example
+            tlsa:host.broken.tree.example bogus base=host.broken.tree.example
+            tlsa:tl.expired.tree.example bogus base=tl.expired.tree.example
+            tlsa:tl.stripped.tree.example bogus base=tl.stripped.tree.example
+            tlsa:downtlsa.tree.example failed base=downtlsa.tree.example
+            tlsa:downdual.tree.example failed base=downdual.tree.example
+            tlsa:a.servfail.example failed base=a.servfail.example""")
+
+    def test_tlsa_of_two_records(self):
+        """While a certificate is rolled over; the server says in which order."""
+        said = self.ask("tlsa:two.tree.example")[1][0].split()
+        self.assertEqual(said[:3], ["tlsa:two.tree.example", "ok", "base=two.tree.example"])
+        self.assertEqual(sorted(said[4:]), ["2/0/1/" + "22" * 32, "3/1/1/" + "11" * 32])
+
+    def test_tlsa_of_aliases(self):
+        one, three = "3/1/1/" + "11" * 32, "3/0/1/" + "33" * 32
+        self.answers(f"""\
+            tlsa:aexpanded.tree.example ok base=t1.tree.example ttl=60 {one}
+            tlsa:athrough.tree.example ok base=t1.tree.example ttl=60 {one}
+            tlsa:atl.tree.example ok base=tl.signed.tree.example ttl=60 {one}
+            tlsa:aboth.tree.example ok base=t1.tree.example ttl=60 {one}
+            tlsa:aoriginal.tree.example ok base=aoriginal.tree.example ttl=60 {three}
+            tlsa:anone.tree.example nodata base=anone.tree.example
+            tlsa:adown.tree.example failed base=adown.tree.example
+            tlsa:ainsecure.tree.example ok base=ainsecure.tree.example ttl=60 {one}
+            tlsa:ainsecurenone.tree.example nodata base=ainsecurenone.tree.example
+            tlsa:aaway.tree.example ok base=aaway.tree.example ttl=60 {one}
+            tlsa:ainsecuredown.tree.example failed base=ainsecuredown.tree.example
+            tlsa:abroken.tree.example bogus base=abroken.tree.example
+            tlsa:toparent.signed.tree.example ok base=t1.tree.example ttl=60 {one}
+            tlsa:toparent.unsigned.tree.example nodata base=toparent.unsigned.tree.example
+            tlsa:tobroken.tree.example bogus base=tobroken.tree.example
+            tlsa:tounsigned.tree.example nodata base=tounsigned.tree.example
+            tlsa:loop1.tree.example failed base=loop1.tree.example
+            tlsa:dangling.tree.example nodata base=dangling.tree.example""")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ static void run(struct fixture *f, uint64_t for_ms)
 
 static int setup(void **state)
 {
+    static const struct resolver_client_conf client_conf = {
+        .timeout_s = 1, .sts_timeout_s = 1, .cache_entries = 100};
     static const struct dp_events events;
     const struct dp_conf conf = {.max_legs = 4, .max_relays = 1};
     struct fixture *f = calloc(1, sizeof(*f));
@@ -73,7 +75,7 @@ static int setup(void **state)
     *state = f;
     if (dp_watch_fd(f->dp, f->pair[1], process_ready, f) != 0)
         return -1;
-    return resolver_client_new(f->dp, f->pair[0], 1, &column, &f->resolver);
+    return resolver_client_new(f->dp, f->pair[0], &client_conf, &column, &f->resolver);
 }
 
 static int teardown(void **state)
