@@ -136,6 +136,8 @@ static int verify_callback(X509_STORE_CTX *store, void *user)
         X509_STORE_CTX_set_error(store, X509_V_OK);
     else if (X509_verify_cert(store) != 1 && X509_STORE_CTX_get_error(store) == X509_V_OK)
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
+    /* What a bad signature leaves in the queue would be taken for the handshake's own error. */
+    ERR_clear_error();
     judge(h->server, X509_STORE_CTX_get_error(store), &h->judgement);
     return h->judgement.verify != TLS_VERIFY_FAILED ||
            h->server->client_cert == TLS_CLIENT_CERT_ASK;

@@ -3,7 +3,8 @@
 
 #include <unistd.h>
 
-static struct lab_cert ca, other_ca, mx_ecdsa, mx_rsa, shop, wild, client, stranger, expired;
+static struct lab_cert ca, other_ca, mx_ecdsa, mx_rsa, shop, wild, client, stranger, expired,
+    forged;
 static const struct tls_ticket_seed seed = {.seed = "one seed"}, other_seed = {.seed = "another"};
 
 static int setup(void **state)
@@ -22,13 +23,15 @@ static int setup(void **state)
     lab_cert_make(&stranger, &(struct lab_cert_spec){.cn = "stranger", .issuer = &other_ca});
     lab_cert_make(&expired,
                   &(struct lab_cert_spec){.cn = "old.example", .issuer = &ca, .days = -10});
+    lab_cert_make(&forged, &(struct lab_cert_spec){.cn = "printer.example", .issuer = &ca});
+    assert_true(X509_sign(forged.cert, other_ca.key, EVP_sha256()) > 0);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct lab_cert *all[] = {&ca,   &other_ca, &mx_ecdsa, &mx_rsa, &shop,
-                              &wild, &client,   &stranger, &expired};
+    struct lab_cert *all[] = {&ca,   &other_ca, &mx_ecdsa, &mx_rsa,  &shop,
+                              &wild, &client,   &stranger, &expired, &forged};
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         lab_cert_free(all[i]);
@@ -223,11 +226,13 @@ static void client_certificates_are_judged_as_the_listener_says(void **state)
         {TLS_CLIENT_CERT_ASK, true, &client, true, TLS_VERIFY_OK},
         {TLS_CLIENT_CERT_ASK, true, &stranger, true, TLS_VERIFY_FAILED},
         {TLS_CLIENT_CERT_ASK, true, &expired, true, TLS_VERIFY_FAILED},
+        {TLS_CLIENT_CERT_ASK, true, &forged, true, TLS_VERIFY_FAILED},
         {TLS_CLIENT_CERT_ASK, false, &stranger, true, TLS_VERIFY_UNCHECKED},
         {TLS_CLIENT_CERT_REQUIRE, true, NULL, false, TLS_VERIFY_NONE},
         {TLS_CLIENT_CERT_REQUIRE, true, &client, true, TLS_VERIFY_OK},
         {TLS_CLIENT_CERT_REQUIRE, true, &stranger, false, TLS_VERIFY_FAILED},
         {TLS_CLIENT_CERT_REQUIRE, true, &expired, false, TLS_VERIFY_FAILED},
+        {TLS_CLIENT_CERT_REQUIRE, true, &forged, false, TLS_VERIFY_FAILED},
         {TLS_CLIENT_CERT_REQUIRE, false, &stranger, true, TLS_VERIFY_UNCHECKED},
         {TLS_CLIENT_CERT_REQUIRE, false, NULL, false, TLS_VERIFY_NONE},
     };
