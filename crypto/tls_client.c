@@ -88,7 +88,7 @@ static bool name_matches(X509 *leaf, const char *name)
 
 static bool names_judge(const struct tls_handshake *h, X509 *leaf, struct tls_judgement *ret)
 {
-    char has[64];
+    char has[64], asked[49] = "(no name)";
 
     for (size_t at = 0; at < h->names_len; at += strlen(h->names + at) + 1)
         if (name_matches(leaf, h->names + at)) {
@@ -97,8 +97,10 @@ static bool names_judge(const struct tls_handshake *h, X509 *leaf, struct tls_ju
                      h->names + at);
             return true;
         }
-    snprintf(ret->text, sizeof(ret->text), "the certificate is for %s, not for %.48s",
-             tls_cert_names_text(leaf, has, sizeof(has)), h->names_len ? h->names : "(no name)");
+    if (h->names_len > 0)
+        tls_text_escape(h->names, strlen(h->names), asked, sizeof(asked));
+    snprintf(ret->text, sizeof(ret->text), "the certificate is for %s, not for %s",
+             tls_cert_names_text(leaf, has, sizeof(has)), asked);
     return judgement_failed(ret);
 }
 
@@ -216,8 +218,11 @@ static int verify_callback(X509_STORE_CTX *store, void *user)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_handshake *h = SSL_get_app_data(ssl);
+    bool good = client_judge(h, store);
 
-    if (client_judge(h, store)) {
+    /* What a bad signature leaves in the queue would be taken for the handshake's own error. */
+    ERR_clear_error();
+    if (good) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         return 1;
     }
@@ -344,8 +349,6 @@ static int client_ctx_fill(struct tls_client_ctx *ctx, const struct tls_client_c
     ctx->ssl_ctx = SSL_CTX_new(TLS_client_method());
     if (!ctx->ca || !ctx->ssl_ctx || SSL_CTX_dane_enable(ctx->ssl_ctx) != 1)
         return ERR_NOMEM;
-    /* RFC 7672 section 3.1.1: the record is the name. */
-    SSL_CTX_dane_set_flags(ctx->ssl_ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
     int err = pins_copy(conf->spki_pins, conf->spki_pins_len, &ctx->spki_pins, &ctx->spki_pins_len);
     if (!err)
         err = pins_copy(conf->cert_pins, conf->cert_pins_len, &ctx->cert_pins, &ctx->cert_pins_len);

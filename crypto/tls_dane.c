@@ -60,7 +60,8 @@ bool tls_tlsa_usable(const struct tls_tlsa *record)
 
 int tls_dane_set(struct tls_handshake *h)
 {
-    /* Without a name: those of usage 2 are ours to check, and the SNI is set already. */
+    /* Without a name: usage 3 knows none (RFC 7672 section 3.1.1), those of usage 2 are ours to
+     * check, and the SNI is set already. */
     if (SSL_dane_enable(h->ssl, NULL) != 1)
         return ERR_NOMEM;
     for (size_t i = 0; i < h->tlsa_len; i++) {

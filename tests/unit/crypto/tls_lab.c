@@ -43,6 +43,35 @@ static void extension_add(X509 *cert, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(extension);
 }
 
+static void sans_add(X509 *cert, const struct lab_san *sans, size_t len)
+{
+    GENERAL_NAMES *names = GENERAL_NAMES_new();
+
+    for (size_t i = 0; i < len; i++) {
+        GENERAL_NAME *name = GENERAL_NAME_new();
+        ASN1_STRING *value = ASN1_STRING_type_new(sans[i].type == GEN_IPADD ? V_ASN1_OCTET_STRING
+                                                                            : V_ASN1_IA5STRING);
+
+        assert_int_equal(ASN1_STRING_set(value, sans[i].bytes,
+                                         (int)(sans[i].len ? sans[i].len : strlen(sans[i].bytes))),
+                         1);
+        GENERAL_NAME_set0_value(name, sans[i].type, value);
+        assert_true(sk_GENERAL_NAME_push(names, name) > 0);
+    }
+    assert_int_equal(X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0), 1);
+    GENERAL_NAMES_free(names);
+}
+
+const char *lab_chain_file(const struct lab_cert *const *certs, size_t len)
+{
+    FILE *file = fopen(lab_file("chain.pem"), "w");
+
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(PEM_write_X509(file, certs[i]->cert), 1);
+    fclose(file);
+    return lab_file("chain.pem");
+}
+
 static void cert_write(struct lab_cert *c, const struct lab_cert *issuer)
 {
     snprintf(c->cert_file, sizeof(c->cert_file), "%s/%u.pem", lab_dir, lab_files);
@@ -72,11 +101,14 @@ void lab_cert_make(struct lab_cert *ret, const struct lab_cert_spec *spec)
     X509_set_pubkey(cert, key);
     if (spec->cn)
         X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
-                                   (const uint8_t *)spec->cn, -1, -1, 0);
+                                   (const uint8_t *)spec->cn, spec->cn_len ? (int)spec->cn_len : -1,
+                                   -1, 0);
     X509_set_issuer_name(cert, X509_get_subject_name(issuer));
     extension_add(cert, issuer, NID_basic_constraints, spec->ca ? "critical,CA:TRUE" : "CA:FALSE");
     if (spec->san)
         extension_add(cert, issuer, NID_subject_alt_name, spec->san);
+    if (spec->sans_len > 0)
+        sans_add(cert, spec->sans, spec->sans_len);
     if (spec->usage)
         extension_add(cert, issuer, NID_ext_key_usage, spec->usage);
     assert_true(X509_sign(cert, spec->issuer ? spec->issuer->key : key, EVP_sha256()) > 0);
@@ -239,6 +271,34 @@ struct tls_client_ctx *lab_client_ctx(const struct tls_client_conf *conf)
     if (tls_client_ctx_new(conf, &ctx, why, sizeof(why)))
         fail_msg("%s", why);
     return ctx;
+}
+
+static void pass(struct lab *from, struct lab *to)
+{
+    struct buf moved = from->out;
+
+    from->out = (struct buf){0};
+    if (to->done || to->failed)
+        assert_int_equal(buf_append_span(&to->rest, buf_span(&moved)), ERR_OK);
+    else if (buf_len(&moved) > 0)
+        lab_feed(to, buf_span(&moved).ptr, buf_len(&moved));
+    buf_release(&moved);
+}
+
+void lab_pair(struct lab *client, struct lab *server)
+{
+    while (buf_len(&client->out) + buf_len(&server->out) > 0) {
+        pass(client, server);
+        pass(server, client);
+    }
+    struct span rest = buf_span(&client->rest);
+    while (client->done && rest.len > 0) {
+        size_t len = TLS_RECORD_HEADER + ((size_t)rest.ptr[3] << 8 | rest.ptr[4]);
+
+        assert_true(len <= rest.len);
+        client->service->ops->ticket_record(client->service, client->leg, span_make(rest.ptr, len));
+        rest = span_from(rest, len);
+    }
 }
 
 /* ---- the peer ---- */

@@ -20,10 +20,20 @@ struct lab_cert {
     char cert_file[96], key_file[96];
 };
 
+/* A name byte by byte, as no tool would write it. */
+struct lab_san {
+    int type; /* GEN_DNS, GEN_EMAIL, GEN_URI, GEN_IPADD */
+    const char *bytes;
+    size_t len; /* 0: a C string */
+};
+
 struct lab_cert_spec {
     const char *cn;
+    size_t cn_len;   /* 0: a C string */
     const char *san; /* "DNS:a.example, IP:192.0.2.1", or NULL */
-    bool rsa;        /* else ECDSA P-256 */
+    const struct lab_san *sans;
+    size_t sans_len;
+    bool rsa; /* else ECDSA P-256 */
     bool ca;
     const char *usage;             /* extended key usage, or NULL */
     const struct lab_cert *issuer; /* NULL: self-signed */
@@ -32,6 +42,9 @@ struct lab_cert_spec {
 
 void lab_cert_make(struct lab_cert *ret, const struct lab_cert_spec *spec);
 void lab_cert_free(struct lab_cert *cert);
+/* Writes what a server with cert is to send: its certificate, then the others. Returns the file,
+ * valid until the next call. */
+const char *lab_chain_file(const struct lab_cert *const *certs, size_t len);
 /* Makes, and at the end removes, the directory that the files are in. */
 int lab_setup(void **state);
 int lab_teardown(void **state);
@@ -79,6 +92,10 @@ void lab_feed(struct lab *l, const void *data, size_t len);
 /* Contexts that must come up. */
 struct tls_server_ctx *lab_server_ctx(const struct tls_server_conf *conf);
 struct tls_client_ctx *lab_client_ctx(const struct tls_client_conf *conf);
+
+/* Both ends are ours: carries bytes between them until neither has more to say, and gives the
+ * client its tickets. */
+void lab_pair(struct lab *client, struct lab *server);
 
 /* ---- the peer ---- */
 
