@@ -209,7 +209,7 @@ static void sts_demand(const char *host, const struct sts_answer *sts, struct tl
         sts_skip(ret, true, "the domain's MTA-STS policy can't be had", sts->why);
         break;
     case DNS_BOGUS:
-        sts_skip(ret, true, "DNSSEC finds the MTA-STS record forged", sts->why);
+        sts_skip(ret, true, "whether the domain has an MTA-STS policy is not known", sts->why);
         break;
     }
 }
@@ -223,7 +223,7 @@ static void sts_auto(enum dane_finding dane, const char *host, const struct sts_
     enum dns_status status = sts ? sts->status : DNS_NODATA;
 
     if (status == DNS_BOGUS) {
-        sts_skip(ret, true, "DNSSEC finds the MTA-STS record forged", sts->why);
+        sts_skip(ret, true, "whether the domain has an MTA-STS policy is not known", sts->why);
     } else if (status == DNS_OK && sts->mode == STS_MODE_ENFORCE) {
         sts_enforce(host, sts, ret);
     } else if (status == DNS_OK && sts->mode == STS_MODE_TESTING) {

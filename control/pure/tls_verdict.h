@@ -42,7 +42,8 @@ struct tls_verdict {
  * tlsa: NULL where it was not asked; at levels dane and auto with mx_secure, the host is skipped
  * then, for nobody knows what it would have said.
  * sts: NULL where it was not asked, which is right only where no domain is looked up (a fixed next
- * hop). FAILED is as none (RFC 8461 section 3.3); BOGUS is not, and skips the host. */
+ * hop). FAILED is as none (RFC 8461 section 3.3); BOGUS, which is also a resolver process that does
+ * not answer, is not, and skips the host. */
 void tls_verdict_make(enum conf_level route_level, bool mx_secure, const char *host,
                       const struct dns_tlsa_answer *tlsa, const struct sts_answer *sts,
                       struct tls_verdict *ret);

@@ -128,7 +128,7 @@ static const struct outcome {
     {'z', TLS_SKIP, CONF_LEVEL_VERIFY, TLS_SOURCE_STS, false, false, "the domain has none"},
     {'Q', TLS_SKIP, CONF_LEVEL_VERIFY, TLS_SOURCE_STS, true, false, "none was asked for"},
     {'F', TLS_SKIP, CONF_LEVEL_VERIFY, TLS_SOURCE_STS, true, false, "can't be had"},
-    {'B', TLS_SKIP, CONF_LEVEL_VERIFY, TLS_SOURCE_STS, true, false, "forged"},
+    {'B', TLS_SKIP, CONF_LEVEL_VERIFY, TLS_SOURCE_STS, true, false, "is not known"},
 };
 
 static unsigned cells;
