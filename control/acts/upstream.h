@@ -107,8 +107,8 @@ struct hop_facts {
     bool plaintext_retry; /* level may fell back; why says how */
     bool alarm;           /* a fault for the administrator: the next hop refuses the gateway */
     const char *why;      /* text of the last failure, "" if none */
-    /* Of the host that was tried last: what it had to have, and who named that. Where no host came
-     * to be judged, the route's word. */
+    /* Of the host that was tried last: what it had to have, and who named that. NULL where no
+     * host came to be judged. */
     const struct tls_verdict *verdict;
     const char *sts_id; /* of the MTA-STS policy behind it, NULL if none */
     struct tls_facts tls;

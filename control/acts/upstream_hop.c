@@ -333,7 +333,7 @@ void hop_facts(const struct hop *h, struct hop_facts *ret)
     ret->why = h->why;
     ret->alarm = h->alarm;
     ret->verdict = h->verdict;
-    ret->sts_id = upstream_aim_of(h).sts_id;
+    ret->sts_id = upstream_verdict_sts_id(h);
 }
 
 /* --- back --- */

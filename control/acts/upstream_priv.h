@@ -169,7 +169,7 @@ struct hop {
     unsigned targets_len, target;
     bool targets_owned;
     struct upstream_said *said;        /* NULL where the route's level is not judged */
-    const struct tls_verdict *verdict; /* of this target */
+    const struct tls_verdict *verdict; /* of this target; NULL: none is made yet */
     struct upstream_key key;           /* of the pool, for this target */
     struct upstream_host *host;
     union net_addr addrs[DNS_ADDRS_MAX];
@@ -308,6 +308,8 @@ void upstream_verdict_literal(struct hop *h);
 bool upstream_verdict_domain(struct hop *h);
 /* The same of the target in turn; false: h->verdict is made. */
 bool upstream_verdict_host(struct hop *h);
+/* Of the MTA-STS policy behind the verdict; NULL: none is. */
+const char *upstream_verdict_sts_id(const struct hop *h);
 struct upstream_aim upstream_aim_of(const struct hop *h);
 
 /* upstream_hop.c */

@@ -13,9 +13,10 @@ int upstream_verdict_begin(struct hop *h)
 {
     const struct upstream_route *r = h->route;
 
-    h->verdict = &r->verdict;
-    if (!r->judged)
+    if (!r->judged) {
+        h->verdict = &r->verdict;
         return ERR_OK;
+    }
     /* At once: where memory ends later, nothing that was asked may count as unasked. */
     h->said = malloc(sizeof(*h->said));
     if (!h->said)
@@ -24,8 +25,6 @@ int upstream_verdict_begin(struct hop *h)
     h->said->sts.id[0] = '\0';
     h->said->tlsa_of = 0;
     h->said->mx_secure = !r->conf->mx;
-    h->said->verdict = r->verdict;
-    h->verdict = &h->said->verdict;
     return ERR_OK;
 }
 
@@ -86,6 +85,7 @@ static void verdict_make(struct hop *h)
 
     tls_verdict_make(h->route->conf->tls.level, said->mx_secure && !t->is_addr, t->host,
                      asked ? &said->tlsa : NULL, said->has_sts ? &said->sts : NULL, &said->verdict);
+    h->verdict = &said->verdict;
 }
 
 static void on_tlsa(void *user, const struct dns_tlsa_answer *answer)
@@ -124,15 +124,20 @@ bool upstream_verdict_host(struct hop *h)
     return false;
 }
 
+const char *upstream_verdict_sts_id(const struct hop *h)
+{
+    const struct tls_verdict *v = h->verdict;
+
+    return v && (v->source == TLS_SOURCE_STS || v->testing) ? h->said->sts.id : NULL;
+}
+
 struct upstream_aim upstream_aim_of(const struct hop *h)
 {
-    const struct upstream_said *said = h->said;
-    struct upstream_aim aim = {
-        .target = &h->targets[h->target], .domain = h->txn->domain, .verdict = h->verdict};
-
-    if (said && said->verdict.source == TLS_SOURCE_DANE)
-        aim.tlsa = &said->tlsa;
-    if (said && (said->verdict.source == TLS_SOURCE_STS || said->verdict.testing))
-        aim.sts_id = said->sts.id;
-    return aim;
+    return (struct upstream_aim){
+        .target = &h->targets[h->target],
+        .domain = h->txn->domain,
+        .verdict = h->verdict,
+        .tlsa = h->verdict->source == TLS_SOURCE_DANE ? &h->said->tlsa : NULL,
+        .sts_id = upstream_verdict_sts_id(h),
+    };
 }

@@ -282,6 +282,18 @@ static void test_none_is_left(void **state)
     assert_true(memmem(s->last.text, s->last.len, "mx2.test: ", 10) == s->last.text);
     assert_int_equal(w.mtas[0].connections + w.mtas[1].connections, 0);
     world_end(&w);
+    /* None came to be judged. */
+    struct hop_facts facts;
+    world_at(CONF_LEVEL_AUTO, 2);
+    w.mx.status = DNS_FAILED;
+    world_start(&w);
+    s = sender_open(&w, 0, 0, 1);
+    world_run(&w, 5000);
+    sender_expect(s, UNKNOWN);
+    hop_facts(s->hop, &facts);
+    assert_null(facts.verdict);
+    assert_null(facts.sts_id);
+    world_end(&w);
 }
 
 static void test_fixed_host(void **state)
