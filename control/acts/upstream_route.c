@@ -267,14 +267,15 @@ void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names 
 void upstream_pool_key(const struct hop *h, struct upstream_key *ret)
 {
     const struct upstream_route *r = h->route;
-    const struct upstream_aim aim = upstream_aim_of(h);
 
     /* What a fixed hop's key is made of does not change from message to message, unless DNS has a
      * word in it. */
-    if (!r->conf->mx && !h->who && !r->judged)
+    if (!r->conf->mx && !h->who && !r->judged) {
         *ret = r->keys[h->target];
-    else
-        pool_key_make(h->u, r, &aim, h->who, ret);
+        return;
+    }
+    const struct upstream_aim aim = upstream_aim_of(h);
+    pool_key_make(h->u, r, &aim, h->who, ret);
 }
 
 /* --- routes --- */
