@@ -42,7 +42,7 @@ static const char *const examples[] = {
     "    {\n"
     "        domain = \"*\";\n"
     "        next_hop = \"mx\";\n"
-    "        tls = { level = \"may\"; };\n"
+    "        tls = { level = \"auto\"; };\n"
     "        source = [ \"192.0.2.25\", \"2001:db8::25\" ];\n"
     "    }\n"
     ");\n"
