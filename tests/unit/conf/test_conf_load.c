@@ -159,6 +159,31 @@ static void groups_that_are_not_had_are_refused(void **state)
     conf_free(l.conf);
 }
 
+static void suites_that_are_not_spoken_are_refused(void **state)
+{
+    assert_refused(load(OWN, "suites = \"TLS_RSA_WITH_AES_128_CBC_SHA\";", "", 0644),
+                   ":5: routes[0].tls.suites: found \"TLS_RSA_WITH_AES_128_CBC_SHA\"",
+                   "TLS_RSA_WITH_AES_256_GCM_SHA384");
+    assert_refused(load(OWN,
+                        "min_version = \"1.3\"; "
+                        "suites = \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\";",
+                        "", 0644),
+                   ":5: routes[0].tls.suites: found no suite of TLS 1.3", "min_version");
+    /* Each is fine by itself. */
+    assert_refused(
+        load(OWN, "groups = \"ffdhe3072\"; suites = \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\";", "",
+             0644),
+        ":5: routes[0].tls: ", "leaves no TLS");
+    struct loaded l =
+        load(OWN, "min_version = \"1.3\"; suites = \"TLS_AES_256_GCM_SHA384\";", "", 0644);
+    assert_string_equal(l.errors.text, "");
+    assert_int_equal(l.conf->routes[0].tls.min_version, TLS_VERSION_1_3);
+    assert_int_equal(l.conf->routes[0].tls.suites.len, 1);
+    assert_int_equal(l.conf->listeners[0].min_version, TLS_VERSION_1_2);
+    assert_int_equal(l.conf->listeners[0].suites.len, 0);
+    conf_free(l.conf);
+}
+
 static void passwords_are_read(void **state)
 {
     write_file("password", "secret word\r\nnext line\n", 0640);
@@ -211,6 +236,7 @@ int main(void)
         cmocka_unit_test(good_files_load),
         cmocka_unit_test(bad_certificates_are_refused),
         cmocka_unit_test(groups_that_are_not_had_are_refused),
+        cmocka_unit_test(suites_that_are_not_spoken_are_refused),
         cmocka_unit_test(passwords_are_read),
         cmocka_unit_test(open_secrets_are_refused),
         cmocka_unit_test(odd_files_are_refused),
