@@ -465,7 +465,7 @@ int resolver_cache_new(unsigned entries_max, struct resolver_cache **ret)
     c->max = entries_max;
     c->bytes_max = (size_t)entries_max * RESOLVER_CACHE_ENTRY_BYTES;
     c->buckets_len = 64;
-    while (c->buckets_len < entries_max)
+    while (c->buckets_len * 2 <= entries_max)
         c->buckets_len *= 2;
     c->buckets = calloc(c->buckets_len, sizeof(c->buckets[0]));
     if (!c->buckets || getrandom(c->salt, sizeof(c->salt), 0) != (ssize_t)sizeof(c->salt)) {

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 enum {
@@ -27,9 +28,12 @@ enum {
     WARM_UP_S = 10,
 };
 
+struct lookup;
+
 struct client {
-    int fd;              /* -1: free */
-    uint32_t generation; /* an answer for an earlier one of this place is dropped */
+    TAILQ_HEAD(, lookup) unsent; /* ended, while the socket is full */
+    int fd;                      /* -1: free */
+    uint32_t generation;         /* an answer for an earlier one of this place is dropped */
     unsigned outstanding;
     unsigned names; /* PTR among them */
 };
@@ -42,6 +46,7 @@ struct resolver_process {
 
 /* One question of a worker on its way. */
 struct lookup {
+    TAILQ_ENTRY(lookup) in_unsent;
     struct resolver_process *process;
     unsigned client;
     uint32_t generation;
@@ -65,6 +70,12 @@ struct lookup {
 
 static void client_close(struct client *c)
 {
+    struct lookup *l;
+
+    while ((l = TAILQ_FIRST(&c->unsent))) {
+        TAILQ_REMOVE(&c->unsent, l, in_unsent);
+        free(l);
+    }
     close(c->fd);
     c->fd = -1;
     c->generation++;
@@ -82,22 +93,39 @@ static void client_add(struct resolver_process *r, int fd)
     close(fd);
 }
 
-/* Sends the answer and ends the look-up. A worker whose socket is full misses it, and asks again
- * later if it still wants it. */
-static void lookup_end(struct lookup *l)
+/* Sends what has ended, until the socket is full. */
+static void client_flush(struct client *c)
+{
+    struct lookup *l;
+
+    while ((l = TAILQ_FIRST(&c->unsent))) {
+        size_t len = resolver_wire_len(&l->answer);
+        ASSERT(len > 0 && c->outstanding > 0);
+        if (send(c->fd, &l->answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+            if (errno != EAGAIN && errno != ENOBUFS && errno != EINTR)
+                client_close(c);
+            return;
+        }
+        TAILQ_REMOVE(&c->unsent, l, in_unsent);
+        c->outstanding--;
+        c->names -= l->question.kind == RESOLVER_PTR;
+        free(l);
+    }
+}
+
+/* The answer is there. It goes now, or as soon as the worker reads what it was sent before; a
+ * worker that never does has no more than its bound of them. Not inline: where several questions
+ * are out, gcc does not follow the count that keeps the look-up until the last is answered. */
+static __attribute__((noinline)) void lookup_end(struct lookup *l)
 {
     struct client *c = &l->process->clients[l->client];
 
-    if (c->generation == l->generation && c->fd >= 0) {
-        size_t len = resolver_wire_len(&l->answer);
-        ASSERT(len > 0 && c->outstanding > 0);
-        c->outstanding--;
-        c->names -= l->question.kind == RESOLVER_PTR;
-        if (send(c->fd, &l->answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN &&
-            errno != ENOBUFS)
-            client_close(c);
+    if (c->generation != l->generation || c->fd < 0) {
+        free(l);
+        return;
     }
-    free(l);
+    TAILQ_INSERT_TAIL(&c->unsent, l, in_unsent);
+    client_flush(c);
 }
 
 static void ask(struct lookup *l, const char *name, int type, ub_callback_type done)
@@ -400,7 +428,8 @@ static unsigned fds_collect(struct resolver_process *r, int channel, struct poll
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         const struct client *c = &r->clients[i];
         bool takes = c->fd >= 0 && c->outstanding < RESOLVER_MAX_QUESTIONS;
-        fds[FD_CLIENTS + i] = (struct pollfd){takes ? c->fd : -1, POLLIN, 0};
+        short events = (short)((takes ? POLLIN : 0) | (TAILQ_EMPTY(&c->unsent) ? 0 : POLLOUT));
+        fds[FD_CLIENTS + i] = (struct pollfd){events ? c->fd : -1, events, 0};
     }
     return FD_STS + resolver_sts_fds(r->sts, fds + FD_STS, ret_ms);
 }
@@ -414,9 +443,13 @@ static int turn(struct resolver_process *r, int channel, const struct pollfd *fd
     }
     if (fds[FD_UNBOUND].revents && ub_process(r->ub) != 0)
         return ERR_SYSTEM;
-    for (unsigned i = 0; i < CLIENTS_MAX; i++)
-        if (fds[FD_CLIENTS + i].revents && r->clients[i].fd == fds[FD_CLIENTS + i].fd)
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+        const struct pollfd *ready = &fds[FD_CLIENTS + i];
+        if (ready->revents & POLLOUT && r->clients[i].fd == ready->fd)
+            client_flush(&r->clients[i]);
+        if (ready->revents & ~POLLOUT && r->clients[i].fd == ready->fd)
             client_ready(r, i);
+    }
     resolver_sts_turn(r->sts, fds + FD_STS, len - FD_STS);
     return 0;
 }
@@ -487,8 +520,10 @@ int resolver_process_new(const struct conf_resolver *conf, int store,
         snprintf(why, why_room, "%s", err_text(ERR_NOMEM));
         return ERR_NOMEM;
     }
-    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         r->clients[i].fd = -1;
+        TAILQ_INIT(&r->clients[i].unsent);
+    }
     err = resolver_context_new(conf, &r->ub, why, why_room);
     if (!err && ub_ctx_async(r->ub, 1) != 0) {
         snprintf(why, why_room, "resolver: no thread to be had");
@@ -512,7 +547,7 @@ void resolver_process_free(struct resolver_process *r)
         return;
     for (unsigned i = 0; i < CLIENTS_MAX; i++)
         if (r->clients[i].fd >= 0)
-            close(r->clients[i].fd);
+            client_close(&r->clients[i]);
     ub_ctx_delete(r->ub);
     resolver_sts_free(r->sts);
     free(r);

@@ -465,7 +465,9 @@ static void record_done(void *user, int error, struct ub_result *result)
             fetch_begin(l);
             return;
         }
-        settle(s, e, DNS_FAILED, 0, "the domain's record of MTA-STS can't be looked up");
+        settle(s, e, status, 0,
+               status == DNS_BOGUS ? "the domain's record of MTA-STS is forged, DNSSEC says"
+                                   : "the domain's record of MTA-STS can't be looked up");
     } else if (err) {
         settle(s, e, DNS_NODATA, ttl_s, record_fault(err));
     } else if (now_ms() < e->retry_ms) {

@@ -30,8 +30,8 @@ struct sts_policy {
 
 struct sts_answer {
     /* OK: a policy that holds now, of any mode. NODATA: the domain has none. FAILED: it may have
-     * one, and neither a fetch nor a cache gave it (RFC 8461 section 3.3: as none). BOGUS: the
-     * resolver process was gone or hung, so that nothing is known: defer. */
+     * one, and neither a fetch nor a cache gave it (RFC 8461 section 3.3: as none). BOGUS: DNSSEC finds
+     * the record forged, or the resolver process was gone or hung: nothing is known, defer. */
     enum dns_status status;
     enum sts_mode mode;
     char id[STS_ID_MAX + 1]; /* of the TXT record that the policy was fetched for */

@@ -2,13 +2,14 @@
 """A DNS server with a few records of its own: {("mail.test", "A"): ["127.0.0.1"], ...}.
 
 ttl: of all records, in seconds. delay: of each answer, in seconds.
-MX values are (preference, name). A name without records is NXDOMAIN; FAIL as a value is SERVFAIL.
+MX values are (preference, name), TXT values a text or a list of them. Where a name has a CNAME, that
+is the answer to every other question. A name without records is NXDOMAIN; FAIL as a value is SERVFAIL.
 """
 import socket
 import struct
 import threading
 
-TYPES = {"A": 1, "NS": 2, "SOA": 6, "PTR": 12, "MX": 15, "AAAA": 28, "CNAME": 5}
+TYPES = {"A": 1, "NS": 2, "SOA": 6, "PTR": 12, "MX": 15, "AAAA": 28, "CNAME": 5, "TXT": 16}
 FAIL = "FAIL"
 
 
@@ -24,6 +25,9 @@ def value_wire(kind, value):
         return socket.inet_pton(socket.AF_INET6, value)
     if kind == "MX":
         return struct.pack("!H", value[0]) + name_wire(value[1])
+    if kind == "TXT":
+        texts = [value] if isinstance(value, str) else value
+        return b"".join(bytes([len(t)]) + t.encode() for t in texts)
     return name_wire(value)
 
 
@@ -66,6 +70,8 @@ class Dns:
         kinds = {v: k for k, v in TYPES.items()}
         self.asked.append((name, kinds.get(kind, kind)))
         values = self.records.get((name, kinds.get(kind)), [])
+        if not values and (name, "CNAME") in self.records:
+            kind, values = TYPES["CNAME"], self.records[(name, "CNAME")]
         known = any(n == name or n.endswith("." + name) for n, _ in self.records) or name == self.zone
         code = 2 if values == FAIL else 0 if known else 3
         answers, authority = b"", b""

@@ -16,6 +16,7 @@
 #include "resolver_wire.h"
 #include "sandbox.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,7 +166,12 @@ static bool line_ask(int fd, struct asked *asked)
     }
     memcpy(asked->lines[asked->len % LINES_MAX], line, sizeof(line));
     q.id = asked->len++;
-    return send(fd, &q, sizeof(q), MSG_NOSIGNAL) == (ssize_t)sizeof(q);
+    while (send(fd, &q, sizeof(q), MSG_NOSIGNAL) < 0) {
+        struct pollfd room = {fd, POLLOUT, 0};
+        if (errno != EAGAIN || poll(&room, 1, ANSWER_MS) != 1)
+            return false;
+    }
+    return true;
 }
 
 /* Until the input ends. */
