@@ -232,6 +232,172 @@ static void questions_are_bounded(void **state)
     assert_int_equal(f->resolver->ops->addr(f->resolver, "one.more", addr_done, f, &q), ERR_LIMIT);
 }
 
+/* --- what is asked once ----------------------------------------------------------------- */
+
+static unsigned served;
+
+static void serve_for_a_while(struct fixture *f, int fd, const struct resolver_wire_question *q)
+{
+    struct resolver_wire_answer a = {
+        .id = q->id,
+        .kind = RESOLVER_ADDR,
+        .addr = {.status = DNS_OK, .ttl_s = 60, .len = 1, .addr[0].v4 = {.sin_family = AF_INET}}};
+
+    served++;
+    assert_true(send(fd, &a, resolver_wire_len(&a), 0) > 0);
+}
+
+static void counted(void *user, const struct dns_addr_answer *answer)
+{
+    struct fixture *f = user;
+
+    assert_int_equal(answer->status, DNS_OK);
+    f->answers++;
+}
+
+static struct dns_question *ask_counted(struct fixture *f, const char *host)
+{
+    struct dns_question *q = NULL;
+
+    assert_int_equal(f->resolver->ops->addr(f->resolver, host, counted, f, &q), 0);
+    return q;
+}
+
+static void the_same_question_is_out_once(void **state)
+{
+    struct fixture *f = *state;
+    struct dns_question *cancelled;
+
+    served = 0;
+    f->serve = serve_for_a_while;
+    ask_counted(f, "mx.example.org");
+    cancelled = ask_counted(f, "mx.example.org");
+    ask_counted(f, "mx.example.org");
+    ask_counted(f, "other.example.org");
+    f->resolver->ops->cancel(f->resolver, cancelled);
+    run(f, 200);
+    assert_int_equal(f->answers, 3);
+    assert_int_equal(served, 2);
+    assert_int_equal(counter_sum(f->shared, COUNTER_RESOLVER_QUERIES), 2);
+}
+
+/* Upstream relies on it: an answer that is here comes in a later turn, too, and can be cancelled.
+ */
+static void a_kept_answer_comes_in_a_later_turn(void **state)
+{
+    struct fixture *f = *state;
+    struct dns_question *q;
+
+    served = 0;
+    f->serve = serve_for_a_while;
+    ask_counted(f, "mx.example.org");
+    run(f, 200);
+    assert_int_equal(f->answers, 1);
+    ask_counted(f, "MX.example.org");
+    q = ask_counted(f, "mx.example.org");
+    assert_int_equal(f->answers, 1);
+    f->resolver->ops->cancel(f->resolver, q);
+    run(f, 200);
+    assert_int_equal(f->answers, 2);
+    assert_int_equal(served, 1);
+    assert_int_equal(counter_sum(f->shared, COUNTER_RESOLVER_CACHED), 1);
+}
+
+static struct dns_question *others[3];
+
+/* The first to hear cancels the rest. */
+static void cancel_others(void *user, const struct dns_addr_answer *answer)
+{
+    struct fixture *f = user;
+
+    f->answers++;
+    for (int i = 1; i < 3; i++)
+        f->resolver->ops->cancel(f->resolver, others[i]);
+}
+
+static void whoever_hears_may_cancel_the_rest(void **state)
+{
+    struct fixture *f = *state;
+
+    f->serve = serve_for_a_while;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            f->resolver->ops->addr(f->resolver, "mx.example.org", cancel_others, f, &others[i]), 0);
+    run(f, 200);
+    assert_int_equal(f->answers, 1);
+}
+
+/* --- TLSA and MTA-STS ------------------------------------------------------------------- */
+
+static void serve_policies(struct fixture *f, int fd, const struct resolver_wire_question *q)
+{
+    static struct resolver_wire_answer a;
+
+    memset(&a, 0, sizeof(a));
+    a.id = q->id;
+    a.kind = q->kind;
+    if (q->kind == RESOLVER_TLSA) {
+        assert_int_equal(q->port, 587);
+        a.tlsa = (struct dns_tlsa_answer){.status = DNS_OK, .base = "b", .len = 1};
+        a.tlsa.records[0] = (struct dns_tlsa){3, 1, 1, 0, 32};
+        memset(a.tlsa.data, 5, 32);
+    } else {
+        a.sts = (struct sts_answer){
+            .status = DNS_OK, .mode = STS_MODE_ENFORCE, .mx_len = 1, .mx = {"mx.example.org"}};
+    }
+    assert_true(send(fd, &a, resolver_wire_len(&a), 0) > 0);
+}
+
+static void tlsa_done(void *user, const struct dns_tlsa_answer *answer)
+{
+    struct fixture *f = user;
+
+    f->answers++;
+    assert_int_equal(answer->status, DNS_OK);
+    assert_int_equal(answer->records[0].len, 32);
+    assert_int_equal(answer->data[31], 5);
+}
+
+static void sts_done(void *user, const struct sts_answer *answer)
+{
+    struct fixture *f = user;
+
+    f->answers++;
+    f->status = answer->status;
+    if (answer->status == DNS_OK)
+        assert_string_equal(answer->mx[0], "mx.example.org");
+}
+
+static void policies_are_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    struct dns_question *q;
+
+    f->serve = serve_policies;
+    assert_int_equal(f->resolver->ops->tlsa(f->resolver, "a", 587, tlsa_done, f, &q), 0);
+    assert_int_equal(f->resolver->ops->sts(f->resolver, "a", sts_done, f, &q), 0);
+    run(f, 200);
+    assert_int_equal(f->answers, 2);
+    assert_int_equal(f->status, DNS_OK);
+}
+
+/* A resolver that hangs is no proof that there is no policy; and a fetch gets its time. */
+static void silence_is_no_policy_of_any_kind(void **state)
+{
+    struct fixture *f = *state;
+    struct dns_question *q;
+
+    f->serve = serve_nothing;
+    assert_int_equal(f->resolver->ops->sts(f->resolver, "a", sts_done, f, &q), 0);
+    ask(f, "mx.example.org");
+    run(f, 5000); /* until the address has failed, after a second */
+    assert_int_equal(f->answers, 1);
+    assert_int_equal(f->status, DNS_FAILED);
+    run(f, 2500);
+    assert_int_equal(f->answers, 2);
+    assert_int_equal(f->status, DNS_BOGUS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +407,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cancelled_question_is_never_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_process_is_asked_again, setup, teardown),
         cmocka_unit_test_setup_teardown(questions_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_same_question_is_out_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_kept_answer_comes_in_a_later_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(whoever_hears_may_cancel_the_rest, setup, teardown),
+        cmocka_unit_test_setup_teardown(policies_are_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(silence_is_no_policy_of_any_kind, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

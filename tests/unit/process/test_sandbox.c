@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -182,6 +184,75 @@ static void nothing_of_root_is_left(void **state)
     assert_int_equal(run(SANDBOX_WORKER, count_privileges), 0);
 }
 
+static int directory = -1;
+static char outside[64];
+
+/* Made, replaced and removed inside; by another descriptor, by path, or for reading and writing:
+ * not. */
+static int write_in_directory(void)
+{
+    static const int making = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+    int fd = openat(directory, "a", making, 0600);
+
+    if (fd < 0 || write(fd, "x", 1) != 1)
+        return 1;
+    if (renameat(directory, "a", directory, "b") != 0 || unlinkat(directory, "b", 0) != 0)
+        return 2;
+    if (openat(AT_FDCWD, outside, making, 0600) >= 0 || open(outside, making, 0600) >= 0 ||
+        openat(directory, "c", O_RDWR | O_CREAT, 0600) >= 0)
+        return 3;
+    return 0;
+}
+
+static int write_by_path(void)
+{
+    return openat(directory, outside, O_WRONLY | O_CREAT | O_EXCL, 0600) < 0 && errno == EACCES ? 0
+                                                                                                : 1;
+}
+
+static int run_with_directory(int (*act)(void))
+{
+    pid_t self = getpid();
+    pid_t pid = fork();
+    int status;
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char why[256];
+        if (sandbox_drop_root(65534, 65534, self, why, sizeof(why)) != 0 ||
+            sandbox_write_below(directory, why, sizeof(why)) != 0 ||
+            sandbox_enter_with(SANDBOX_RESOLVER, directory, why, sizeof(why)) != 0) {
+            fprintf(stderr, "%s\n", why);
+            _exit(99);
+        }
+        _exit(act());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static int kernel_has_landlock(void)
+{
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
+}
+
+static void one_directory_can_be_written_to(void **state)
+{
+    char name[] = "/tmp/postern-sandbox-XXXXXX";
+
+    assert_non_null(mkdtemp(name));
+    assert_int_equal(chmod(name, 0777), 0);
+    snprintf(outside, sizeof(outside), "/tmp/postern-outside-%ld", (long)getpid());
+    directory = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(directory >= 0);
+    assert_int_equal(run_with_directory(write_in_directory), 0);
+    if (kernel_has_landlock())
+        assert_int_equal(run_with_directory(write_by_path), 0);
+    close(directory);
+    unlink(outside);
+    assert_int_equal(rmdir(name), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +261,7 @@ int main(void)
         cmocka_unit_test(sockets_are_for_those_that_need_them),
         cmocka_unit_test(an_assertion_still_aborts),
         cmocka_unit_test(nothing_of_root_is_left),
+        cmocka_unit_test(one_directory_can_be_written_to),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
