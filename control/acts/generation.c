@@ -67,6 +67,7 @@ static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
     store = resolver_store_open(conf->gateway.state_dir, plan->uid, plan->gid, why, why_room);
     if (store < 0)
         log_text(LOG_LEVEL_INFO, m->name, "policies of MTA-STS are not kept: %s", why);
+    why[0] = '\0';
     err = sandbox_drop_root(plan->uid, plan->gid, parent, why, why_room);
     if (!err)
         err = sandbox_write_below(store, why, why_room);
