@@ -1,0 +1,412 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Does each level hold against real zones, policies and certificates, and against whoever sits in the
+middle: mail goes as the level says or not at all, and never a MAIL FROM on a weaker connection?
+
+safe.example is signed here and served by nsd, open.example is not signed; policies of MTA-STS come
+from an HTTPS server of the test, certificates from its authorities.
+"""
+import hashlib
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+
+import tap  # noqa: E402
+from capture import Capture  # noqa: E402
+from certs import Authority, der, openssl, spki  # noqa: E402
+from client import Client, wait_for  # noqa: E402
+from gateway import Gateway  # noqa: E402
+from https import Https, response  # noqa: E402
+from setup import Case  # noqa: E402
+from sink import Sink  # noqa: E402
+from zones import HEAD, Zones  # noqa: E402
+
+MESSAGE = b"Subject: policy\r\n\r\nbody\r\n"
+NAME_SERVER, HTTPS = "127.0.0.53", "127.0.3.1"
+DNS_PORT, HTTPS_PORT, SMTP_PORT = 5300, 4443, 2525
+
+# Who is at the address of a host, instead of what should be there.
+MIDDLE = ("nobody", "strip", "refuse", "garbage", "cut", "inject", "swap")
+# A level, and what the domain publishes.
+KINDS = ("may", "encrypt", "verify", "pin", "dane", "sts", "autodane", "autosts", "autonone")
+FALLS_BACK = ("may", "autonone")
+UNAUTHENTICATED = (*FALLS_BACK, "encrypt")
+SIGNED = ("dane", "autodane")
+WITH_POLICY = ("sts", "autosts")
+
+
+class Garbage:
+    """What should be a handshake is not."""
+
+    def wrap_socket(self, sock, server_side):
+        sock.recv(16)
+        sock.sendall(b"HTTP/1.1 400 what is that\r\n\r\n")
+        raise OSError("no TLS here")
+
+
+def tlsa(usage, selector, matching, cert):
+    """The data of a record for a certificate, with the full data or its hash."""
+    data = der(cert)
+    if selector:
+        data = openssl("pkey", "-pubin", "-outform", "DER",
+                       data=openssl("x509", "-in", cert, "-noout", "-pubkey"))
+    data = [data, hashlib.sha256(data).digest(), hashlib.sha512(data).digest()][matching]
+    return f"{usage} {selector} {matching} {data.hex()}"
+
+
+def self_signed(folder, name, days):
+    """Expired where days is negative."""
+    cert, key = os.path.join(folder, name + ".pem"), os.path.join(folder, name + ".key")
+    begin = ["-not_before", "20200101000000Z", "-not_after", "20200201000000Z"] if days < 0 else [
+        "-days", str(days)]
+    request = os.path.join(folder, name + ".csr")
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+            "-subj", "/CN=nobody.invalid", "-out", request)
+    if days < 0:
+        database = os.path.join(folder, name + ".db")
+        open(database, "w").close()
+        conf = os.path.join(folder, name + ".cnf")
+        with open(conf, "w") as f:
+            f.write(f"[ca]\ndefault_ca=c\n[c]\ndatabase={database}\nnew_certs_dir={folder}\n"
+                    "default_md=sha256\npolicy=p\nrand_serial=yes\n[p]\ncommonName=supplied\n")
+        openssl("ca", "-batch", "-config", conf, "-selfsign", "-keyfile", key, "-in", request,
+                "-out", cert, "-startdate", begin[1], "-enddate", begin[3], "-notext")
+    else:
+        openssl("x509", "-req", "-in", request, "-signkey", key, *begin, "-out", cert)
+    for path in (cert, key):
+        os.chmod(path, 0o644)
+    return cert, key
+
+
+def policy(mode, *patterns):
+    lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {p}" for p in patterns), "max_age: 86400"]
+    return "".join(l + "\r\n" for l in lines)
+
+
+def domain_of(kind, middle):
+    return f"{kind}-{middle}.{'safe' if kind in SIGNED else 'open'}.example"
+
+
+def host_of(kind, middle):
+    """Levels that fall back have hosts of their own: who breaks the protocol for one route is left
+    alone for a while by all."""
+    name = "may" if kind in FALLS_BACK else "mx"
+    return f"{name}-{middle}.{'safe' if kind in SIGNED else 'open'}.example"
+
+
+def policy_records(domain, identity):
+    return (f'_mta-sts.{domain}. TXT "v=STSv1; id={identity};"\nmta-sts.{domain}. A {HTTPS}\n')
+
+
+class Policy(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.zones = Zones()
+        cls.addClassCleanup(cls.zones.close)
+        cls.other = Authority(os.path.join(cls.folder, "other"))
+        cls.addresses = {m: f"127.0.1.{i + 1}" for i, m in enumerate(MIDDLE)}
+        names = [f"mx-{m}.{zone}.example" for m in MIDDLE for zone in ("safe", "open")]
+        cls.good = cls.authority.issue("mx.test", names)
+        cls.swapped = cls.other.issue("mx.test", names)
+        cls.expired = self_signed(cls.folder, "expired", -1)
+        cls.policies = {}
+        cls.zones_serve()
+        cls.https_serve()
+        cls.sinks_make()
+        cls.shared = cls.gateway_make()
+        cls.addClassCleanup(cls.shared.stop)
+
+    @classmethod
+    def zones_serve(cls):
+        match = tlsa(3, 1, 1, cls.good[0])
+        safe, open_ = HEAD.format("safe.example", NAME_SERVER), HEAD.format("open.example", NAME_SERVER)
+        for middle, address in cls.addresses.items():
+            safe += (f"mx-{middle} A {address}\n_{SMTP_PORT}._tcp.mx-{middle} TLSA {match}\n")
+            open_ += f"mx-{middle} A {address}\nmay-{middle} A {address}\n"
+            for kind in KINDS:
+                domain = domain_of(kind, middle)
+                record = f"{domain}. MX 10 {host_of(kind, middle)}.\n"
+                if kind in SIGNED:
+                    safe += record
+                    continue
+                open_ += record
+                if kind in WITH_POLICY:
+                    open_ += policy_records(domain, "20261122")
+                    cls.policies[domain] = policy("enforce", "*.open.example")
+        safe, open_ = safe + cls.more_safe(), open_ + cls.more_open()
+        signed = cls.zones.sign("safe.example", safe)
+        # Whoever answers in the zone's stead has other data, and the old signatures.
+        forged = re.sub(r"(mx-forged\S*\s+\d+\s+IN\s+TLSA\s+3 1 1 )\w+", r"\g<1>" + "ab" * 32, signed)
+        forged = re.sub(r"(mxforged\S*\s+\d+\s+IN\s+MX\s+10 )mx-nobody", r"\g<1>mx-swap", forged)
+        cls.zones.serve(NAME_SERVER, DNS_PORT, {"safe.example": forged, "open.example": open_})
+        cls.anchor = os.path.join(cls.folder, "anchor")
+        with open(cls.anchor, "w") as f:
+            f.write(cls.zones.ds("safe.example"))
+
+    @classmethod
+    def more_safe(cls):
+        """Hosts whose records are what a test is about: each at the good one's address, or at that of
+        the expired certificate."""
+        port, good = f"_{SMTP_PORT}._tcp", cls.addresses["nobody"]
+        stale = "127.0.1.20"
+        ca = cls.authority.cert
+        hosts = {
+            "forged": (good, [tlsa(3, 1, 1, cls.good[0])]),
+            "expired": (stale, [tlsa(3, 1, 1, cls.expired[0])]),
+            "rolled": (good, [tlsa(3, 1, 1, cls.swapped[0]), tlsa(3, 0, 2, cls.good[0])]),
+            "other": (good, [tlsa(3, 1, 1, cls.swapped[0])]),
+            "unusable": (good, [tlsa(0, 1, 1, cls.good[0]), tlsa(1, 0, 1, cls.good[0])]),
+            "full": (good, [tlsa(3, 0, 0, cls.good[0])]),
+            "wrongname": (good, [tlsa(2, 0, 1, ca)]),
+            "none": (good, []),
+        }
+        text = ""
+        for name, (address, records) in hosts.items():
+            text += f"mx-{name} A {address}\n" + "".join(f"{port}.mx-{name} TLSA {r}\n" for r in records)
+            for kind in ("dane", "autodane"):
+                text += f"{kind}-{name} MX 10 mx-{name}\n"
+        # Usage 2 checks the name, which the one at "nobody" has.
+        text += f"{port}.mx-anchor TLSA {tlsa(2, 0, 1, ca)}\nmx-anchor CNAME mx-nobody\n"
+        text += "".join(f"{kind}-anchor MX 10 mx-anchor\n{kind}-mxforged MX 10 mx-nobody\n"
+                        f"{kind}-failover MX 10 mx-other\n{kind}-failover MX 20 mx-nobody\n"
+                        for kind in ("dane", "autodane"))
+        return text
+
+    @classmethod
+    def more_open(cls):
+        text = ""
+        for name, mode, patterns in (("testing", "testing", ["mx.elsewhere.example"]),
+                                     ("off", "none", []), ("names", "enforce", ["mx.elsewhere.example"]),
+                                     ("label", "enforce", ["*.example"]), ("missing", None, [])):
+            for kind in WITH_POLICY:
+                domain = f"{kind}-{name}.open.example"
+                text += f"{domain}. MX 10 mx-nobody\n" + policy_records(domain, "7")
+                if mode:
+                    cls.policies[domain] = policy(mode, *patterns)
+        text += "".join(f"{kind}-unsigned MX 10 mx-nobody\n" for kind in KINDS)
+        return text
+
+    @classmethod
+    def https_serve(cls):
+        domains = [d for d in cls.policies] + [f"{k}-missing.open.example" for k in WITH_POLICY]
+        cert = cls.authority.issue("mta-sts", ["mta-sts.example", *("mta-sts." + d for d in domains)])
+        cls.https = Https(HTTPS_PORT, cert, HTTPS)
+        for domain, text in cls.policies.items():
+            cls.https.answers["mta-sts." + domain] = response(text)
+        cls.addClassCleanup(cls.https.close)
+
+    @classmethod
+    def sinks_make(cls):
+        how = {"nobody": {"cert": cls.good},
+               "strip": {"tls": None},
+               "refuse": {"cert": cls.good, "behave": {"STARTTLS": "454 4.7.0 not now"}},
+               "garbage": {"context": Garbage()},
+               "cut": {"cert": cls.good, "behave": {"STARTTLS": "RESET"}},
+               "inject": {"cert": cls.good, "behave": {
+                   "STARTTLS": b"220 2.0.0 go\r\n250 2.1.0 said too soon\r\n"}},
+               "swap": {"cert": cls.swapped}}
+        cls.sinks = {m: Sink(port=SMTP_PORT, host=cls.addresses[m], **how[m]) for m in MIDDLE}
+        cls.sinks["expired"] = Sink(port=SMTP_PORT, host="127.0.1.20", cert=cls.expired)
+
+    @classmethod
+    def gateway_make(cls):
+        def tls(kind):
+            level = "auto" if kind.startswith("auto") else kind
+            out = {"level": level}
+            if kind == "verify":
+                out["names"] = [".open.example"]
+            if kind == "pin":
+                out["spki"] = [spki(cls.good[0])]
+            if level in ("verify", "sts", "auto"):
+                out["ca"] = cls.authority.cert
+            return out
+        routes = [{"domain": f"{kind}-{name}.{zone}.example", "next_hop": "mx", "mx_port": SMTP_PORT,
+                   "tls": tls(kind)}
+                  for kind in KINDS for zone in ("safe", "open")
+                  for name in (*MIDDLE, "forged", "expired", "rolled", "other", "unusable", "full",
+                               "wrongname", "none", "anchor", "mxforged", "failover", "testing", "off",
+                               "names", "label", "missing", "unsigned")]
+        settings = {"resolver": {
+            "stub": [f"{zone}.example={NAME_SERVER}:{DNS_PORT}" for zone in ("safe", "open")],
+            "trust_anchor": cls.anchor, "timeout_s": 3, "reverse": False,
+            "sts_ca": cls.authority.cert, "sts_port": HTTPS_PORT, "sts_timeout_s": 5},
+            "limits": {"hop_connect_timeout_s": 3}}
+        return Gateway(routes, settings=settings, authority=cls.authority).start()
+
+    def send(self, domain):
+        """The reply to one message, and its log line."""
+        before = len(self.shared.events("message"))
+        for sink in self.sinks.values():
+            sink.clear()
+        with Client(self.shared.address(), timeout=30) as client:
+            client.starttls()
+            client.expect(250, "MAIL FROM:<a@client.example>")
+            code, lines = client.command(f"RCPT TO:<x@{domain}>")
+            if code == 250:
+                code, lines = client.data(MESSAGE)
+            else:
+                client.expect(250, "RSET")
+            client.command("QUIT")
+        events = wait_for(lambda: self.shared.events("message")[before:], 5, "the log line")
+        return lines[-1], events[-1]
+
+    def goes(self, domain, at, level, source, **more):
+        """The message is delivered at that address, and the line says under what."""
+        reply, event = self.send(domain)
+        self.assertRegex(reply, "^250 ", f"{domain}: {event}")
+        self.assertEqual(len(self.sinks[at].messages), 1, domain)
+        self.assertEqual((event["level"], event["source"]), (level, source), f"{domain}: {event}")
+        for key, value in more.items():
+            self.assertEqual(event.get(key), value, f"{domain}: {event}")
+        return event
+
+    def goes_nowhere(self, domain, code):
+        """Refused with this enhanced code, and no server heard MAIL, over TLS or not."""
+        reply, event = self.send(domain)
+        self.assertRegex(reply, rf"^451 {re.escape(code)} ", f"{domain}: {event}")
+        heard = [l for s in self.sinks.values() for l in s.lines() if l.upper().startswith("MAIL")]
+        self.assertEqual(heard, [], domain)
+        self.assertEqual(event["result"], "deferred", domain)
+        return event
+
+    def plaintext_mail(self, capture):
+        """Connections to next hops in which MAIL FROM could be read."""
+        streams = capture.streams(SMTP_PORT)
+        self.assertTrue(streams, "nothing was captured")
+        return sum(re.search(rb"(?i)MAIL FROM:", there) is not None for there, _ in streams)
+
+    # --- somebody in the middle
+
+    def test_nobody_in_the_middle(self):
+        """Each level is had, over TLS, and the log says which and from whom."""
+        levels = {"dane": ("dane", "dane"), "autodane": ("dane", "dane"), "sts": ("verify", "sts"),
+                  "autosts": ("verify", "sts"), "autonone": ("may", "none")}
+        with Capture() as capture:
+            for kind in KINDS:
+                level, source = levels.get(kind, (kind, "route"))
+                event = self.goes(domain_of(kind, "nobody"), "nobody", level, source)
+                self.assertIn("TLS1.3", event["tls_out"])
+                self.assertNotIn("fallback", event)
+                self.assertEqual(event.get("verify"), {
+                    "dane": "dane 3 1 1", "autodane": "dane 3 1 1", "pin": "pin",
+                    "verify": "name .open.example", "sts": "name mx-nobody.open.example",
+                    "autosts": "name mx-nobody.open.example"}.get(kind), f"{kind}: {event}")
+                self.assertEqual(event.get("sts_id"), "20261122" if kind in WITH_POLICY else None)
+        self.assertEqual(self.plaintext_mail(capture), 0)
+
+    def test_demanded_and_kept_from_it(self):
+        """Whoever takes TLS away, breaks it, or shows another certificate gets no mail."""
+        with Capture() as capture:
+            for middle in MIDDLE[1:]:
+                for kind in KINDS:
+                    if kind in FALLS_BACK or (middle == "swap" and kind in UNAUTHENTICATED):
+                        continue
+                    with self.subTest(middle=middle, kind=kind):
+                        self.goes_nowhere(domain_of(kind, middle), "4.7.5")
+        self.assertEqual(self.plaintext_mail(capture), 0)
+
+    def test_another_certificate_where_none_is_judged(self):
+        with Capture() as capture:
+            for kind in UNAUTHENTICATED:
+                event = self.goes(domain_of(kind, "swap"), "swap",
+                                  "may" if kind in FALLS_BACK else kind,
+                                  "none" if kind == "autonone" else "route")
+                self.assertIn("unchecked", event["tls_out"])
+        self.assertEqual(self.plaintext_mail(capture), 0)
+
+    def test_levels_that_fall_back_say_so(self):
+        with Capture() as capture:
+            for middle in ("strip", "refuse", "garbage", "cut"):
+                for kind in FALLS_BACK:
+                    with self.subTest(middle=middle, kind=kind):
+                        event = self.goes(domain_of(kind, middle), middle, "may",
+                                          "none" if kind == "autonone" else "route",
+                                          fallback="plaintext", tls_out="none")
+                        self.assertTrue(event["why"], event)
+        self.assertEqual(self.plaintext_mail(capture), 8)
+
+    def test_bytes_behind_the_220(self):
+        """CVE-2021-38371: who injects replies is no next hop without TLS, so none falls back."""
+        with Capture() as capture:
+            for kind in FALLS_BACK:
+                reply, event = self.send(domain_of(kind, "inject"))
+                self.assertRegex(reply, "^451 ", event)
+        self.assertEqual(self.plaintext_mail(capture), 0)
+
+    # --- DANE
+
+    def test_dane_takes(self):
+        """RFC 7671, 7672: what matches, whatever name and date are at usage 3."""
+        for name, at, verify in (("expired", "expired", "dane 3 1 1"), ("rolled", "nobody", "dane 3 0 2"),
+                                 ("full", "nobody", "dane 3 0 0")):
+            for kind in ("dane", "autodane"):
+                self.goes(f"{kind}-{name}.safe.example", at, "dane", "dane", verify=verify)
+
+    def test_dane_refuses(self):
+        """Records that match nothing, or whose usage 2 wants another name."""
+        for name in ("other", "wrongname"):
+            for kind in ("dane", "autodane"):
+                self.goes_nowhere(f"{kind}-{name}.safe.example", "4.7.5")
+
+    def test_forged_dns(self):
+        """Other data under old signatures: nobody is connected to."""
+        for kind in ("dane", "autodane"):
+            for name in ("forged", "mxforged"):
+                before = {m: s.connections for m, s in self.sinks.items()}
+                self.goes_nowhere(f"{kind}-{name}.safe.example", "4.4.3")
+                self.assertEqual({m: s.connections for m, s in self.sinks.items()}, before)
+
+    def test_records_of_which_none_is_usable(self):
+        """RFC 7672 section 2.2: TLS without authentication, at level dane nothing."""
+        self.goes("autodane-unusable.safe.example", "nobody", "encrypt", "dane")
+        self.goes_nowhere("dane-unusable.safe.example", "4.7.5")
+
+    def test_no_records(self):
+        self.goes("autodane-none.safe.example", "nobody", "may", "none")
+        self.goes_nowhere("dane-none.safe.example", "4.7.5")
+
+    def test_zone_that_is_not_signed(self):
+        self.goes("autodane-unsigned.open.example", "nobody", "may", "none")
+        self.goes_nowhere("dane-unsigned.open.example", "4.7.5")
+
+    def test_alias_of_a_host(self):
+        """RFC 7672 section 2.2.2: the records at the target count first; SNI is its name."""
+        self.goes("dane-anchor.safe.example", "nobody", "dane", "dane", verify="dane 3 1 1")
+
+    def test_failover_past_a_host_that_does_not_match(self):
+        self.goes("dane-failover.safe.example", "nobody", "dane", "dane")
+
+    # --- MTA-STS
+
+    def test_policy_in_testing_mode(self):
+        """RFC 8461 section 5: it is delivered, and the line shows the mode; level sts enforces it."""
+        self.goes("autosts-testing.open.example", "nobody", "may", "sts", sts_mode="testing", sts_id="7")
+        self.goes_nowhere("sts-testing.open.example", "4.7.5")
+
+    def test_policy_that_is_none(self):
+        self.goes("autosts-off.open.example", "nobody", "may", "none")
+        self.goes_nowhere("sts-off.open.example", "4.7.5")
+
+    def test_policy_that_does_not_list_the_host(self):
+        """Forged MX records of an unsigned zone lead nowhere; a wildcard is one label."""
+        for name in ("names", "label"):
+            for kind in WITH_POLICY:
+                before = self.sinks["nobody"].connections
+                self.goes_nowhere(f"{kind}-{name}.open.example", "4.7.5")
+                self.assertEqual(self.sinks["nobody"].connections, before)
+
+    def test_policy_that_can_not_be_fetched(self):
+        """RFC 8461 section 3.3: as none, where none was ever seen."""
+        self.goes("autosts-missing.open.example", "nobody", "may", "none")
+        self.goes_nowhere("sts-missing.open.example", "4.4.3")
+
+    def test_domain_without_policy(self):
+        self.goes("autosts-unsigned.open.example", "nobody", "may", "none")
+        self.goes_nowhere("sts-unsigned.open.example", "4.7.5")
+
+
+if __name__ == "__main__":
+    tap.main()
