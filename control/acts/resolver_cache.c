@@ -424,8 +424,9 @@ void resolver_cache_put(struct resolver_cache *c, const struct resolver_wire_que
     if (*where)
         entry_remove(c, where);
     keep = keep_s(status, ttl_s);
-    struct entry *e =
-        keep > 0 ? malloc(offsetof(struct entry, data) + key.name_len + text.len) : NULL;
+    size_t size = offsetof(struct entry, data) + key.name_len + text.len;
+    /* Of the shortest, the struct's own padding is more than the data. */
+    struct entry *e = keep > 0 ? malloc(size > sizeof(*e) ? size : sizeof(*e)) : NULL;
     if (!e)
         return;
     *e = (struct entry){.until_s = (uint32_t)(now_s + keep),
