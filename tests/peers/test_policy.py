@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
@@ -24,7 +25,7 @@ from sink import Sink  # noqa: E402
 from zones import HEAD, Zones  # noqa: E402
 
 MESSAGE = b"Subject: policy\r\n\r\nbody\r\n"
-NAME_SERVER, HTTPS = "127.0.0.53", "127.0.3.1"
+NAME_SERVER, TURNING_SERVER, HTTPS = "127.0.0.53", "127.0.0.54", "127.0.3.1"
 DNS_PORT, HTTPS_PORT, SMTP_PORT = 5300, 4443, 2525
 
 # Who is at the address of a host, instead of what should be there.
@@ -144,7 +145,19 @@ class Policy(Case):
         cls.zones.serve(NAME_SERVER, DNS_PORT, {"safe.example": forged, "open.example": open_})
         cls.anchor = os.path.join(cls.folder, "anchor")
         with open(cls.anchor, "w") as f:
-            f.write(cls.zones.ds("safe.example"))
+            f.write(cls.turn_serve(cls.good) + cls.zones.ds("safe.example"))
+
+    @classmethod
+    def turn_serve(cls, cert):
+        """A zone whose TLSA record is good for a second, and for another certificate next time."""
+        text = HEAD.format("turn.example", TURNING_SERVER) + f"""
+dane-turned MX 10 mx
+mx A {cls.addresses["nobody"]}
+_{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
+"""
+        signed = cls.zones.sign("turn.example", text)
+        cls.turning = cls.zones.serve(TURNING_SERVER, DNS_PORT, {"turn.example": signed})
+        return cls.zones.ds("turn.example")
 
     @classmethod
     def more_safe(cls):
@@ -229,8 +242,11 @@ class Policy(Case):
                   for name in (*MIDDLE, "forged", "expired", "rolled", "other", "unusable", "full",
                                "wrongname", "none", "anchor", "mxforged", "failover", "testing", "off",
                                "names", "label", "missing", "unsigned")]
+        routes.append({"domain": "dane-turned.turn.example", "next_hop": "mx", "mx_port": SMTP_PORT,
+                       "tls": tls("dane")})
         settings = {"resolver": {
-            "stub": [f"{zone}.example={NAME_SERVER}:{DNS_PORT}" for zone in ("safe", "open")],
+            "stub": [*(f"{zone}.example={NAME_SERVER}:{DNS_PORT}" for zone in ("safe", "open")),
+                     f"turn.example={TURNING_SERVER}:{DNS_PORT}"],
             "trust_anchor": cls.anchor, "timeout_s": 3, "reverse": False,
             "sts_ca": cls.authority.cert, "sts_port": HTTPS_PORT, "sts_timeout_s": 5},
             "limits": {"hop_connect_timeout_s": 3}}
@@ -378,6 +394,23 @@ class Policy(Case):
 
     def test_failover_past_a_host_that_does_not_match(self):
         self.goes("dane-failover.safe.example", "nobody", "dane", "dane")
+
+    def test_records_that_turn(self):
+        """A connection that was good is there still, and no message goes over it under records that
+        its certificate does not match."""
+        for _ in range(2):
+            event = self.goes("dane-turned.turn.example", "nobody", "dane", "dane")
+        self.assertEqual(event["reused"], "1", event)
+        connection = self.sinks["nobody"].messages[-1].connection
+        self.turning.stop()
+        self.turn_serve(self.swapped)
+        time.sleep(2.5)  # its time to live
+        self.assertIn(connection, self.sinks["nobody"].open)
+        self.goes_nowhere("dane-turned.turn.example", "4.7.5")
+        self.turning.stop()
+        self.turn_serve(self.good)
+        time.sleep(2.5)
+        self.goes("dane-turned.turn.example", "nobody", "dane", "dane")
 
     # --- MTA-STS
 
