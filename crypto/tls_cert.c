@@ -155,7 +155,9 @@ static const ASN1_STRING *common_name(X509 *leaf)
     return at < 0 ? NULL : X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
 }
 
-bool tls_cert_names(X509 *leaf, bool (*each)(void *user, const char *name), void *user)
+/* False where each stopped it. *ret_any: there are DNS names. */
+static bool dns_names(X509 *leaf, bool (*each)(void *user, const char *name), void *user,
+                      bool *ret_any)
 {
     GENERAL_NAMES *sans = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
     bool any = false, go_on = true;
@@ -171,7 +173,17 @@ bool tls_cert_names(X509 *leaf, bool (*each)(void *user, const char *name), void
             go_on = each(user, name);
     }
     GENERAL_NAMES_free(sans);
+    *ret_any = any;
+    return go_on;
+}
+
+bool tls_cert_names(X509 *leaf, bool (*each)(void *user, const char *name), void *user)
+{
+    char name[256];
+    bool any;
+    bool go_on = dns_names(leaf, each, user, &any);
     const ASN1_STRING *cn = any ? NULL : common_name(leaf);
+
     if (cn && name_copy(cn, name))
         go_on = each(user, name);
     return go_on;
@@ -215,6 +227,28 @@ static bool name_first(void *user, const char *name)
     return false;
 }
 
+static bool is_dns_name(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+
+    if (name[0] == '*' && name[1] == '.')
+        name += 2;
+    return name[0] != '\0' && name[0] != '.' && name[strspn(name, allowed)] == '\0';
+}
+
+/* A name that has no room does not keep a shorter one out. */
+static bool name_collect(void *user, const char *name)
+{
+    struct text_room *t = user;
+    size_t len = strlen(name) + 1;
+
+    if (is_dns_name(name) && len < t->room - t->used) { /* one byte is the list's end */
+        memcpy(t->out + t->used, name, len);
+        t->used += len;
+    }
+    return true;
+}
+
 bool tls_cert_spki_sha256(X509 *leaf, uint8_t ret[32])
 {
     uint8_t *der = NULL;
@@ -232,14 +266,18 @@ bool tls_cert_sha256(X509 *leaf, uint8_t ret[32])
 
 void tls_cert_facts(X509 *leaf, struct tls_facts *ret)
 {
+    struct text_room names = {.out = ret->cert_names, .room = sizeof(ret->cert_names)};
     const ASN1_STRING *cn = common_name(leaf);
     struct tm tm;
+    bool any;
 
     if (cn)
         tls_text_escape(ASN1_STRING_get0_data(cn), (size_t)ASN1_STRING_length(cn), ret->peer_name,
                         sizeof(ret->peer_name));
     else
         tls_cert_names(leaf, name_first, ret);
+    dns_names(leaf, name_collect, &names, &any);
+    ret->cert_names[names.used] = '\0';
     if (!tls_cert_sha256(leaf, ret->cert_sha256))
         memset(ret->cert_sha256, 0, sizeof(ret->cert_sha256));
     if (!tls_cert_spki_sha256(leaf, ret->spki_sha256))

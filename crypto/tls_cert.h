@@ -30,7 +30,7 @@ bool tls_cert_names(X509 *leaf, bool (*each)(void *user, const char *name), void
 /* Joined by ", " and cut where room ends: for texts. Returns out. */
 const char *tls_cert_names_text(X509 *leaf, char *out, size_t room);
 
-/* The certificate's part of the facts: name, fingerprints, notAfter. */
+/* The certificate's part of the facts: names, fingerprints, notAfter. */
 void tls_cert_facts(X509 *leaf, struct tls_facts *ret);
 /* SHA-256 of the DER of its subject public key info; false where that fails. */
 bool tls_cert_spki_sha256(X509 *leaf, uint8_t ret[32]);

@@ -16,6 +16,8 @@ enum tls_verify {
     TLS_VERIFY_FAILED,    /* it was checked and did not match, and the level lets that pass */
 };
 
+enum { TLS_CERT_NAMES = 512 };
+
 struct tls_facts {
     enum tls_version version;
     char suite[48]; /* IANA's name: "TLS_AES_128_GCM_SHA256" */
@@ -29,6 +31,10 @@ struct tls_facts {
     uint8_t spki_sha256[32];
     int64_t not_after; /* of the peer's leaf, seconds since 1970; 0 where there is none */
     char sni[256];     /* what the client asked for; "" if nothing */
+    /* The leaf's DNS names (subjectAltName, never the CN), each with its NUL, an empty one behind
+     * the last; in lower case, host names and wildcards ("*.example.org") alone. What does not fit
+     * is left out, and so can't give a right. Whether a CA vouches for them, verify says. */
+    char cert_names[TLS_CERT_NAMES];
 };
 
 /* "TLS1.3", "TLS1.2" */

@@ -121,6 +121,7 @@ static bool without_leg(enum smtp_action_kind kind)
     case SMTP_DO_ABORT:
     case SMTP_DO_END:
     case SMTP_DO_REFUSED:
+    case SMTP_DO_REFUSED_SENDER:
     case SMTP_DO_CLOSE:
         return true;
     case SMTP_DO_STARTTLS:

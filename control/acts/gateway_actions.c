@@ -261,6 +261,10 @@ bool client_act(struct client *c, const struct smtp_action *action)
         client_count(c, COUNTER_RECIPIENTS_REFUSED);
         gateway_log_refused(c, action);
         return true;
+    case SMTP_DO_REFUSED_SENDER:
+        client_count(c, COUNTER_SENDERS_REFUSED);
+        gateway_log_refused(c, action);
+        return true;
     case SMTP_DO_CLOSE:
         client_close(c, action->end, DP_CLOSE_FLUSH);
         return false;

@@ -121,6 +121,13 @@ static void log_said(struct log_line *l, const struct client *c)
     log_peer(l, "text", span_make(room, t.len));
 }
 
+/* The rule of senders that decided: what it asks for, and so what a message that came has. */
+static void log_sender_rule(struct log_line *l, const struct conf_sender *rule)
+{
+    log_str(l, "sender_rule", rule->domain);
+    log_str(l, "sender_level", conf_sender_level_text(rule->level));
+}
+
 void gateway_log_message(const struct client *c, enum message_result result,
                          const struct hop_facts *facts)
 {
@@ -139,6 +146,8 @@ void gateway_log_message(const struct client *c, enum message_result result,
     log_u64(&l, "accepted", txn->accepted);
     log_str(&l, "listener", c->smtp.peer.listener->name);
     log_client(&l, c);
+    if (txn->sender_rule)
+        log_sender_rule(&l, txn->sender_rule);
     if (txn->route)
         log_level(&l, txn->route, facts);
     log_hop(&l, facts);
@@ -158,7 +167,10 @@ void gateway_log_refused(const struct client *c, const struct smtp_action *actio
 
     log_begin(&l, LOG_LEVEL_INFO, c->smtp.peer.id, "refused");
     log_peer(&l, "from", c->smtp.txn.mail.address);
-    log_peer(&l, "to", action->address);
+    if (action->sender)
+        log_sender_rule(&l, action->sender);
+    else
+        log_peer(&l, "to", action->address);
     log_str(&l, "listener", c->smtp.peer.listener->name);
     log_client(&l, c);
     log_u64(&l, "reply", action->local->code);

@@ -42,6 +42,10 @@ enum conf_hop_tls { CONF_HOP_STARTTLS, CONF_HOP_IMPLICIT };
 
 enum conf_bare_newline { CONF_BARE_NEWLINE_REJECT, CONF_BARE_NEWLINE_NORMALIZE };
 
+/* What a client has to have that brings mail from a sender's domain, and what it hears else. */
+enum conf_sender_level { CONF_SENDER_ENCRYPT, CONF_SENDER_VERIFY };
+enum conf_refuse { CONF_REFUSE_PERMANENT, CONF_REFUSE_TEMPORARY };
+
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_PLAIN, CONF_AUTH_LOGIN };
 
 struct conf_cert {
@@ -138,6 +142,7 @@ struct conf_listener {
     size_t relay_clients_len;
     struct conf_hash *relay_certs; /* SHA-256 of the client's certificate */
     size_t relay_certs_len;
+    struct conf_strings relay_names;  /* of client certificates that client_ca vouches for */
     struct net_prefix *proxy_clients; /* must begin with a PROXY header; nobody else may */
     size_t proxy_clients_len;
     struct net_prefix *xclient_clients;
@@ -192,6 +197,16 @@ struct conf_route {
     unsigned max_connections; /* to one host, across workers */
 };
 
+struct conf_sender {    /* control/pure/policy_sender.h */
+    const char *domain; /* "partner.example", ".partner.example" (subdomains) */
+    enum conf_sender_level level;
+    struct conf_hash *certs; /* SHA-256 of a client's certificate */
+    size_t certs_len;
+    struct conf_strings names; /* of a certificate that client_ca vouches for */
+    enum conf_refuse refuse;
+    struct conf_strings listeners; /* names; empty: all */
+};
+
 struct conf {
     struct arena arena;
     struct conf_gateway gateway;
@@ -202,6 +217,8 @@ struct conf {
     size_t listeners_len;
     struct conf_route *routes;
     size_t routes_len;
+    struct conf_sender *senders;
+    size_t senders_len;
 };
 
 enum { CONF_TEXT_MAX = 4 << 20 }; /* bytes of a configuration file */
@@ -230,6 +247,11 @@ unsigned conf_line_of(const char *text, const char *path);
 void conf_free(struct conf *conf);
 /* "none", "may", "encrypt", "verify", "pin", "dane", "sts", "auto". */
 const char *conf_level_text(enum conf_level level);
+
+/* "encrypt", "verify". */
+const char *conf_sender_level_text(enum conf_sender_level level);
+/* Whether a list of listeners' names, of which an empty one means all, has this one. */
+bool conf_at_listener(const struct conf_strings *names, const struct conf_listener *listener);
 
 /* Whether the level may need CAs and names to check a certificate by. */
 bool conf_level_names(enum conf_level level);

@@ -148,8 +148,9 @@ static void listener_check_tls(const struct place *p, struct conf_listener *l,
         if (l->client_cert != TLS_CLIENT_CERT_NONE)
             refuse(p, "client_cert", "a demand for certificates",
                    "\"none\" where tls is \"none\": certificates need TLS");
-        static const char *const of_tls[] = {"profile",      "min_version", "suites",     "groups",
-                                             "certificates", "client_ca",   "relay_certs"};
+        static const char *const of_tls[] = {"profile",     "min_version",  "suites",
+                                             "groups",      "certificates", "client_ca",
+                                             "relay_certs", "relay_names"};
         for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
             refuse_unused(p, of_tls[i], "with tls = \"starttls\" or \"implicit\"");
         return;
@@ -161,6 +162,9 @@ static void listener_check_tls(const struct place *p, struct conf_listener *l,
         refuse_unused(p, "client_ca", "with client_cert = \"ask\" or \"require\"");
         refuse_unused(p, "relay_certs", "with client_cert = \"ask\" or \"require\"");
     }
+    if (!l->client_ca)
+        refuse_unused(p, "relay_names",
+                      "with client_ca: without an authority a name proves nothing");
     if (l->client_cert == TLS_CLIENT_CERT_REQUIRE && l->tls == CONF_LISTENER_STARTTLS &&
         !l->require_tls)
         refuse(p, "client_cert", "\"require\"",
@@ -221,13 +225,13 @@ static const char *listener_nearest(const struct conf *conf, const char *name)
     return nearest;
 }
 
-static void route_check_listeners(const struct place *p, const struct conf_route *route)
+static void check_listener_names(const struct place *p, const struct conf_strings *names)
 {
     char path[CONF_PATH_TEXT];
     bool is;
 
-    for (size_t i = 0; i < route->listeners.len; i++) {
-        const char *name = route->listeners.items[i];
+    for (size_t i = 0; i < names->len; i++) {
+        const char *name = names->items[i];
         if (!name || listener_find(p->r->conf, name))
             continue;
         const char *nearest = listener_nearest(p->r->conf, name);
@@ -384,20 +388,19 @@ static void route_check_auth(const struct place *p, const struct conf_route *rou
                "them with a fixed next_hop");
 }
 
-/* True where every listener that b serves is served by a. */
-static bool route_covers(const struct conf_route *a, const struct conf_route *b)
+/* True where every listener of b is one of a. */
+static bool listeners_cover(const struct conf_strings *a, const struct conf_strings *b)
 {
-    if (a->listeners.len == 0)
+    if (a->len == 0)
         return true;
-    for (size_t i = 0; i < b->listeners.len; i++) {
+    for (size_t i = 0; i < b->len; i++) {
         bool has = false;
-        for (size_t j = 0; j < a->listeners.len && !has; j++)
-            has = a->listeners.items[j] && b->listeners.items[i] &&
-                  strcmp(a->listeners.items[j], b->listeners.items[i]) == 0;
+        for (size_t j = 0; j < a->len && !has; j++)
+            has = a->items[j] && b->items[i] && strcmp(a->items[j], b->items[i]) == 0;
         if (!has)
             return false;
     }
-    return b->listeners.len > 0;
+    return b->len > 0;
 }
 
 static void routes_check(struct conf_reader *r, const config_setting_t *root)
@@ -407,7 +410,7 @@ static void routes_check(struct conf_reader *r, const config_setting_t *root)
     for (size_t i = 0; i < conf->routes_len; i++) {
         struct conf_route *route = &conf->routes[i];
         struct place p = place_of(r, root, "routes", i);
-        route_check_listeners(&p, route);
+        check_listener_names(&p, &route->listeners);
         route_check_hops(&p, route);
         if (level_taken(&p)) {
             route_check_tls(&p, route, &conf->tls);
@@ -420,9 +423,66 @@ static void routes_check(struct conf_reader *r, const config_setting_t *root)
         for (size_t j = 0; j < i; j++) {
             const struct conf_route *earlier = &conf->routes[j];
             if (earlier->domain && strcmp(earlier->domain, route->domain) == 0 &&
-                route_covers(earlier, route)) {
+                listeners_cover(&earlier->listeners, &route->listeners)) {
                 refuse(&p, "domain", "a domain that an earlier route takes for the same listeners",
                        "one route for each domain and listener: this one would never be used");
+                break;
+            }
+        }
+    }
+}
+
+/* --- senders --- */
+
+/* What the rule's listeners can know of a client. A name that is missing was complained of. */
+static void sender_check_listeners(const struct place *p, const struct conf_sender *sender)
+{
+    bool any_tls = false, any_cert = false, any_ca = false, unknown = false;
+    const struct conf *conf = p->r->conf;
+
+    for (size_t i = 0; i < sender->listeners.len; i++)
+        unknown |= !sender->listeners.items[i] || !listener_find(conf, sender->listeners.items[i]);
+    for (size_t i = 0; i < conf->listeners_len; i++) {
+        const struct conf_listener *l = &conf->listeners[i];
+        unknown |= !l->name;
+        if (unknown || !conf_at_listener(&sender->listeners, l))
+            continue;
+        any_tls |= l->tls != CONF_LISTENER_NONE;
+        any_cert |= l->client_cert != TLS_CLIENT_CERT_NONE;
+        any_ca |= l->client_ca != NULL;
+    }
+    if (unknown)
+        return;
+    bool wants_ca =
+        sender->names.len > 0 || (sender->level == CONF_SENDER_VERIFY && sender->certs_len == 0);
+    if (!any_tls)
+        refuse(p, "level", "a demand that no listener of the rule can meet",
+               "it where a listener has TLS");
+    else if (!any_cert && (wants_ca || sender->certs_len > 0))
+        refuse(p, "level", "a rule about certificates, for which no listener of it asks",
+               "it where a listener has client_cert = \"ask\" or \"require\"");
+    else if (!any_ca && wants_ca)
+        refuse(p, "names", "a rule about certificates that are vouched for, and no authority",
+               "certs, or it where a listener has client_ca");
+}
+
+static void senders_check(struct conf_reader *r, const config_setting_t *root)
+{
+    struct conf *conf = r->conf;
+
+    for (size_t i = 0; i < conf->senders_len; i++) {
+        const struct conf_sender *sender = &conf->senders[i];
+        struct place p = place_of(r, root, "senders", i);
+        check_listener_names(&p, &sender->listeners);
+        sender_check_listeners(&p, sender);
+        if (!sender->domain)
+            continue;
+        for (size_t j = 0; j < i; j++) {
+            const struct conf_sender *earlier = &conf->senders[j];
+            if (earlier->domain && strcmp(earlier->domain, sender->domain) == 0 &&
+                listeners_cover(&earlier->listeners, &sender->listeners)) {
+                refuse(&p, "domain", "a domain that an earlier rule has for the same listeners",
+                       "one rule for each domain and listener: this one would never be used");
                 break;
             }
         }
@@ -450,5 +510,6 @@ void conf_check(struct conf_reader *r, const config_setting_t *root)
     certificates_finish(r->conf->tls.certificates, r->conf->tls.certificates_len);
     listeners_check(r, root);
     routes_check(r, root);
+    senders_check(r, root);
     limits_check(r, root);
 }

@@ -208,6 +208,7 @@ static void read_value(struct conf_reader *r, const struct conf_row *row,
     case CONF_TYPE_FILE:
     case CONF_TYPE_HOSTNAME:
     case CONF_TYPE_DOMAIN:
+    case CONF_TYPE_PARTNER:
     case CONF_TYPE_NAME:
     case CONF_TYPE_ADDRESS:
     case CONF_TYPE_METRICS:

@@ -71,6 +71,18 @@ static const struct conf_word conf_level_words[] = {
     {NULL, 0, NULL},
 };
 
+static const struct conf_word conf_sender_level_words[] = {
+    {"encrypt", CONF_SENDER_ENCRYPT, NULL},
+    {"verify", CONF_SENDER_VERIFY, NULL},
+    {NULL, 0, NULL},
+};
+
+static const struct conf_word conf_refuse_words[] = {
+    {"permanent", CONF_REFUSE_PERMANENT, NULL},
+    {"temporary", CONF_REFUSE_TEMPORARY, NULL},
+    {NULL, 0, NULL},
+};
+
 static const struct conf_word conf_hop_tls_words[] = {
     {"starttls", CONF_HOP_STARTTLS, NULL},
     {"implicit", CONF_HOP_IMPLICIT, NULL},
@@ -99,6 +111,7 @@ _Static_assert(sizeof(enum conf_level) == sizeof(int) && sizeof(enum tls_profile
 #define CONF_STRUCT_ROUTE struct conf_route
 #define CONF_STRUCT_ROUTE_TLS struct conf_route
 #define CONF_STRUCT_ROUTE_AUTH struct conf_route
+#define CONF_STRUCT_SENDER struct conf_sender
 
 #define MUST .must = true
 #define NONE .fallback = NULL
@@ -183,6 +196,7 @@ static const struct {
     [CONF_GROUP_ROUTE] = {"routes", sizeof(struct conf_route)},
     [CONF_GROUP_ROUTE_TLS] = {"routes.tls", sizeof(struct conf_route)},
     [CONF_GROUP_ROUTE_AUTH] = {"routes.auth", sizeof(struct conf_route)},
+    [CONF_GROUP_SENDER] = {"senders", sizeof(struct conf_sender)},
 };
 
 size_t conf_group_size(enum conf_group group)
@@ -279,6 +293,8 @@ static const struct {
     [CONF_TYPE_HOSTNAME] = {"a host name such as \"mx.example.org\"", NULL},
     [CONF_TYPE_DOMAIN] = {"a domain (\"example.org\"), its subdomains (\".example.org\") or \"*\"",
                           NULL},
+    [CONF_TYPE_PARTNER] =
+        {"a domain (\"partner.example\") or its subdomains (\".partner.example\")", NULL},
     [CONF_TYPE_NAME] = {"letters, digits, '-', '_' and '.',", "bytes"},
     [CONF_TYPE_ADDRESS] = {"an address and port such as \"192.0.2.1:25\" or \"[2001:db8::1]:25\"",
                            NULL},
@@ -325,13 +341,30 @@ const char *conf_row_allowed(const struct conf_row *row, char out[CONF_ALLOWED_T
     return out;
 }
 
-const char *conf_level_text(enum conf_level level)
+static const char *word_of(const struct conf_word *word, int value)
 {
-    const struct conf_word *word = conf_level_words;
-
-    while (word->value != (int)level)
+    while (word->value != value)
         word++;
     return word->word;
+}
+
+const char *conf_level_text(enum conf_level level)
+{
+    return word_of(conf_level_words, (int)level);
+}
+
+const char *conf_sender_level_text(enum conf_sender_level level)
+{
+    return word_of(conf_sender_level_words, (int)level);
+}
+
+bool conf_at_listener(const struct conf_strings *names, const struct conf_listener *listener)
+{
+    for (size_t i = 0; i < names->len; i++) {
+        if (strcmp(names->items[i], listener->name) == 0)
+            return true;
+    }
+    return names->len == 0;
 }
 
 bool conf_level_names(enum conf_level level)

@@ -243,6 +243,7 @@ static const struct {
     [CONF_TYPE_FILE] = {convert_file, sizeof(const char *)},
     [CONF_TYPE_HOSTNAME] = {convert_hostname, sizeof(const char *)},
     [CONF_TYPE_DOMAIN] = {convert_domain, sizeof(const char *)},
+    [CONF_TYPE_PARTNER] = {convert_tls_name, sizeof(const char *)},
     [CONF_TYPE_NAME] = {convert_name, sizeof(const char *)},
     [CONF_TYPE_ADDRESS] = {convert_address, sizeof(const char *)},
     [CONF_TYPE_METRICS] = {convert_metrics, sizeof(const char *)},

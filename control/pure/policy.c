@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy.h"
 
-/* How well a route's domain fits: 0 not at all, more is more specific. */
-static size_t route_fit(const struct conf_route *route, struct span domain)
+#include "tls_name.h"
+
+size_t policy_domain_fit(const char *wanted, struct span domain)
 {
-    struct span pattern = span_str(route->domain);
+    struct span pattern = span_str(wanted);
     bool literal = domain.len > 0 && domain.ptr[0] == '[';
 
     if (span_equal_nocase(pattern, domain))
@@ -17,15 +18,6 @@ static size_t route_fit(const struct conf_route *route, struct span domain)
         span_ends_nocase(domain, pattern))
         return 1 + pattern.len;
     return span_equal(pattern, SPAN_LIT("*")) ? 1 : 0;
-}
-
-static bool route_at_listener(const struct conf_route *route, const struct conf_listener *listener)
-{
-    for (size_t i = 0; i < route->listeners.len; i++) {
-        if (strcmp(route->listeners.items[i], listener->name) == 0)
-            return true;
-    }
-    return route->listeners.len == 0;
 }
 
 bool policy_may_relay(const struct policy_client *client)
@@ -45,7 +37,7 @@ bool policy_may_relay(const struct policy_client *client)
                    sizeof(client->tls->cert_sha256)) == 0)
             return true;
     }
-    return false;
+    return tls_name_verified(client->tls, &listener->relay_names);
 }
 
 struct policy_decision policy_decide(const struct conf *conf, const struct policy_client *client,
@@ -57,8 +49,8 @@ struct policy_decision policy_decide(const struct conf *conf, const struct polic
     if (domain.len == 0)
         domain = span_str(conf->gateway.hostname);
     for (size_t i = 0; i < conf->routes_len; i++) {
-        size_t fit = route_fit(&conf->routes[i], domain);
-        if (fit > best_fit && route_at_listener(&conf->routes[i], client->listener)) {
+        size_t fit = policy_domain_fit(conf->routes[i].domain, domain);
+        if (fit > best_fit && conf_at_listener(&conf->routes[i].listeners, client->listener)) {
             best = &conf->routes[i];
             best_fit = fit;
         }

@@ -12,7 +12,7 @@
 struct policy_client {
     const struct conf_listener *listener;
     const union net_addr *addr;  /* after PROXY or XCLIENT */
-    const struct tls_facts *tls; /* NULL in plaintext */
+    const struct tls_facts *tls; /* NULL in plaintext, and for whom another speaks by XCLIENT */
 };
 
 enum policy_verdict {
@@ -31,5 +31,9 @@ struct policy_decision {
  * first that the listener may use. */
 struct policy_decision policy_decide(const struct conf *conf, const struct policy_client *client,
                                      struct span domain);
-/* The client may use routes to elsewhere: by address or by client certificate fingerprint. */
+/* The client may use routes to elsewhere: by address, by client certificate fingerprint, or by a
+ * name in a certificate that client_ca vouches for. */
 bool policy_may_relay(const struct policy_client *client);
+/* How well a domain fits what a rule has ("example.org", ".example.org", "*"): 0 not at all, more
+ * is more specific. */
+size_t policy_domain_fit(const char *wanted, struct span domain);

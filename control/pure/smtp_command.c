@@ -239,6 +239,7 @@ int smtp_parse_mail(struct span rest, struct smtp_mail *ret)
             return err;
     }
     ret->address = path.address;
+    ret->domain = path.domain;
     if (path.address.len > 0 && path.domain.len == 0)
         return ERR_RANGE;
     return path.eightbit && !ret->smtputf8 ? ERR_UNSUPPORTED : ERR_OK;

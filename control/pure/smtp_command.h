@@ -40,6 +40,7 @@ enum smtp_notify { /* RFC 3461 section 4.1; bits */
 struct smtp_mail {
     struct span
         address; /* without <>; empty for the null reverse-path; may be UTF-8 with smtputf8 */
+    struct span domain; /* after its last '@'; empty for the null reverse-path */
     enum smtp_body body;
     bool has_body, smtputf8;
     bool has_size;

@@ -306,6 +306,13 @@ static bool may_go_ahead(const struct smtp_session *s, const struct smtp_row *ro
     return !(row->flags & SMTP_FLAG_NO_ARGUMENT) || rest.len == 0;
 }
 
+/* The refused sender is still to be told of, and the next MAIL would forget it. */
+static bool refused_sender(const struct smtp_out *out)
+{
+    return out->actions_len > 0 &&
+           out->actions[out->actions_len - 1].kind == SMTP_DO_REFUSED_SENDER;
+}
+
 /* One command line, or as much of it as is to be used now; 0 for nothing. */
 static size_t input_step(struct smtp_session *s, const uint8_t *data, size_t len, bool *ret_stop,
                          struct smtp_out *out)
@@ -337,7 +344,7 @@ static size_t input_step(struct smtp_session *s, const uint8_t *data, size_t len
         return end;
     }
     dispatch(s, row, rest, end < len, out);
-    *ret_stop = (row->flags & SMTP_FLAG_SUSPEND) != 0;
+    *ret_stop = (row->flags & SMTP_FLAG_SUSPEND) != 0 || refused_sender(out);
     return end;
 }
 

@@ -49,7 +49,8 @@ enum smtp_action_kind {
     SMTP_DO_ABORT,       /* the transaction ends without a message: RSET or cut */
     SMTP_DO_END,         /* the transaction had its final answer: log, evidence, leg to the pool */
     SMTP_DO_REFUSED, /* policy refused a recipient: for the log only; address and local say it */
-    SMTP_DO_CLOSE,   /* after the reply bytes: close; end says why */
+    SMTP_DO_REFUSED_SENDER, /* the same of a sender (s->txn.mail); sender is the rule */
+    SMTP_DO_CLOSE,          /* after the reply bytes: close; end says why */
 };
 
 /* A reply of our own, as a constant. */
@@ -65,7 +66,8 @@ struct smtp_action {
     bool last;
     enum session_end end;
     struct span address; /* REFUSED: the recipient, a peer's bytes; valid like the transaction */
-    const struct smtp_local *local; /* REFUSED */
+    const struct smtp_local *local;   /* REFUSED, REFUSED_SENDER */
+    const struct conf_sender *sender; /* REFUSED_SENDER */
 };
 
 struct smtp_out {

@@ -23,15 +23,6 @@ static void text_add(struct smtp_reply *reply, const char *format, ...)
     reply->len += (size_t)len;
 }
 
-static bool listener_may_use(const struct conf_route *route, const struct conf_listener *listener)
-{
-    for (size_t i = 0; i < route->listeners.len; i++) {
-        if (strcmp(route->listeners.items[i], listener->name) == 0)
-            return true;
-    }
-    return route->listeners.len == 0;
-}
-
 /* Does every transaction here have one recipient domain? Not where a route with a fixed next hop
  * takes many. */
 static bool one_domain_each(const struct smtp_session *s)
@@ -41,7 +32,7 @@ static bool one_domain_each(const struct smtp_session *s)
     for (size_t i = 0; i < conf->routes_len; i++) {
         const struct conf_route *route = &conf->routes[i];
         bool many = route->domain[0] == '*' || route->domain[0] == '.';
-        if (listener_may_use(route, s->peer.listener) && many && !route->mx)
+        if (conf_at_listener(&route->listeners, s->peer.listener) && many && !route->mx)
             return false;
     }
     return true;

@@ -3,6 +3,7 @@
  * MAIL and RCPT, and the queue of answers owed to recipients: the next hop's in its own time, ours
  * behind them, so that the client hears all in the order of its commands.
  */
+#include "policy_sender.h"
 #include "smtp_address.h"
 #include "smtp_session_priv.h"
 
@@ -23,6 +24,17 @@ static const struct smtp_local other_destination = {
     452, 5, 3, "Another destination: send it in a transaction of its own"};
 static const struct smtp_local no_route = {550, 7, 1,
                                            "Relaying denied: no route for this recipient"};
+static const struct smtp_local sender_tls[] = {
+    [CONF_REFUSE_PERMANENT] = {550, 7, 1, "Mail from this domain has to come by TLS"},
+    [CONF_REFUSE_TEMPORARY] = {451, 7, 1, "Mail from this domain has to come by TLS"}};
+static const struct smtp_local sender_cert[] = {
+    [CONF_REFUSE_PERMANENT] = {550, 7, 1,
+                               "Mail from this domain has to come with its own certificate"},
+    [CONF_REFUSE_TEMPORARY] = {451, 7, 1,
+                               "Mail from this domain has to come with its own certificate"}};
+static const struct smtp_local sender_bound[] = {
+    [CONF_REFUSE_PERMANENT] = {550, 7, 1, "Your certificate is for mail from other domains"},
+    [CONF_REFUSE_TEMPORARY] = {451, 7, 1, "Your certificate is for mail from other domains"}};
 static const struct smtp_local no_right = {550, 7, 1, "Relaying denied"};
 
 /* An arena's most bytes: recipients are bounded in number, and this bounds their sum. */
@@ -75,6 +87,69 @@ static bool keep(struct arena *arena, struct span *s)
     return s->ptr != NULL;
 }
 
+/* A view of the end of whole, as domain is one of what whole is a copy of. */
+static struct span domain_of(struct span whole, struct span domain)
+{
+    return domain.len > 0 ? span_from(whole, whole.len - domain.len) : (struct span){0};
+}
+
+static bool mail_keep(struct smtp_transaction *txn, const struct smtp_mail *mail)
+{
+    txn->mail = *mail;
+    txn->mail.unknown = (struct span){0};
+    if (!keep(&txn->arena, &txn->mail.address) || !keep(&txn->arena, &txn->mail.ret) ||
+        !keep(&txn->arena, &txn->mail.envid))
+        return false;
+    txn->mail.domain = domain_of(txn->mail.address, mail->domain);
+    return true;
+}
+
+/* Whom the policy judges. With XCLIENT the TLS and the certificate are those of the server that
+ * speaks: they prove nothing of the client for whom it does. */
+static struct policy_client policy_client(const struct smtp_session *s)
+{
+    bool own = s->peer.tls_done && !s->era.xclient;
+
+    return (struct policy_client){.listener = s->peer.listener,
+                                  .addr = smtp_session_client(s),
+                                  .tls = own ? &s->peer.tls : NULL};
+}
+
+/* Says no where a rule of senders does. */
+static bool sender_refused(struct smtp_session *s, struct smtp_out *out)
+{
+    const struct policy_client client = policy_client(s);
+    const struct smtp_local *local = NULL;
+    char ascii[SMTP_DOMAIN_MAX + 1];
+    /* A rule holds for a domain in whatever letters it is written. */
+    int err = smtp_domain_ascii(s->txn.mail.domain, ascii);
+
+    if (err) {
+        smtp_say_local(s, err == ERR_NOMEM ? &no_memory : &bad_sender, out);
+        return true;
+    }
+    struct policy_sender_decision decision =
+        policy_sender_decide(s->peer.conf, &client, span_str(ascii));
+    switch (decision.verdict) {
+    case POLICY_SENDER_OK:
+        s->txn.sender_rule = decision.rule;
+        return false;
+    case POLICY_SENDER_NEEDS_TLS:
+        local = &sender_tls[decision.rule->refuse];
+        break;
+    case POLICY_SENDER_NEEDS_CERT:
+        local = &sender_cert[decision.rule->refuse];
+        break;
+    case POLICY_SENDER_BOUND:
+        local = &sender_bound[decision.rule->refuse];
+        break;
+    }
+    smtp_say_local(s, local, out);
+    smtp_act(out, &(struct smtp_action){
+                      .kind = SMTP_DO_REFUSED_SENDER, .local = local, .sender = decision.rule});
+    return true;
+}
+
 void smtp_do_mail(struct smtp_session *s, struct span rest, struct smtp_out *out)
 {
     const unsigned max = s->peer.conf->limits.max_messages;
@@ -93,13 +168,12 @@ void smtp_do_mail(struct smtp_session *s, struct span rest, struct smtp_out *out
     }
     smtp_transaction_forget(s);
     arena_init(&s->txn.arena, arena_room(s));
-    s->txn.mail = mail;
-    s->txn.mail.unknown = (struct span){0};
-    if (!keep(&s->txn.arena, &s->txn.mail.address) || !keep(&s->txn.arena, &s->txn.mail.ret) ||
-        !keep(&s->txn.arena, &s->txn.mail.envid)) {
+    if (!mail_keep(&s->txn, &mail)) {
         smtp_say_local(s, &no_memory, out);
         return;
     }
+    if (sender_refused(s, out))
+        return;
     s->peer.transactions++;
     struct text id = text_into(s->txn.id, sizeof(s->txn.id));
     text_str(&id, s->peer.id);
@@ -212,10 +286,7 @@ static bool recipient_add(struct smtp_session *s, const struct smtp_rcpt *parsed
     txn->recipients = items;
     if (!keep(&txn->arena, &r.address) || !keep(&txn->arena, &r.orcpt) || !queue_push(s, NULL))
         return false;
-    if (r.domain.len > 0)
-        r.domain = span_from(r.address, r.address.len - r.domain.len);
-    else
-        r.domain = (struct span){0};
+    r.domain = domain_of(r.address, r.domain);
     txn->recipients[txn->recipients_len++] = (struct smtp_recipient){.rcpt = r};
     return true;
 }
@@ -246,9 +317,7 @@ static void rcpt_send(struct smtp_session *s, const struct smtp_rcpt *rcpt, stru
 
 void smtp_do_rcpt(struct smtp_session *s, struct span rest, struct smtp_out *out)
 {
-    const struct policy_client client = {.listener = s->peer.listener,
-                                         .addr = smtp_session_client(s),
-                                         .tls = s->peer.tls_done ? &s->peer.tls : NULL};
+    const struct policy_client client = policy_client(s);
     struct smtp_rcpt rcpt;
     int err = smtp_parse_rcpt(rest, s->txn.mail.smtputf8, &rcpt);
     const struct smtp_local *refusal = rcpt_refusal(s, err, &rcpt);

@@ -10,6 +10,7 @@
 #include "smtp_command.h"
 
 struct conf_route;
+struct conf_sender;
 
 struct smtp_recipient {
     struct smtp_rcpt rcpt; /* spans into the arena */
@@ -18,9 +19,10 @@ struct smtp_recipient {
 
 struct smtp_transaction {
     struct arena arena;
-    char id[24];           /* of the message: session id and a number */
-    struct smtp_mail mail; /* spans into the arena */
-    bool open;             /* between MAIL and the end */
+    char id[24];                           /* of the message: session id and a number */
+    struct smtp_mail mail;                 /* spans into the arena */
+    bool open;                             /* between MAIL and the end */
+    const struct conf_sender *sender_rule; /* that the sender met; NULL where its domain has none */
 
     /* Bound by the first recipient that policy takes. */
     const struct conf_route *route;

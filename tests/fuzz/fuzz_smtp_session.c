@@ -104,6 +104,10 @@ static void act(struct world *w, const struct smtp_action *a)
     case SMTP_DO_REFUSED:
         ASSERT(a->local->code == 550 && a->address.len > 0);
         break;
+    case SMTP_DO_REFUSED_SENDER:
+        ASSERT(!w->s.txn.open && a->sender && w->s.txn.mail.address.len > 0);
+        ASSERT(a->local->code == (a->sender->refuse == CONF_REFUSE_PERMANENT ? 550 : 451));
+        break;
     case SMTP_DO_CLOSE:
         ASSERT(!w->hop && w->s.state == SMTP_STATE_CLOSED);
         w->closed = true;
@@ -313,6 +317,12 @@ static void step(struct world *w)
 static void conf_make(struct conf *conf, struct conf_listener *listener,
                       struct conf_route routes[3], struct net_prefix trusted[1], uint8_t how)
 {
+    static const struct conf_sender refused[] = {
+        {.domain = "b.example"}, {.domain = "c.example", .refuse = CONF_REFUSE_TEMPORARY}};
+    static const struct conf_sender plain[] = {
+        {.domain = "c.example", .level = CONF_SENDER_VERIFY},
+        {.domain = ".example", .refuse = CONF_REFUSE_TEMPORARY}};
+
     *conf = (struct conf){.gateway.hostname = "gw.example.org",
                           .limits = {.max_commands = 200,
                                      .max_errors = 20,
@@ -329,6 +339,8 @@ static void conf_make(struct conf *conf, struct conf_listener *listener,
     routes[0] = (struct conf_route){.domain = "example.org"};
     routes[1] = (struct conf_route){.domain = "other.example", .mx = true};
     routes[2] = (struct conf_route){.domain = "*", .mx = true, .relay = true};
+    conf->senders = (struct conf_sender *)(how & 8 ? refused : plain);
+    conf->senders_len = how & 24 ? 2 : 0;
     conf->routes = routes;
     conf->routes_len = 3;
 }

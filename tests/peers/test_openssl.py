@@ -11,7 +11,7 @@ import urllib.request
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from certs import fingerprint  # noqa: E402
+from certs import Authority, fingerprint  # noqa: E402
 from client import wait_for  # noqa: E402
 from gateway import Gateway, free_port, route  # noqa: E402
 from setup import Case  # noqa: E402
@@ -38,11 +38,15 @@ class Openssl(Case):
              "profile": "compatible"},
             {"name": "p384", "address": "127.0.0.1:0", "tls": "implicit", "groups": ["P-384"]},
             {"name": "asking", "address": "127.0.0.1:0", "tls": "implicit",
-             "client_cert": "ask", "relay_certs": [fingerprint(cls.client[0])]}]
+             "client_cert": "ask", "relay_certs": [fingerprint(cls.client[0])]},
+            {"name": "vouched", "address": "127.0.0.1:0", "tls": "implicit", "client_cert": "ask",
+             "client_ca": cls.authority.cert, "relay_names": [".partner.example"]}]
         cls.metrics = f"127.0.0.1:{free_port()}"
         cls.gw = Gateway([route("hop.example", cls.hop.port),
                           route("elsewhere.example", cls.hop.port, relay=True)], listeners,
-                         {"tls": {"certificates": [{"cert": c, "key": k} for c, k in pairs]},
+                         {"senders": [{"domain": "partner.example", "level": "verify",
+                                       "names": [".partner.example"]}],
+                          "tls": {"certificates": [{"cert": c, "key": k} for c, k in pairs]},
                           "gateway": {"metrics": cls.metrics}},
                          cls.authority).start()
 
@@ -167,9 +171,9 @@ class Openssl(Case):
         text = self.talk("tls", "-tls1_2", script="sleep 0.7; printf 'R\\n'; sleep 1", commands=True)
         self.assertNotRegex(text, r"Renegotiat\w* done|250")
 
-    def relay_try(self, *options):
-        return self.talk("asking", *options, script="sleep 0.7; printf 'EHLO c.example\\r\\nMAIL FROM:"
-                         "<a@c.example>\\r\\n'; sleep 0.3; printf 'RCPT TO:<x@elsewhere.example>\\r\\n';"
+    def relay_try(self, *options, listener="asking", sender="a@c.example"):
+        return self.talk(listener, *options, script="sleep 0.7; printf 'EHLO c.example\\r\\nMAIL FROM:"
+                         f"<{sender}>\\r\\n'; sleep 0.3; printf 'RCPT TO:<x@elsewhere.example>\\r\\n';"
                          " sleep 1; printf 'QUIT\\r\\n'; sleep 0.3")
 
     def test_client_certificate_gives_the_right(self):
@@ -179,6 +183,27 @@ class Openssl(Case):
         self.assertRegex(self.relay_try(), r"550 5\.7\.1")
         stranger = self.authority.issue("stranger.example")
         self.assertRegex(self.relay_try("-cert", stranger[0], "-key", stranger[1]), r"550 5\.7\.1")
+
+    def with_certificate(self, name, sender, authority=None):
+        """By the name in a certificate that client_ca vouches for, or does not."""
+        cert, key = (authority or self.authority).issue(name)
+        return self.relay_try("-cert", cert, "-key", key, listener="vouched", sender=sender)
+
+    def test_a_vouched_name_gives_the_right_and_binds(self):
+        self.assertRegex(self.with_certificate("mx.partner.example", "a@partner.example"),
+                         r"250 2\.1\.5")
+        self.assertRegex(self.with_certificate("mx.partner.example", "a@c.example"),
+                         r"550 5\.7\.1 Your certificate")
+
+    def test_a_name_that_nobody_vouches_for_gives_no_right(self):
+        stranger = Authority(os.path.join(self.folder, "stranger"))
+        for authority, name in ((stranger, "mx.partner.example"), (None, "mx.other.example")):
+            text = self.with_certificate(name, "a@c.example", authority)
+            self.assertRegex(text, r"550 5\.7\.1 Relaying denied")
+            text = self.with_certificate(name, "a@partner.example", authority)
+            self.assertRegex(text, r"550 5\.7\.1 Mail from this domain")
+        lines = [l for l in self.gw.events("refused") if l.get("sender_rule") == "partner.example"]
+        self.assertEqual({l["sender_level"] for l in lines}, {"verify"})
 
     def test_foreign_alpn_is_declined(self):
         text = self.talk("tls", "-alpn", "h2,http/1.1")

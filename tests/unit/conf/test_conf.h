@@ -29,7 +29,7 @@ static inline struct parsed parse(const char *text)
 
 struct parts {
     const char *gateway, *limits, *resolver, *tls, *listener, *more_listeners, *route, *route_tls,
-        *more_routes;
+        *more_routes, *senders;
 };
 
 static inline const char *part(const char *text, const char *otherwise)
@@ -47,14 +47,15 @@ static inline struct parsed parse_parts(const struct parts *p)
                      "resolver: { %s };\n"
                      "tls: { %s };\n"
                      "listeners = ( { %s }%s );\n"
-                     "routes = ( { %s tls = { %s }; }%s );\n",
+                     "routes = ( { %s tls = { %s }; }%s );\n"
+                     "senders = ( %s );\n",
                      part(p->gateway, "hostname = \"gw.example.org\";"), part(p->limits, ""),
                      part(p->resolver, ""),
                      part(p->tls, "certificates = ( { cert = \"c.pem\"; key = \"c.key\"; } );"),
                      part(p->listener, "name = \"in\"; address = \"127.0.0.1:25\";"),
                      part(p->more_listeners, ""),
                      part(p->route, "domain = \"example.org\"; next_hop = \"mail.example:25\";"),
-                     part(p->route_tls, ""), part(p->more_routes, ""));
+                     part(p->route_tls, ""), part(p->more_routes, ""), part(p->senders, ""));
 
     assert_in_range(n, 1, sizeof(text) - 1);
     return parse(text);

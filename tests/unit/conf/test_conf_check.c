@@ -12,6 +12,7 @@ struct rule {
 
 #define LISTENER "name = \"in\"; address = \"127.0.0.1:25\"; "
 #define ROUTE "domain = \"example.org\"; next_hop = \"mail.example:25\"; "
+#define SENDER "domain = \"partner.example\"; "
 #define ROUTE_MX "domain = \"example.org\"; next_hop = \"mx\"; "
 #define ROUTE_ADDRESS "domain = \"example.org\"; next_hop = \"192.0.2.1:25\"; "
 #define HIPAA "profile = \"hipaa\"; "
@@ -56,6 +57,12 @@ static const struct rule refused[] = {
     {{.listener = LISTENER "client_cert = \"require\";"},
      "listeners[0].client_cert",
      "require_tls = true"},
+    {{.listener = LISTENER "client_cert = \"ask\"; relay_names = \"a.example\";"},
+     "listeners[0].relay_names",
+     "client_ca"},
+    {{.listener = LISTENER "tls = \"none\"; relay_names = \"a.example\";"},
+     "listeners[0].relay_names",
+     "with tls"},
     /* routes */
     {{.route = ROUTE "listeners = [ \"im\" ];"}, "routes[0].listeners", "perhaps \"in\""},
     {{.route = ROUTE "listeners = \"elsewhere\";"}, "routes[0].listeners", "no listener is called"},
@@ -192,6 +199,26 @@ static const struct rule refused[] = {
      "routes[0].auth.password",
      "one of them"},
     {{.route = ROUTE "auth = { user = \"u\"; };"}, "routes[0].auth.user", "no effect"},
+    /* senders */
+    {{.senders = "{ " SENDER "listeners = \"im\"; }"}, "senders[0].listeners", "perhaps \"in\""},
+    {{.senders = "{ " SENDER "}, { " SENDER "}"}, "senders[1].domain", "never be used"},
+    {{.tls = "", .listener = LISTENER "tls = \"none\";", .senders = "{ " SENDER "}"},
+     "senders[0].level",
+     "where a listener has TLS"},
+    {{.senders = "{ " SENDER "level = \"verify\"; }"}, "senders[0].level", "client_cert"},
+    {{.senders = "{ " SENDER "certs = " HASH "; }"}, "senders[0].level", "client_cert"},
+    {{.listener = LISTENER "client_cert = \"ask\";",
+      .senders = "{ " SENDER "level = \"verify\"; }"},
+     "senders[0].names",
+     "client_ca"},
+    {{.listener = LISTENER "client_cert = \"ask\";",
+      .senders = "{ " SENDER "certs = " HASH "; names = \"a.example\"; }"},
+     "senders[0].names",
+     "client_ca"},
+    {{.more_listeners = ", { name = \"in2\"; address = \"127.0.0.1:26\"; client_cert = \"ask\"; }",
+      .senders = "{ " SENDER "certs = " HASH "; listeners = \"in\"; }"},
+     "senders[0].level",
+     "client_cert"},
     /* limits */
     {{.limits = "hop_connect_timeout_s = 121;"}, "limits.hop_connect_timeout_s", "hop_budget_s"},
     {{.limits = "session_timeout_s = 10; handshake_timeout_s = 11;"},
@@ -241,6 +268,15 @@ static const struct parts accepted[] = {
     {.route = ROUTE AUTH},
     {.route = ROUTE "auth = { };"},
     {.route_tls = "level = \"none\";"},
+    {.listener = LISTENER "client_cert = \"ask\"; client_ca = \"ca.pem\"; relay_names = "
+                          "[ \"a.example\", \".b.example\" ];"},
+    {.senders = "{ " SENDER "}, { domain = \".partner.example\"; refuse = \"temporary\"; }"},
+    {.senders = "{ " SENDER "listeners = \"in\"; }, { " SENDER "}"},
+    {.listener = LISTENER "client_cert = \"ask\";",
+     .senders = "{ " SENDER "level = \"verify\"; certs = " HASH "; }"},
+    {.more_listeners = ", { name = \"in2\"; address = \"127.0.0.1:26\"; client_cert = \"ask\"; "
+                       "client_ca = \"ca.pem\"; }",
+     .senders = "{ " SENDER "level = \"verify\"; names = \".partner.example\"; }"},
     {.limits = "hop_budget_s = 5; session_timeout_s = 5; max_message = 65536;"},
 };
 

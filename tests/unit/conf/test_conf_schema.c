@@ -62,8 +62,11 @@ static size_t put_listener(char *out, size_t room, const struct one *one)
     PUT(LISTENER, "name", "\"in\"");
     PUT(LISTENER, "address", "\"127.0.0.1:25\"");
     if (row_is(one, CONF_GROUP_LISTENER, "client_ca") ||
-        row_is(one, CONF_GROUP_LISTENER, "relay_certs"))
+        row_is(one, CONF_GROUP_LISTENER, "relay_certs") ||
+        row_is(one, CONF_GROUP_LISTENER, "relay_names") || one->row->group == CONF_GROUP_SENDER)
         TEXT("client_cert = \"ask\";\n");
+    if (row_is(one, CONF_GROUP_LISTENER, "relay_names") || one->row->group == CONF_GROUP_SENDER)
+        TEXT("client_ca = \"ca.pem\";\n");
     if (row_is(one, CONF_GROUP_LISTENER, "client_cert") || is_hipaa(one))
         TEXT("require_tls = true;\n");
     OWN(LISTENER);
@@ -98,6 +101,17 @@ static size_t put_route(char *out, size_t room, const struct one *one)
         TEXT("};\n");
     }
     OWN(ROUTE);
+    TEXT("} );\n");
+    return n;
+}
+
+static size_t put_sender(char *out, size_t room, const struct one *one)
+{
+    size_t n = 0;
+
+    TEXT("senders = ( {\n");
+    PUT(SENDER, "domain", "\"partner.example\"");
+    OWN(SENDER);
     TEXT("} );\n");
     return n;
 }
@@ -139,6 +153,8 @@ static void render(const struct one *one, char *out, size_t room)
         n += put_listener(out + n, room - n, one);
     if (!row_is(one, CONF_GROUP_ROOT, "routes"))
         n += put_route(out + n, room - n, one);
+    if (one->row->group == CONF_GROUP_SENDER)
+        n += put_sender(out + n, room - n, one);
     OWN(ROOT);
     assert_true(n < room);
 }
@@ -176,6 +192,7 @@ static void bad(const struct conf_row *row, const char *value)
         [CONF_GROUP_ROUTE] = "routes[0].",
         [CONF_GROUP_ROUTE_TLS] = "routes[0].tls.",
         [CONF_GROUP_ROUTE_AUTH] = "routes[0].auth.",
+        [CONF_GROUP_SENDER] = "senders[0].",
     };
     struct parsed p = parse_one(row, value);
     char path[128];
@@ -259,6 +276,9 @@ static const struct {
                              "\"" LABEL_64 ".example\"", "5"}},
     [CONF_TYPE_DOMAIN] = {{"\"*\"", "\"a.example\"", "\".a.example\""},
                           {"\"\"", "\"*.a.example\"", "\"..a\"", "\"a@b\"", "7", "[ \"a\" ]"}},
+    [CONF_TYPE_PARTNER] = {{"\"a.example\"", "\".a.example\""},
+                           {"\"\"", "\"*\"", "\"*.a.example\"", "\"..a\"", "\"a@b\"",
+                            "\"[192.0.2.1]\"", "7", "[ \"a\" ]"}},
     [CONF_TYPE_NAME] = {{"\"a-b_c.1\""}, {"\"\"", "\"a b\"", "\"a/b\"", "1"}},
     [CONF_TYPE_ADDRESS] = {{"\"0.0.0.0:25\"", "\"[::]:25\"", "\"127.0.0.1:65535\""},
                            {"\"127.0.0.1\"", "\"127.0.0.1:0\"", "\"127.0.0.1:65536\"", "\"::1:25\"",

@@ -267,6 +267,82 @@ static void client_certificates_are_judged_as_the_listener_says(void **state)
     lab_close(&l);
 }
 
+/* What policy may go by: DNS names alone, in lower case, and none that a list can't tell apart. */
+static void names_of_client_certificates_are_facts(void **state)
+{
+    static const struct {
+        const char *cn, *san, *names;
+    } rows[] = {
+        {"printer.example", NULL, ""},
+        {"cn.example", "DNS:MX.Example,email:a@b.example,IP:192.0.2.1,DNS:*.b.example",
+         "mx.example *.b.example "},
+        {"cn.example", "DNS:a.*.example,DNS:*,DNS:.a.example,DNS:*x.example,DNS:ok.example",
+         "ok.example "},
+        {"cn.example", "DNS:a b.example,DNS:a_b.example", "a_b.example "},
+    };
+    struct lab l;
+
+    lab_open(&l);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct tls_server_conf conf = conf_make();
+        struct lab_cert cert;
+
+        lab_cert_make(&cert,
+                      &(struct lab_cert_spec){.cn = rows[i].cn, .san = rows[i].san, .issuer = &ca});
+        conf.client_cert = TLS_CLIENT_CERT_ASK;
+        conf.client_ca = ca.cert_file;
+        struct tls_server_ctx *ctx = lab_server_ctx(&conf);
+        struct visit v = {.version = TLS1_3_VERSION, .cert = &cert};
+        for (int visit = 0; visit < 2; visit++) { /* the second one resumes */
+            visit_run(&l, ctx, &v);
+            assert_true(l.done && l.facts.verify == TLS_VERIFY_OK);
+            assert_int_equal(l.facts.resumed, visit);
+            const char *n = l.facts.cert_names, *left = rows[i].names;
+            for (; *n && strncmp(n, left, strlen(n)) == 0; n += strlen(n) + 1)
+                left += strlen(n) + 1;
+            if (*n || *left)
+                fail_msg("row %zu: \"%s\" where \"%s\" is expected", i, n, left);
+            lab_next(&l);
+        }
+        SSL_SESSION_free(v.session);
+        tls_server_ctx_free(ctx);
+        lab_cert_free(&cert);
+    }
+    lab_close(&l);
+}
+
+/* More names than there is room for: those that fit, each of them whole. */
+static void names_beyond_the_room_are_left_out(void **state)
+{
+    static char san[4096];
+    struct tls_server_conf conf = conf_make();
+    struct lab_cert cert;
+    struct lab l;
+    size_t len = 0, count = 0;
+
+    for (int i = 0; i < 100; i++)
+        len +=
+            (size_t)snprintf(san + len, sizeof(san) - len, "%sDNS:mx%02d.example", i ? "," : "", i);
+    lab_cert_make(&cert, &(struct lab_cert_spec){.san = san, .issuer = &ca});
+    conf.client_cert = TLS_CLIENT_CERT_ASK;
+    conf.client_ca = ca.cert_file;
+    struct tls_server_ctx *ctx = lab_server_ctx(&conf);
+    struct visit v = {.version = TLS1_3_VERSION, .cert = &cert};
+    lab_open(&l);
+    visit_run(&l, ctx, &v);
+    assert_true(l.done);
+    for (const char *n = l.facts.cert_names; *n; n += strlen(n) + 1, count++) {
+        char expected[16];
+        snprintf(expected, sizeof(expected), "mx%02zu.example", count);
+        assert_string_equal(n, expected);
+    }
+    assert_int_equal(count, (TLS_CERT_NAMES - 1) / 13);
+    lab_close(&l);
+    SSL_SESSION_free(v.session);
+    tls_server_ctx_free(ctx);
+    lab_cert_free(&cert);
+}
+
 /* A session made at one context, brought to another. */
 static bool resumes(const struct tls_server_conf *first, const struct tls_server_conf *second,
                     int version)
@@ -388,6 +464,8 @@ int main(void)
         cmocka_unit_test(a_foreign_alpn_is_declined),
         cmocka_unit_test(what_the_client_lacks_is_said),
         cmocka_unit_test(client_certificates_are_judged_as_the_listener_says),
+        cmocka_unit_test(names_of_client_certificates_are_facts),
+        cmocka_unit_test(names_beyond_the_room_are_left_out),
         cmocka_unit_test(tickets_are_good_in_each_worker_and_at_their_listener_only),
         cmocka_unit_test(ticket_keys_rotate),
         cmocka_unit_test(broken_files_are_named),

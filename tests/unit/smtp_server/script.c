@@ -119,6 +119,11 @@ static void action_carry_out(struct run *r, const struct smtp_action *a)
                  a->address.ptr);
         note(r, text);
         return;
+    case SMTP_DO_REFUSED_SENDER:
+        snprintf(text, sizeof(text), "REFUSED_SENDER %u %.*s %s", a->local->code,
+                 (int)r->s.txn.mail.address.len, r->s.txn.mail.address.ptr, a->sender->domain);
+        note(r, text);
+        return;
     case SMTP_DO_CLOSE:
         snprintf(text, sizeof(text), "CLOSE %s", session_end_word(a->end));
         note(r, text);
@@ -267,7 +272,8 @@ static void event(struct run *r, const char *text)
     static const struct tls_facts facts = {.version = TLS_VERSION_1_3,
                                            .suite = "TLS_AES_128_GCM_SHA256",
                                            .group = "P-256",
-                                           .verify = TLS_VERIFY_OK};
+                                           .verify = TLS_VERIFY_OK,
+                                           .cert_names = "mx.partner.example\0"};
     char word[16] = "";
     struct smtp_reply reply;
     int used = 0;

@@ -8,6 +8,7 @@ static const char *const inside_only[] = {"inside"};
 static struct conf_listener internet, inside;
 static struct net_prefix relay_clients[1];
 static struct conf_hash relay_certs[1];
+static const char *const relay_names[] = {"mx.partner.example", ".below.example"};
 static struct conf_route routes[] = {
     {.domain = "*", .mx = true, .listeners = {inside_only, 1}},
     {.domain = ".example.org"},
@@ -29,7 +30,8 @@ static int prepare(void **state)
                                     .relay_clients = relay_clients,
                                     .relay_clients_len = 1,
                                     .relay_certs = relay_certs,
-                                    .relay_certs_len = 1};
+                                    .relay_certs_len = 1,
+                                    .relay_names = {relay_names, 2}};
     memset(relay_certs[0].sha256, 7, sizeof(relay_certs[0].sha256));
     assert_int_equal(net_prefix_parse(SPAN_LIT("10.0.0.0/8"), relay_clients), ERR_OK);
     return 0;
@@ -77,6 +79,23 @@ static void test_right(void **state)
     assert_int_equal(decide(&inside, "192.0.2.1", &tls, "else.example").verdict, POLICY_NO_RIGHT);
 }
 
+/* A name counts where client_ca vouches for the certificate, and nowhere else. */
+static void test_right_by_name(void **state)
+{
+    struct tls_facts tls = {.verify = TLS_VERIFY_OK,
+                            .cert_names = "other.example\0a.below.example\0"};
+
+    assert_int_equal(decide(&inside, "192.0.2.1", &tls, "else.example").verdict, POLICY_ROUTE);
+    assert_int_equal(decide(&internet, "192.0.2.1", &tls, "partner.example").verdict,
+                     POLICY_NO_RIGHT);
+    tls.verify = TLS_VERIFY_FAILED;
+    assert_int_equal(decide(&inside, "192.0.2.1", &tls, "else.example").verdict, POLICY_NO_RIGHT);
+    tls.verify = TLS_VERIFY_UNCHECKED;
+    assert_int_equal(decide(&inside, "192.0.2.1", &tls, "else.example").verdict, POLICY_NO_RIGHT);
+    tls = (struct tls_facts){.verify = TLS_VERIFY_OK, .cert_names = "other.example\0"};
+    assert_int_equal(decide(&inside, "192.0.2.1", &tls, "else.example").verdict, POLICY_NO_RIGHT);
+}
+
 /* An address literal is never the wildcard's: the client would choose whom we connect to. */
 static void test_literal(void **state)
 {
@@ -89,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_specific),
         cmocka_unit_test(test_right),
+        cmocka_unit_test(test_right_by_name),
         cmocka_unit_test(test_literal),
     };
 

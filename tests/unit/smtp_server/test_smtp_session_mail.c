@@ -109,6 +109,46 @@ static void test_no_relay(void **state)
         "S: 550 5.7.1 Relaying denied: no route...\nA: REFUSED 550 x@elsewhere.example\n" QUIT);
 }
 
+/* DESIGN "senders": a partner's mail comes as its rule says, and is refused at MAIL. */
+static void test_sender_rules(void **state)
+{
+    static const char *const names[] = {"mx.partner.example"};
+    static const struct conf_sender rules[] = {
+        {.domain = "plain.example"},
+        {.domain = "partner.example", .level = CONF_SENDER_VERIFY, .names = {names, 1}},
+        {.domain = "xn--bcher-kva.example",
+         .level = CONF_SENDER_VERIFY,
+         .names = {names, 1},
+         .refuse = CONF_REFUSE_TEMPORARY}};
+
+    setup.conf.senders = (struct conf_sender *)rules;
+    setup.conf.senders_len = 3;
+    /* Pipelined MAIL: each is told of before the next forgets it, and RCPT finds no transaction. */
+    run(HELLO "C: MAIL FROM:<a@plain.example>\nC: MAIL FROM:<b@Partner.Example>\n"
+              "C: RCPT TO:<x@example.org>\n"
+              "S: 550 5.7.1 Mail from this domain has to come by TLS\n"
+              "A: REFUSED_SENDER 550 a@plain.example plain.example\n"
+              "S: 550 5.7.1 Mail from this domain has to come by TLS\n"
+              "A: REFUSED_SENDER 550 b@Partner.Example partner.example\n"
+              "S: 503 5.5.1 Send MAIL first\n"
+              "C: MAIL FROM:<\xc3\xbc@B\xc3\x9c"
+              "CHER.example> SMTPUTF8\n"
+              "S: 451 4.7.1 Mail from this domain has to come by TLS\n"
+              "A: REFUSED_SENDER 451 \xc3\xbc@B\xc3\x9c"
+              "CHER.example xn--bcher-kva.example\n" READY);
+    /* With its certificate: the partner's domains and the empty sender, and nobody else's. */
+    run(HELLO "C: STARTTLS\nS: 220 ...\nA: STARTTLS\nE: tls\n" HELLO
+              "C: MAIL FROM:<b@partner.example>\nS: 250 2.1.0 Ok\nC: RSET\nS: 250 2.0.0 Ok\n"
+              "C: MAIL FROM:<c@other.example>\n"
+              "S: 550 5.7.1 Your certificate is for mail from other domains\n"
+              "A: REFUSED_SENDER 550 c@other.example partner.example\n" READY);
+    /* What a proxy has of TLS is not the client's for whom it speaks. */
+    run("FROM 192.0.2.7\n" HELLO "C: STARTTLS\nS: 220 ...\nA: STARTTLS\nE: tls\n" HELLO
+        "C: XCLIENT ADDR=192.0.2.9\nS: 220 ...\n" HELLO "C: MAIL FROM:<b@partner.example>\n"
+        "S: 550 5.7.1 Mail from this domain has to come by TLS\n"
+        "A: REFUSED_SENDER 550 b@partner.example partner.example\n" READY);
+}
+
 /* RFC 5321 section 4.5.1: <postmaster> is ours. */
 static void test_postmaster(void **state)
 {
@@ -207,6 +247,7 @@ int main(void)
         cmocka_unit_test_setup(test_domain_in_any_letters, fresh),
         cmocka_unit_test_setup(test_too_many_recipients, fresh),
         cmocka_unit_test_setup(test_no_relay, fresh),
+        cmocka_unit_test_setup(test_sender_rules, fresh),
         cmocka_unit_test_setup(test_postmaster, fresh),
         cmocka_unit_test_setup(test_mail_parameters, fresh),
         cmocka_unit_test_setup(test_size_at_mail, fresh),
