@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "log.h"
+#include "upstream.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ enum {
     REQUEST_MAX = 4096,
     CLIENT_TIMEOUT_US = 10 * 1000 * 1000,
     ROWS_TIMEOUT_US = 2 * 1000 * 1000,
+    EXPLAIN_TIMEOUT_US = (UPSTREAM_PROBE_S + 2) * 1000 * 1000,
     RELOAD_TIMEOUT_US = 45 * 1000 * 1000,
 };
 
@@ -43,7 +45,7 @@ struct client {
     struct buf in, out;
     bool answered;
     bool waits_for_reload;
-    uint32_t rows_id; /* 0: waits for no rows */
+    uint32_t rows_id; /* 0: waits for no rows, and no explanation */
     enum channel_kind rows_kind;
     struct part *parts;
     size_t parts_len, parts_open, parts_missing;
@@ -123,6 +125,10 @@ static void client_error(struct client *c, int code, const char *text)
 
 static void rows_end(struct client *c)
 {
+    if (c->rows_kind == CHANNEL_EXPLAIN) {
+        client_error(c, EX_TEMPFAIL, "no worker answered in time; try again");
+        return;
+    }
     json_t *rows = c->rows;
     const char *name = c->rows_kind == CHANNEL_SESSIONS ? "sessions" : "hosts";
 
@@ -131,15 +137,17 @@ static void rows_end(struct client *c)
                              (json_int_t)(c->parts_open + c->parts_missing)));
 }
 
-static bool rows_ask(struct client *c, const struct member *m)
+/* The rest of message is set. */
+static bool part_ask(struct client *c, const struct member *m, struct channel_message *message)
 {
-    struct channel_message message = {.kind = c->rows_kind, .id = c->rows_id};
     struct part *part = &c->parts[c->parts_len];
     int fd = memfd_create("rows", MFD_CLOEXEC);
 
+    message->kind = c->rows_kind;
+    message->id = c->rows_id;
     if (fd < 0)
         return false;
-    if (channel_send(m->channel, &message, fd) != 0) {
+    if (channel_send(m->channel, message, fd) != 0) {
         close(fd);
         return false;
     }
@@ -170,7 +178,8 @@ static void rows_begin(struct client *c, enum channel_kind kind)
         for (unsigned i = 0; i < g->plan.workers; i++) {
             const struct member *m = &g->workers[i];
             bool serves = m->state == MEMBER_READY || m->state == MEMBER_DRAINING;
-            if (serves && m->pid > 0 && !rows_ask(c, m))
+            struct channel_message message = {0};
+            if (serves && m->pid > 0 && !part_ask(c, m, &message))
                 c->parts_missing++;
         }
     }
@@ -197,6 +206,24 @@ static void part_close(struct client *c, struct part *part)
         rows_end(c);
 }
 
+/* The worker says how the question itself is wrong, or all that was found. */
+static void explain_answer(struct client *c, struct part *part, uint64_t bytes)
+{
+    json_t *answer = admin_object_json(part->fd, bytes);
+    const char *error = json_string_value(json_object_get(answer, "error"));
+
+    if (!answer) {
+        client_error(c, EX_SOFTWARE, "the worker's answer makes no sense, or it had no memory");
+        return;
+    }
+    if (!error) {
+        client_data(c, answer);
+        return;
+    }
+    client_error(c, (int)json_integer_value(json_object_get(answer, "exit")), error);
+    json_decref(answer);
+}
+
 void admin_rows(struct admin *a, const struct member *m, const struct channel_message *message)
 {
     struct client *c;
@@ -205,8 +232,12 @@ void admin_rows(struct admin *a, const struct member *m, const struct channel_me
         struct part *part = c->rows_id && c->rows_id == message->id ? part_find(c, m) : NULL;
         if (!part)
             continue;
-        admin_rows_json(c->rows, c->rows_kind, part->worker, part->fd, message->number);
-        part_close(c, part);
+        if (c->rows_kind == CHANNEL_EXPLAIN) {
+            explain_answer(c, part, message->number);
+        } else {
+            admin_rows_json(c->rows, c->rows_kind, part->worker, part->fd, message->number);
+            part_close(c, part);
+        }
         return;
     }
 }
@@ -226,19 +257,56 @@ void admin_member_gone(struct admin *a, pid_t pid)
     }
 }
 
+/* --- explanations -------------------------------------------------------------------------- */
+
+/* One worker answers: all have the same configuration, and ask the same resolver. */
+static const struct member *worker_ready(const struct supervisor *s)
+{
+    const struct generation *g = s->serving;
+
+    for (unsigned i = 0; g && i < g->plan.workers; i++)
+        if (g->workers[i].state == MEMBER_READY && g->workers[i].pid > 0)
+            return &g->workers[i];
+    return NULL;
+}
+
+static void explain_begin_at(struct client *c, const json_t *request, bool probe)
+{
+    const struct member *m = worker_ready(c->admin->supervisor);
+    const char *address = json_string_value(json_object_get(request, "address"));
+    const char *listener = json_string_value(json_object_get(request, "listener"));
+    struct channel_message message = {.number = probe};
+    int len = snprintf(message.text, sizeof(message.text), "%s\n%s", address ? address : "",
+                       listener ? listener : "");
+
+    if (!address || strchr(address, '\n') || len < 0 || (size_t)len >= sizeof(message.text)) {
+        client_error(c, EX_USAGE, "an address is needed: user@domain");
+        return;
+    }
+    c->rows_kind = CHANNEL_EXPLAIN;
+    c->rows_id = c->admin->next_id++;
+    c->parts = calloc(1, sizeof(*c->parts));
+    if (!c->parts)
+        client_error(c, EX_OSERR, err_text(ERR_NOMEM));
+    else if (!m || !part_ask(c, m, &message))
+        client_error(c, EX_TEMPFAIL, "no worker is ready; posternctl status says why");
+    else
+        sd_event_source_set_time_relative(c->timer, EXPLAIN_TIMEOUT_US);
+}
+
 /* --- verbs -------------------------------------------------------------------------------- */
 
-static void verb_status(struct client *c)
+static void verb_status(struct client *c, const json_t *request)
 {
     client_data(c, admin_status_json(c->admin->supervisor));
 }
 
-static void verb_sessions(struct client *c)
+static void verb_sessions(struct client *c, const json_t *request)
 {
     rows_begin(c, CHANNEL_SESSIONS);
 }
 
-static void verb_routes(struct client *c)
+static void verb_routes(struct client *c, const json_t *request)
 {
     rows_begin(c, CHANNEL_HOSTS);
 }
@@ -255,22 +323,33 @@ static void reload_wait(struct client *c, int err)
     }
 }
 
-static void verb_reload(struct client *c)
+static void verb_reload(struct client *c, const json_t *request)
 {
     reload_wait(c, supervisor_reload(c->admin->supervisor));
 }
 
-static void verb_check(struct client *c)
+static void verb_check(struct client *c, const json_t *request)
 {
     reload_wait(c, supervisor_check(c->admin->supervisor));
 }
 
+static void verb_explain(struct client *c, const json_t *request)
+{
+    explain_begin_at(c, request, false);
+}
+
+static void verb_probe(struct client *c, const json_t *request)
+{
+    explain_begin_at(c, request, true);
+}
+
 static const struct verb {
     const char *name;
-    void (*act)(struct client *c);
+    void (*act)(struct client *c, const json_t *request);
 } verbs[] = {
     {"status", verb_status}, {"sessions", verb_sessions}, {"routes", verb_routes},
-    {"reload", verb_reload}, {"check", verb_check},
+    {"reload", verb_reload}, {"check", verb_check},       {"explain", verb_explain},
+    {"probe", verb_probe},
 };
 
 void admin_reload_done(struct admin *a, const char *error)
@@ -299,11 +378,11 @@ static void request_take(struct client *c, struct span line)
     for (size_t i = 0; name && i < sizeof(verbs) / sizeof(verbs[0]); i++)
         if (strcmp(verbs[i].name, name) == 0)
             verb = &verbs[i];
-    json_decref(request);
     if (verb)
-        verb->act(c);
+        verb->act(c, request);
     else
         client_error(c, EX_USAGE, "no such verb; versions of posternctl and posternd may differ");
+    json_decref(request);
 }
 
 /* --- the socket --------------------------------------------------------------------------- */

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin_json.h"
 
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ROWS_MAX = 100000 }; /* of one worker */
+enum {
+    ROWS_MAX = 100000, /* of one worker */
+    OBJECT_BYTES_MAX = 1 << 20,
+    OBJECT_DEPTH_MAX = 8,
+};
 
 static json_t *time_json(uint64_t wall_us)
 {
@@ -175,4 +180,51 @@ size_t admin_rows_json(json_t *array, enum channel_kind kind, const char *worker
         added++;
     }
     return added;
+}
+
+/* --- explanations: a worker's JSON --- */
+
+static bool text_printable(const char *text)
+{
+    for (; *text; text++)
+        if (*text < 0x20 || *text > 0x7e)
+            return false;
+    return true;
+}
+
+/* Workers write printable ASCII alone, and no deeper than this: what is else is no answer. */
+static bool object_sane(json_t *json, unsigned depth)
+{
+    const char *key, *text = json_string_value(json);
+    json_t *value;
+    size_t i;
+
+    if (depth > OBJECT_DEPTH_MAX || (text && !text_printable(text)))
+        return false;
+    json_object_foreach(json, key, value)
+    {
+        if (!text_printable(key) || !object_sane(value, depth + 1))
+            return false;
+    }
+    json_array_foreach(json, i, value)
+    {
+        if (!object_sane(value, depth + 1))
+            return false;
+    }
+    return true;
+}
+
+json_t *admin_object_json(int fd, uint64_t bytes)
+{
+    char *text = bytes > 0 && bytes <= OBJECT_BYTES_MAX ? malloc(bytes) : NULL;
+    json_t *json = NULL;
+
+    if (text && pread(fd, text, bytes, 0) == (ssize_t)bytes)
+        json = json_loadb(text, bytes, 0, NULL);
+    free(text);
+    if (!json_is_object(json) || !object_sane(json, 0)) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
 }

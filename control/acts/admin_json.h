@@ -14,3 +14,6 @@ json_t *admin_status_json(const struct supervisor *s);
  * added. */
 size_t admin_rows_json(json_t *array, enum channel_kind kind, const char *worker, int fd,
                        uint64_t number);
+/* The object that a worker wrote into fd, bytes long as it claims. NULL where it is none, is too
+ * large or too deep, or has a text that is not printable ASCII. */
+json_t *admin_object_json(int fd, uint64_t bytes);

@@ -18,13 +18,15 @@ enum channel_kind {
     CHANNEL_DRAIN,    /* worker: the same, and end the open ones after their transactions */
     CHANNEL_SESSIONS, /* worker, fd: write rows of struct channel_session there, say ROWS */
     CHANNEL_HOSTS,    /* worker, fd: the same with struct channel_host */
+    CHANNEL_EXPLAIN,  /* worker, fd: write an object of JSON there, say ROWS. text: an address, a line
+                         feed, a listener's name or nothing; number: 1 to connect as well */
     CHANNEL_RESOLVER, /* worker, fd: the socket to a new resolver process */
     CHANNEL_CLIENT,   /* resolver, fd: the socket of a worker that will ask */
     CHANNEL_PING,     /* worker: say PONG; one that does not is stuck */
     /* From a child. */
     CHANNEL_READY,
     CHANNEL_FAILED,     /* it can't start; text says why */
-    CHANNEL_ROWS,       /* id: the request's; number: rows that were written */
+    CHANNEL_ROWS,       /* id: the request's; number: rows that were written; of EXPLAIN: bytes */
     CHANNEL_UNLISTENED, /* nothing is accepted any more: another process may */
     CHANNEL_PONG,
 };

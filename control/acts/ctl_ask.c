@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -38,12 +39,11 @@ static int dial(const char *path, int *ret_exit, char *error, size_t room)
 }
 
 /* One line out, everything in. */
-static int exchange(int fd, const char *verb, struct buf *answer)
+static int exchange(int fd, const char *line, struct buf *answer)
 {
-    char line[128];
-    int len = snprintf(line, sizeof(line), "{\"verb\": \"%s\"}\n", verb);
+    size_t len = strlen(line);
 
-    if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len)
+    if (send(fd, line, len, MSG_NOSIGNAL) != (ssize_t)len || send(fd, "\n", 1, MSG_NOSIGNAL) != 1)
         return ERR_IO;
     for (;;) {
         uint8_t *room = buf_reserve(answer, 65536);
@@ -79,18 +79,23 @@ static json_t *answer_open(struct span text, int *ret_exit, char *error, size_t 
     return NULL;
 }
 
-json_t *ctl_ask(const char *socket_path, const char *verb, int *ret_exit, char *error,
+json_t *ctl_ask(const char *socket_path, json_t *request, int *ret_exit, char *error,
                 size_t error_room)
 {
     json_t *data = NULL;
     struct buf answer;
     int fd = dial(socket_path, ret_exit, error, error_room);
+    char *line = request ? json_dumps(request, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     int err;
 
-    if (fd < 0)
+    json_decref(request);
+    if (fd < 0) {
+        free(line);
         return NULL;
+    }
     buf_init(&answer, ANSWER_MAX);
-    err = exchange(fd, verb, &answer);
+    err = line ? exchange(fd, line, &answer) : ERR_NOMEM;
+    free(line);
     close(fd);
     if (err) {
         *ret_exit = err == ERR_TIMEOUT ? EX_TEMPFAIL : EX_IOERR;

@@ -738,6 +738,11 @@ void gateway_sessions(const struct gateway *g,
     }
 }
 
+struct upstream *gateway_upstream(struct gateway *g)
+{
+    return g->upstream;
+}
+
 void gateway_hosts(const struct gateway *g,
                    void (*row)(void *user, const struct upstream_host_status *s), void *user)
 {

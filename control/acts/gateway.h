@@ -60,5 +60,7 @@ void gateway_sessions(const struct gateway *g,
                       void (*row)(void *user, const struct gateway_session_status *s), void *user);
 void gateway_hosts(const struct gateway *g,
                    void (*row)(void *user, const struct upstream_host_status *s), void *user);
+/* Between gateway_start and gateway_free: for probes. */
+struct upstream *gateway_upstream(struct gateway *g);
 /* Copies the dataplane's counters into the shared column; called on a timer by the worker. */
 void gateway_publish(struct gateway *g);

@@ -238,6 +238,7 @@ static void message_take(struct member *m, const struct channel_message *message
     case CHANNEL_DRAIN:
     case CHANNEL_SESSIONS:
     case CHANNEL_HOSTS:
+    case CHANNEL_EXPLAIN:
     case CHANNEL_RESOLVER:
     case CHANNEL_CLIENT:
     case CHANNEL_PING:

@@ -11,6 +11,7 @@
 
 struct ctl {
     const char *socket;
+    const char *listener; /* NULL: any */
     bool json;
 };
 
@@ -31,10 +32,11 @@ static void print_json(json_t *data)
     json_decref(data);
 }
 
-static json_t *ask(const struct ctl *ctl, const struct verb *verb, int *ret_exit)
+/* request: {"verb": ...} and the verb's arguments. */
+static json_t *ask(const struct ctl *ctl, json_t *request, int *ret_exit)
 {
     char error[8192];
-    json_t *data = ctl_ask(ctl->socket, verb->asks, ret_exit, error, sizeof(error));
+    json_t *data = ctl_ask(ctl->socket, request, ret_exit, error, sizeof(error));
 
     if (data)
         return data;
@@ -49,7 +51,7 @@ static json_t *ask(const struct ctl *ctl, const struct verb *verb, int *ret_exit
 static int act_show(const struct ctl *ctl, const struct verb *verb, char **arguments)
 {
     int code = 0;
-    json_t *data = ask(ctl, verb, &code);
+    json_t *data = ask(ctl, json_pack("{s:s}", "verb", verb->asks), &code);
 
     if (!data)
         return code;
@@ -96,6 +98,32 @@ static int act_check(const struct ctl *ctl, const struct verb *verb, char **argu
     return verdict.accepted ? 0 : EX_CONFIG;
 }
 
+/* What is asked is answered also where mail would not go: then the exit code says so. */
+static int act_explain(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    int code = 0;
+    json_t *data;
+
+    if (!arguments[0]) {
+        fprintf(stderr, "posternctl: usage: posternctl %s %s\n", verb->words, verb->arguments);
+        return EX_USAGE;
+    }
+    data = ask(ctl,
+               json_pack("{s:s, s:s, s:s}", "verb", verb->asks, "address", arguments[0], "listener",
+                         ctl->listener ? ctl->listener : ""),
+               &code);
+    if (!data)
+        return code;
+    code = (int)json_integer_value(json_object_get(data, "exit"));
+    if (ctl->json) {
+        print_json(data);
+        return code;
+    }
+    verb->print(data);
+    json_decref(data);
+    return code;
+}
+
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
 
 static const struct verb verbs[] = {
@@ -104,6 +132,10 @@ static const struct verb verbs[] = {
     {"sessions", "", "the sessions that are open", 0, act_show, "sessions", ctl_print_sessions},
     {"routes", "", "the next hops in use: connections, and which are dead", 0, act_show, "routes",
      ctl_print_routes},
+    {"policy explain", "USER@DOMAIN", "what becomes of mail to it, and why", 1, act_explain,
+     "explain", ctl_print_explain},
+    {"policy probe", "USER@DOMAIN", "the same, and tries each host without mail", 1, act_explain,
+     "probe", ctl_print_explain},
     {"reload", "", "takes the configuration and certificates anew", 0, act_show, "reload",
      print_reload},
     {"config check", "[FILE]", "checks FILE, or what a reload would take", 1, act_check, "check",
@@ -118,12 +150,13 @@ static void usage(FILE *out)
     for (size_t i = 0; i < VERBS; i++) {
         char call[64];
         snprintf(call, sizeof(call), "%s %s", verbs[i].words, verbs[i].arguments);
-        fprintf(out, "  %-20s  %s\n", call, verbs[i].help);
+        fprintf(out, "  %-27s %s\n", call, verbs[i].help);
     }
     fputs("\n"
           "  -j, --json           prints JSON\n"
           "  -s, --socket PATH    the gateway's control socket; " POSTERN_CONTROL_SOCKET "\n"
           "                       unless given\n"
+          "  -l, --listener NAME  policy: for mail that comes in there\n"
           "  -h, --help           this text\n"
           "  -V, --version        the version\n"
           "\n"
@@ -171,21 +204,23 @@ static int run(const struct ctl *ctl, int count, char **words)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"socket", required_argument, NULL, 's'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},           {"socket", required_argument, NULL, 's'},
+        {"listener", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0}};
     struct ctl ctl = {.socket = POSTERN_CONTROL_SOCKET};
     int option;
 
-    while ((option = getopt_long(argc, argv, "js:hV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "js:l:hV", options, NULL)) != -1) {
         switch (option) {
         case 'j':
             ctl.json = true;
             break;
         case 's':
             ctl.socket = optarg;
+            break;
+        case 'l':
+            ctl.listener = optarg;
             break;
         case 'h':
             usage(stdout);

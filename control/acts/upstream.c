@@ -145,16 +145,6 @@ bool upstream_writable(struct upstream *u, struct leg_id id)
 
 /* --- offers --- */
 
-static bool route_serves(const struct conf_route *route, const struct conf_listener *listener)
-{
-    if (route->listeners.len == 0)
-        return true;
-    for (size_t i = 0; i < route->listeners.len; i++)
-        if (strcmp(route->listeners.items[i], listener->name) == 0)
-            return true;
-    return false;
-}
-
 /* Takes back from *ret what a route's next hops, any of its list, do not have. */
 static bool route_offers(const struct upstream_route *r, struct smtp_offers *ret)
 {
@@ -180,7 +170,7 @@ void upstream_offers(const struct upstream *u, const struct conf_listener *liste
 
     *ret = (struct smtp_offers){0};
     for (size_t i = 0; i < u->conf.conf->routes_len; i++) {
-        if (!route_serves(u->routes[i].conf, listener))
+        if (!conf_at_listener(&u->routes[i].conf->listeners, listener))
             continue;
         if (!route_offers(&u->routes[i], &offers))
             return;

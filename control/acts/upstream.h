@@ -116,6 +116,59 @@ struct hop_facts {
 };
 void hop_facts(const struct hop *h, struct hop_facts *ret);
 
+/* A probe: a hop that carries no mail. It asks and decides all that mail to a domain of a route
+ * would, host by host, and where it connects it goes up to EHLO behind TLS by the very same code;
+ * then it says QUIT. AUTH and XCLIENT are not said, what pool and back-off know is not changed. */
+enum upstream_probe_result {
+    UPSTREAM_PROBE_SKIPPED, /* the verdict is that mail must not go there */
+    UPSTREAM_PROBE_USABLE,  /* mail would be tried there (without a connection, that is all) */
+    UPSTREAM_PROBE_MET,     /* mail would go on with MAIL FROM */
+    UPSTREAM_PROBE_FAILED,
+    UPSTREAM_PROBE_LATE, /* not tried: the time for a probe was over */
+};
+
+struct upstream_probe_host { /* NULL: was not asked, or did not come about */
+    const char *host;
+    uint16_t port;
+    enum upstream_probe_result result;
+    const struct tls_verdict *verdict;
+    const struct sts_answer *sts; /* of the domain */
+    const struct dns_tlsa_answer *tlsa;
+    const struct dns_addr_answer *addrs;
+    const char *const *names; /* that a certificate must have one of, where names count */
+    size_t names_len;
+    const char *sni;
+    uint64_t dead_for_ms; /* mail would not be tried there for so long */
+    const char *dead_why;
+    /* With a connection. */
+    const union net_addr *addr;   /* that was tried last */
+    enum smtp_client_phase phase; /* FAILED: at what */
+    const char *why;              /* FAILED, SKIPPED, and why plaintext was taken; "" otherwise */
+    const struct smtp_caps *caps; /* MET */
+    const struct tls_facts *tls;  /* MET, with TLS */
+};
+
+struct upstream_probe_end {
+    bool connects;
+    const struct dns_mx_answer *mx;
+    const struct sts_answer *sts;
+    /* What the sender of a message would hear, where no host is left; code 0: one is. */
+    const struct smtp_reply *failure;
+};
+
+struct upstream_probe_events {
+    /* Once for each host, in the order in which mail would try them. Not to be closed in it. */
+    void (*host)(void *user, const struct upstream_probe_host *host);
+    /* Nothing comes after it; the hop is to be closed, also in it. */
+    void (*done)(void *user, const struct upstream_probe_end *end);
+};
+/* Events come in later turns of the loop. Bounded in time, whatever is probed. ERR_NOMEM. */
+int upstream_probe_open(struct upstream *u, const struct conf_route *route, const char *domain,
+                        bool connects, const struct upstream_probe_events *events, void *user,
+                        struct hop **ret) ERR_CHECK;
+/* The most time that one takes. */
+enum { UPSTREAM_PROBE_S = 45 };
+
 /* What next hops of a listener's routes offer: false or 0 unless every one is fixed and was seen.
  */
 void upstream_offers(const struct upstream *u, const struct conf_listener *listener,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 static void target_next(struct hop *h);
+static void target_leave(struct hop *h);
 
 /* --- what failed --- */
 
@@ -21,6 +22,8 @@ static void failure_set(struct hop *h, enum smtp_client_phase phase, const struc
     struct smtp_reply translated;
     char ip[NET_ADDR_TEXT] = "";
 
+    if (h->probe)
+        upstream_probe_failed(h, phase);
     if (smtp_answer_translate(phase, reply, &translated)) {
         h->alarm = true;
         upstream_count(h->u, COUNTER_ALARMS);
@@ -53,7 +56,7 @@ static void address_next(struct hop *h)
 {
     struct upstream *u = h->u;
 
-    while (h->addr < h->addrs_len) {
+    while (h->addr < h->addrs_len && !upstream_probe_only_asks(h)) {
         if (!upstream_host_hold(u, h->host, h->route->conf->max_connections)) {
             if (h->is_waiting && dp_now_ms(u->conf.dp) >= h->wait_until_ms) {
                 failure_make(h, 451, 3, 2, "all connections to it are in use");
@@ -75,9 +78,9 @@ static void address_next(struct hop *h)
         h->addr++;
     }
     upstream_wait_end(h);
-    if (h->unreachable)
+    if (h->unreachable && !h->probe)
         upstream_host_failed(u, h->host, h->why);
-    h->target++;
+    target_leave(h);
     target_next(h);
 }
 
@@ -141,6 +144,8 @@ static void on_addresses(void *user, const struct dns_addr_answer *answer)
 
     h->question = NULL;
     hop_pin(h);
+    if (h->probe)
+        upstream_probe_addresses(h, answer);
     if (answer->status == DNS_OK && answer->len > 0) {
         address_take(h, answer->addr, answer->len, h->targets[h->target].port);
         address_next(h);
@@ -153,7 +158,7 @@ static void on_addresses(void *user, const struct dns_addr_answer *answer)
             failure_make(h, 451, 4, 3,
                          answer->status == DNS_BOGUS ? "DNSSEC validation of its addresses failed"
                                                      : "its addresses can't be looked up");
-        h->target++;
+        target_leave(h);
         target_next(h);
     }
     hop_unpin(h);
@@ -170,6 +175,8 @@ static bool target_enter(struct hop *h)
     memcpy(h->fact_host, t->host, sizeof(h->fact_host));
     h->addrs_len = h->addr = 0;
     h->resolved = h->plaintext = false;
+    if (h->probe)
+        upstream_probe_enter(h);
     return h->host != NULL;
 }
 
@@ -194,6 +201,8 @@ static bool target_try(struct hop *h)
     struct upstream *u = h->u;
     const struct upstream_target *t = &h->targets[h->target];
 
+    if (h->probe)
+        upstream_probe_judged(h);
     if (h->verdict->use == TLS_SKIP) {
         if (h->verdict->failed)
             failure_make(h, 451, 4, 3, h->verdict->why);
@@ -203,7 +212,7 @@ static bool target_try(struct hop *h)
     }
     if (target_pooled(h))
         return true;
-    if (upstream_host_dead(u, h->host)) {
+    if (upstream_host_dead(u, h->host) && !h->probe) {
         failure_make(h, 451, 4, 1, h->host->last_error);
         return false;
     }
@@ -220,10 +229,18 @@ static bool target_try(struct hop *h)
     return false;
 }
 
+/* It is done with, one way or the other. */
+static void target_leave(struct hop *h)
+{
+    if (h->probe)
+        upstream_probe_leave(h);
+    h->target++;
+}
+
 /* Walks the targets until something is under way; or gives up. */
 static void target_next(struct hop *h)
 {
-    for (; h->target < h->targets_len; h->target++) {
+    for (; h->target < h->targets_len; target_leave(h)) {
         h->state = HOP_WAITING;
         if (!target_enter(h))
             failure_make(h, 451, 3, 0, "out of memory");
@@ -287,6 +304,8 @@ static void on_mx(void *user, const struct dns_mx_answer *answer)
 
     h->question = NULL;
     hop_pin(h);
+    if (h->probe)
+        upstream_probe_mx(h, answer);
     upstream_verdict_mx(h, answer->secure);
     switch (answer->status) {
     case DNS_OK:
@@ -348,11 +367,33 @@ static void on_turn(void *user, struct dp_timer *timer)
     upstream_dial_turn(user);
 }
 
+/* This host, or the whole of it, takes longer than a probe waits. */
+static void probe_late(struct hop *h)
+{
+    bool over = dp_now_ms(h->u->conf.dp) >= h->deadline_ms;
+
+    hop_pin(h);
+    upstream_dial_stop(h);
+    if (h->leg)
+        leg_close(h->leg, DP_CLOSE_CUT);
+    failure_make(h, 451, 4, 1, over ? "the time for a probe is over" : "no answer in time");
+    if (h->target < h->targets_len)
+        target_leave(h);
+    while (over && h->target < h->targets_len)
+        target_leave(h);
+    target_next(h);
+    hop_unpin(h);
+}
+
 static void on_budget(void *user, struct dp_timer *timer)
 {
     struct hop *h = user;
     struct smtp_reply reply;
 
+    if (h->probe) {
+        probe_late(h);
+        return;
+    }
     hop_pin(h);
     upstream_reply(&reply, 451, 4, 1, "%s: no answer within %u seconds%s%s", target_name(h),
                    h->u->limits->hop_budget_s, h->has_failure ? ": " : "",
@@ -366,7 +407,7 @@ static void on_budget(void *user, struct dp_timer *timer)
 int upstream_dial_begin(struct hop *h)
 {
     struct upstream *u = h->u;
-    uint64_t budget_ms = u->limits->hop_budget_s * 1000ull;
+    uint64_t budget_ms = upstream_probe_time(h, u->limits->hop_budget_s * 1000ull);
 
     h->state = HOP_WAITING;
     h->turn = (struct dp_timer){.fire = on_turn, .user = h};

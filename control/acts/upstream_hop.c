@@ -17,6 +17,7 @@ static void hop_free(struct hop *h)
     if (h->targets_owned)
         free(h->targets);
     free(h->said);
+    free(h->probe);
     free(h->who);
     free(h->rcpts);
     free(h);
@@ -42,22 +43,31 @@ static struct upstream_who *who_copy(const struct hop_client *client)
     return who;
 }
 
+struct hop *hop_new(struct upstream *u, const struct conf_route *route)
+{
+    size_t place = (size_t)(route - u->conf.conf->routes);
+    struct hop *h = calloc(1, sizeof(*h));
+
+    ASSERT(place < u->conf.conf->routes_len);
+    if (!h)
+        return NULL;
+    h->u = u;
+    h->route = &u->routes[place];
+    return h;
+}
+
 int hop_open(struct upstream *u, const struct smtp_transaction *txn, uint64_t size_added,
              const struct hop_client *client, const struct hop_events *events, void *user,
              struct hop **ret)
 {
-    size_t route = (size_t)(txn->route - u->conf.conf->routes);
-    struct hop *h = calloc(1, sizeof(*h));
+    struct hop *h = hop_new(u, txn->route);
 
-    ASSERT(route < u->conf.conf->routes_len);
     if (!h)
         return ERR_NOMEM;
-    h->u = u;
     h->txn = txn;
     h->size_added = size_added;
     h->events = events;
     h->user = user;
-    h->route = &u->routes[route];
     int err = ERR_OK;
     if (h->route->conf->xclient) {
         h->who = who_copy(client);
@@ -106,6 +116,7 @@ void hop_give_up(struct hop *h, const struct smtp_reply *reply, bool indetermina
 
 static void mail_push(struct hop *h)
 {
+    ASSERT(!h->probe);
     h->mail_sent = true;
     h->mail_refused = false;
     h->mail_unsupported = smtp_client_mail(h->leg->client, h->txn, h->size_added) != ERR_OK;
@@ -166,6 +177,10 @@ static void hop_push(struct hop *h)
 
 void hop_activate(struct hop *h, struct upstream_leg *leg)
 {
+    if (h->probe) {
+        upstream_probe_ready(h, leg);
+        return;
+    }
     h->state = HOP_ACTIVE;
     dp_timer_stop(h->u->conf.dp, &h->turn);
     dp_timer_stop(h->u->conf.dp, &h->budget);

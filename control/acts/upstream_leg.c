@@ -222,7 +222,7 @@ static void on_ready(struct upstream_leg *leg)
 {
     leg->ready = true;
     upstream_host_alive(leg->host);
-    if (leg->fixed >= 0) {
+    if (leg->fixed >= 0 && !(leg->hop && leg->hop->probe)) {
         leg->route->caps[leg->fixed] = *smtp_client_caps(leg->client);
         leg->route->seen[leg->fixed] = true;
     }
@@ -296,7 +296,7 @@ static struct upstream_leg *leg_new(struct hop *h, const union net_addr *addr)
     leg->conf = (struct smtp_client_conf){
         .helo = route->helo ? route->helo : u->conf.conf->gateway.hostname,
         .tls = upstream_tls_mode(route, h->verdict->level, h->plaintext),
-        .auth = route->auth.mechanism,
+        .auth = h->probe ? CONF_AUTH_NONE : route->auth.mechanism,
         .user = route->auth.user,
         .password = route->auth.password,
     };

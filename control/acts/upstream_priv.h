@@ -10,6 +10,7 @@
  *   upstream_leg.c   one connection: from connect to close, and its SMTP machine
  *   upstream_route.c what a route's level means: contexts, names, keys of pool and sessions
  *   upstream_tls.c   handshakes: how they begin, and what the service tells of them
+ *   upstream_probe.c  a hop that carries no mail: it tells what mail would meet
  *
  * A hop uses at most one leg, a leg serves at most one hop. Both can go while their own events are
  * on the stack: they are pinned for that long, and freed by the last unpin.
@@ -162,7 +163,8 @@ struct hop {
     bool closed;
     enum hop_state state;
     struct upstream_route *route;
-    struct upstream_who *who; /* where the route passes the client on */
+    struct upstream_who *who;     /* where the route passes the client on */
+    struct upstream_probe *probe; /* NULL: it carries mail */
 
     /* Where it goes. */
     struct upstream_target *targets;
@@ -248,6 +250,9 @@ int upstream_route_init(const struct upstream *u, struct upstream_route *r,
 void upstream_route_free(struct upstream_route *r);
 enum smtp_client_tls upstream_tls_mode(const struct conf_route *route, enum conf_level level,
                                        bool plaintext);
+void upstream_names_find(const struct conf_route *r, const struct upstream_aim *aim,
+                         struct upstream_names *ret);
+const char *upstream_sni(const struct conf_route *r, const struct upstream_aim *aim);
 /* Of the pool, for the hop's target: destination, names, policy, verdict, and whatever else makes a
  * leg its route's own. */
 void upstream_pool_key(const struct hop *h, struct upstream_key *ret);
@@ -312,7 +317,21 @@ bool upstream_verdict_host(struct hop *h);
 const char *upstream_verdict_sts_id(const struct hop *h);
 struct upstream_aim upstream_aim_of(const struct hop *h);
 
+/* upstream_probe.c: what happens to a probe's hop, told by the files above. */
+uint64_t upstream_probe_time(const struct hop *h, uint64_t mail_ms);
+/* No connection is wanted. */
+bool upstream_probe_only_asks(const struct hop *h);
+void upstream_probe_mx(struct hop *h, const struct dns_mx_answer *answer);
+void upstream_probe_enter(struct hop *h); /* the target in turn */
+void upstream_probe_judged(struct hop *h);
+void upstream_probe_addresses(struct hop *h, const struct dns_addr_answer *answer);
+void upstream_probe_failed(struct hop *h, enum smtp_client_phase phase);
+void upstream_probe_leave(struct hop *h);
+/* A leg where mail would begin now: it ends here. */
+void upstream_probe_ready(struct hop *h, struct upstream_leg *leg);
+
 /* upstream_hop.c */
+struct hop *hop_new(struct upstream *u, const struct conf_route *route);
 static inline void hop_pin(struct hop *h)
 {
     h->pins++;

@@ -112,8 +112,8 @@ static void names_of_dane(const struct conf_route *r, const struct upstream_aim 
 /* DESIGN, "TLS levels": a fixed hop answers to its own name; with mx only the domain (or what the
  * administrator named) counts, never a name that insecure DNS told us. An MTA-STS policy does vouch
  * for its hosts (RFC 8461 section 4.1). */
-static void names_find(const struct conf_route *r, const struct upstream_aim *aim,
-                       struct upstream_names *ret)
+void upstream_names_find(const struct conf_route *r, const struct upstream_aim *aim,
+                         struct upstream_names *ret)
 {
     ret->items = ret->made;
     ret->len = 0;
@@ -141,7 +141,7 @@ static void names_find(const struct conf_route *r, const struct upstream_aim *ai
     }
 }
 
-static const char *sni_of(const struct conf_route *r, const struct upstream_aim *aim)
+const char *upstream_sni(const struct conf_route *r, const struct upstream_aim *aim)
 {
     if (by_dane(aim))
         return aim->tlsa->base;
@@ -201,7 +201,7 @@ static void hash_session(struct hash *h, const struct upstream_route *r,
 {
     hash_text(h, aim->target->host);
     hash_number(h, aim->target->port);
-    hash_text(h, sni_of(r->conf, aim));
+    hash_text(h, upstream_sni(r->conf, aim));
     hash_number(h, names->len);
     for (size_t i = 0; i < names->len; i++)
         hash_text(h, names->items[i]);
@@ -222,7 +222,7 @@ static void pool_key_make(const struct upstream *u, const struct upstream_route 
     struct upstream_names names;
     struct hash h;
 
-    names_find(r->conf, aim, &names);
+    upstream_names_find(r->conf, aim, &names);
     hash_begin(&h, u);
     hash_session(&h, r, aim, &names);
     hash_text(&h, helo_of(u, r->conf));
@@ -249,10 +249,10 @@ void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names 
     const struct upstream_aim aim = upstream_aim_of(leg->hop);
     struct hash hash;
 
-    names_find(r->conf, &aim, names);
+    upstream_names_find(r->conf, &aim, names);
     *ret = (struct tls_client_request){.ctx = r->ctx,
                                        .check = upstream_check_of(leg->level),
-                                       .sni = sni_of(r->conf, &aim),
+                                       .sni = upstream_sni(r->conf, &aim),
                                        .names = names->items,
                                        .names_len = names->len};
     if (ret->check == TLS_CHECK_DANE) {

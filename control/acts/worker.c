@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "dp.h"
+#include "explain.h"
 #include "gateway.h"
 #include "log.h"
 #include "platform.h"
@@ -23,6 +24,18 @@ enum {
     UNLISTEN_MS = 10,     /* for the loop to take its accepts back */
     SESSIONS_KEPT = 4096, /* client TLS sessions for resumption to next hops */
     FDS_SPARE = 256,      /* descriptors for all that is no leg */
+    EXPLAINS_MAX = 4,     /* explanations and probes at once */
+};
+
+struct worker;
+
+/* A question of an administrator's that is being answered. */
+struct explaining {
+    struct worker *worker;
+    struct explain *explain; /* NULL: the place is free, or it is answered at once */
+    uint32_t id;
+    int fd;
+    bool used;
 };
 
 struct worker {
@@ -37,6 +50,7 @@ struct worker {
     bool listening, failed;
     bool leaving, unlistened; /* no new sessions; and that was said */
     bool draining;            /* and the open ones end after their transactions */
+    struct explaining explaining[EXPLAINS_MAX];
     struct dp_timer publish, unlisten_timer;
     char why[CHANNEL_TEXT];
 };
@@ -109,6 +123,81 @@ static void rows_write(struct worker *w, const struct channel_message *request, 
         gateway_hosts(w->gateway, host_row, &rows);
     if (fclose(rows.file) == 0)
         say(w, CHANNEL_ROWS, request->id, rows.count);
+}
+
+/* Into a file, so that nobody waits for anybody. An answer without memory has no bytes. */
+static void explain_write(struct worker *w, uint32_t id, int fd, json_t *answer)
+{
+    FILE *file = fdopen(fd, "w");
+    uint64_t bytes = 0;
+
+    if (!file)
+        close(fd);
+    else if (answer && json_dumpf(answer, file, JSON_COMPACT) == 0)
+        bytes = (uint64_t)ftell(file);
+    if (file && fclose(file) != 0)
+        bytes = 0;
+    json_decref(answer);
+    say(w, CHANNEL_ROWS, id, bytes);
+}
+
+static void explain_done(void *user, json_t *answer)
+{
+    struct explaining *x = user;
+
+    x->used = false;
+    x->explain = NULL;
+    explain_write(x->worker, x->id, x->fd, answer);
+}
+
+static struct explaining *explaining_free_place(struct worker *w)
+{
+    for (size_t i = 0; i < EXPLAINS_MAX; i++)
+        if (!w->explaining[i].used)
+            return &w->explaining[i];
+    return NULL;
+}
+
+/* Takes fd. */
+static void explain_take(struct worker *w, const struct channel_message *message, int fd)
+{
+    struct explaining *x = explaining_free_place(w);
+    char address[CHANNEL_TEXT];
+    const char *listener = "";
+
+    if (!x) {
+        explain_write(w, message->id, fd,
+                      json_pack("{s:s, s:i}", "error",
+                                "too many explanations and probes at once; try again in a minute",
+                                "exit", EX_TEMPFAIL));
+        return;
+    }
+    memcpy(address, message->text, sizeof(address));
+    char *feed = strchr(address, '\n');
+    if (feed) {
+        *feed = '\0';
+        listener = feed + 1;
+    }
+    *x = (struct explaining){.worker = w, .id = message->id, .fd = fd, .used = true};
+    const struct explain_request request = {.conf = w->conf,
+                                            .upstream = gateway_upstream(w->gateway),
+                                            .address = address,
+                                            .listener = listener,
+                                            .probe = message->number == 1,
+                                            .done = explain_done,
+                                            .user = x};
+    explain_begin(&request, &x->explain);
+}
+
+static void explains_cancel(struct worker *w)
+{
+    for (size_t i = 0; i < EXPLAINS_MAX; i++) {
+        if (!w->explaining[i].used)
+            continue;
+        explain_cancel(w->explaining[i].explain);
+        close(w->explaining[i].fd);
+        w->explaining[i].used = false;
+    }
 }
 
 static void drained(void *user)
@@ -196,6 +285,10 @@ static void message_take(struct worker *w, const struct channel_message *message
     case CHANNEL_HOSTS:
         if (fd >= 0)
             rows_write(w, message, fd);
+        return;
+    case CHANNEL_EXPLAIN:
+        if (fd >= 0)
+            explain_take(w, message, fd);
         return;
     case CHANNEL_RESOLVER:
         if (fd >= 0)
@@ -341,6 +434,8 @@ static int services_make(struct worker *w)
 
     if (getrandom(&gateway.id_seed, sizeof(gateway.id_seed), 0) != sizeof(gateway.id_seed))
         return fail(w, ERR_SYSTEM, "getrandom");
+    /* By itself it would read a file, which the sandbox does not let it. */
+    json_object_seed((size_t)gateway.id_seed | 1);
     err = gateway_new(&gateway, &w->gateway);
     if (err)
         return fail(w, err, "gateway");
@@ -423,6 +518,7 @@ int worker_main(const struct worker_start *start)
     if (err)
         log_text(LOG_LEVEL_ERROR, start->name, "event loop ended: %s", err_text(err));
     gateway_publish(w.gateway);
+    explains_cancel(&w);
     w.tls->ops->halt(w.tls); /* the gateway's contexts go */
     gateway_free(w.gateway);
     resolver_client_free(w.resolver);

@@ -40,8 +40,8 @@ bool policy_may_relay(const struct policy_client *client)
     return tls_name_verified(client->tls, &listener->relay_names);
 }
 
-struct policy_decision policy_decide(const struct conf *conf, const struct policy_client *client,
-                                     struct span domain)
+const struct conf_route *policy_route(const struct conf *conf, const struct conf_listener *listener,
+                                      struct span domain, bool *ret_elsewhere)
 {
     const struct conf_route *best = NULL;
     size_t best_fit = 0;
@@ -50,14 +50,23 @@ struct policy_decision policy_decide(const struct conf *conf, const struct polic
         domain = span_str(conf->gateway.hostname);
     for (size_t i = 0; i < conf->routes_len; i++) {
         size_t fit = policy_domain_fit(conf->routes[i].domain, domain);
-        if (fit > best_fit && conf_at_listener(&conf->routes[i].listeners, client->listener)) {
+        if (fit > best_fit && conf_at_listener(&conf->routes[i].listeners, listener)) {
             best = &conf->routes[i];
             best_fit = fit;
         }
     }
+    *ret_elsewhere = best && (best->relay || best_fit == 1);
+    return best;
+}
+
+struct policy_decision policy_decide(const struct conf *conf, const struct policy_client *client,
+                                     struct span domain)
+{
+    bool elsewhere;
+    const struct conf_route *best = policy_route(conf, client->listener, domain, &elsewhere);
+
     if (!best)
         return (struct policy_decision){.verdict = POLICY_NO_ROUTE};
-    bool elsewhere = best->relay || best_fit == 1;
     if (elsewhere && !policy_may_relay(client))
         return (struct policy_decision){.verdict = POLICY_NO_RIGHT};
     return (struct policy_decision){.verdict = POLICY_ROUTE, .route = best};

@@ -28,7 +28,10 @@ struct policy_decision {
 
 /* domain: the recipient's, empty for <postmaster> (then gateway.hostname's route is looked for).
  * The most specific route wins: exact, then the longest ".suffix", then "*"; among equals the
- * first that the listener may use. */
+ * first that the listener may use. NULL: none. elsewhere: the client needs the right to it. */
+const struct conf_route *policy_route(const struct conf *conf, const struct conf_listener *listener,
+                                      struct span domain, bool *ret_elsewhere);
+/* The same for this client, which may lack the right. */
 struct policy_decision policy_decide(const struct conf *conf, const struct policy_client *client,
                                      struct span domain);
 /* The client may use routes to elsewhere: by address, by client certificate fingerprint, or by a

@@ -6,7 +6,9 @@ middle: mail goes as the level says or not at all, and never a MAIL FROM on a we
 safe.example is signed here and served by nsd, open.example is not signed; policies of MTA-STS come
 from an HTTPS server of the test, certificates from its authorities.
 """
+import base64
 import hashlib
+import json
 import os
 import re
 import sys
@@ -439,6 +441,135 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
     def test_domain_without_policy(self):
         self.goes("autosts-unsigned.open.example", "nobody", "may", "none")
         self.goes_nowhere("sts-unsigned.open.example", "4.7.5")
+
+    # --- explain and probe
+
+    def probe(self, domain, verb="probe"):
+        """(exit status, the answer); no server heard MAIL."""
+        for sink in self.sinks.values():
+            sink.clear()
+        status, out, error = self.shared.ctl("--json", "policy", verb, f"x@{domain}")
+        self.assertTrue(out, error)
+        heard = [l for s in self.sinks.values() for l in s.lines() if l.upper().startswith("MAIL")]
+        self.assertEqual(heard, [], domain)
+        return status, json.loads(out)
+
+    def host(self, domain, verb="probe"):
+        """The same for a domain with one host: (exit status, the host's part)."""
+        status, answer = self.probe(domain, verb)
+        self.assertEqual(len(answer["hosts"]), 1, answer)
+        return status, answer["hosts"][0]
+
+    def test_probe_agrees_with_mail(self):
+        """Met where a message goes (the tests above), refused where it does not, at every level and
+        whoever is in the middle."""
+        for middle in MIDDLE:
+            for kind in KINDS:
+                falls = kind in FALLS_BACK and middle != "inject"
+                met = middle == "nobody" or falls or (middle == "swap" and kind in UNAUTHENTICATED)
+                with self.subTest(middle=middle, kind=kind):
+                    status, host = self.host(domain_of(kind, middle))
+                    self.assertEqual(host["result"], "met" if met else "failed", host)
+                    if middle == "inject" and kind in FALLS_BACK:
+                        self.assertEqual(status, 75, host)
+                    else:
+                        self.assertEqual(status, 0 if met else 77, host)
+                    if met:
+                        plain = falls and middle not in ("nobody", "swap")
+                        self.assertEqual(host["tls"] is None, plain, host)
+                        self.assertEqual(bool(host.get("why")), plain, host)
+                    else:
+                        self.assertTrue(host["why"] and host["advice"], host)
+
+    def test_probe_shows_the_session(self):
+        status, host = self.host("dane-nobody.safe.example")
+        self.assertEqual(status, 0)
+        der_text = der(self.good[0])
+        self.assertEqual(host["tls"]["cert_sha256"], hashlib.sha256(der_text).hexdigest())
+        self.assertEqual("sha256/" + base64.b64encode(
+            bytes.fromhex(host["tls"]["spki_sha256"])).decode(), spki(self.good[0]))
+        self.assertEqual((host["tls"]["version"], host["tls"]["verify"], host["tls"]["verified_by"]),
+                         ("TLS1.3", "ok", "dane 3 1 1"))
+        self.assertGreater(host["tls"]["not_after"], time.time())
+        self.assertIn("mx-nobody.safe.example", host["tls"]["names"])
+        self.assertEqual((host["tlsa"]["secure"], host["tlsa"]["base"], host["sni"]),
+                         (True, "mx-nobody.safe.example", "mx-nobody.safe.example"))
+        self.assertEqual(host["tlsa"]["records"],
+                         [{"record": tlsa(3, 1, 1, self.good[0]), "usable": True}])
+
+    def test_explain_says_why_not(self):
+        """Nobody is connected to; what refuses a host is what refuses mail, and there is advice."""
+        before = {m: s.connections for m, s in self.sinks.items()}
+        for domain, status, level, source, why in (
+                ("dane-none.safe.example", 77, "dane", "dane", "has none"),
+                ("dane-unusable.safe.example", 77, "dane", "dane", "usable TLSA record"),
+                ("dane-unsigned.open.example", 77, "dane", "dane", "MX records that DNSSEC proves"),
+                ("dane-forged.safe.example", 75, "dane", "dane", "forged"),
+                ("sts-testing.open.example", 77, "verify", "sts", "does not name"),
+                ("sts-off.open.example", 77, "verify", "sts", "mode none"),
+                ("autosts-names.open.example", 77, "verify", "sts", "does not name"),
+                ("sts-missing.open.example", 75, "verify", "sts", "can't be had"),
+                ("sts-unsigned.open.example", 77, "verify", "sts", "has none")):
+            with self.subTest(domain=domain):
+                code, host = self.host(domain, "explain")
+                verdict = host["verdict"]
+                self.assertEqual((code, verdict["use"], verdict["level"], verdict["source"]),
+                                 (status, False, level, source), host)
+                self.assertIn(why, verdict["why"])
+                self.assertTrue(host["advice"], host)
+        self.assertEqual({m: s.connections for m, s in self.sinks.items()}, before)
+
+    def test_explain_says_what_is_accepted(self):
+        for kind, level, text in (
+                ("may", "may", "plaintext, and the log says so"), ("encrypt", "encrypt", "any certificate"),
+                ("verify", "verify", self.authority.cert), ("pin", "pin", "1 spki"),
+                ("autodane", "dane", "matches a usable TLSA record"),
+                ("autosts", "verify", "for one of the names"), ("autonone", "may", "any certificate")):
+            code, answer = self.probe(domain_of(kind, "nobody"), "explain")
+            host = answer["hosts"][0]
+            self.assertEqual((code, host["result"], host["verdict"]["level"]), (0, "usable", level), kind)
+            self.assertIn(text, host["accepts"])
+            self.assertEqual(answer["mx"]["secure"], kind == "autodane", answer["mx"])
+            sts = answer["sts"]
+            if kind == "autosts":
+                self.assertEqual((sts["mode"], sts["id"], sts["mx"]),
+                                 ("enforce", "20261122", ["*.open.example"]))
+                self.assertEqual(host["names"], [host_of(kind, "nobody")])
+            elif not kind.startswith("auto"):
+                self.assertIsNone(sts)
+
+    def test_one_good_host_is_enough(self):
+        status, answer = self.probe("dane-failover.safe.example")
+        self.assertEqual((status, [h["result"] for h in answer["hosts"]]), (0, ["failed", "met"]))
+
+    def test_forged_mx(self):
+        status, answer = self.probe("dane-mxforged.safe.example")
+        self.assertEqual((status, answer["hosts"], answer["mx"]["status"]), (75, [], "bogus"))
+        self.assertTrue(answer["advice"])
+
+    def test_no_route_and_no_domain(self):
+        status, answer = self.probe("elsewhere.example", "explain")
+        self.assertEqual(status, 77)
+        self.assertIn("550 5.7.1", answer["outcome"])
+        self.assertFalse(any(r["taken"] for r in answer["routes"]))
+        self.assertEqual(self.probe("dane-full.open.example", "explain")[0], 68)
+        for words in (["no-address"], ["x@safe.example", "--listener", "nowhere"]):
+            status, out, error = self.shared.ctl("policy", "explain", *words)
+            self.assertEqual((status, out), (64, ""), error)
+            self.assertTrue(error)
+
+    def test_text_for_people(self):
+        """Every step has its place, and nothing is longer than a line of a terminal."""
+        status, out, error = self.shared.ctl("policy", "probe", "x@autodane-nobody.safe.example")
+        self.assertEqual((status, error), (0, ""))
+        for text in ("Route, for mail that comes in at listener internet", "secure (DNSSEC proves it)",
+                     "level       dane, by dane: 1 of the 1 TLSA records", "policy is met at 127.0.1.1:2525",
+                     "dane 3 1 1", "Mail goes to the first host that met its level."):
+            self.assertIn(text, out)
+        status, out, error = self.shared.ctl("policy", "explain", "x@dane-none.safe.example")
+        self.assertEqual(status, 77)
+        self.assertIn("what to do", out)
+        self.assertIn("451 4.7.5", out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import old_kernel  # noqa: E402
 import tap  # noqa: E402
 from client import Client, Closed, wait_for  # noqa: E402
-from gateway import Gateway, free_port, platform, route  # noqa: E402
+from gateway import BUILD, Gateway, free_port, platform, route  # noqa: E402
 from setup import Case  # noqa: E402
 
 BODY = b"Subject: processes\r\n\r\nbody\r\n"
@@ -585,6 +585,59 @@ class Control(ProcessCase):
         self.assertEqual([(h["host"].split(":")[0], h["dead_for_ms"]) for h in hosts],
                          [("127.0.0.1", 0)])
         self.assertEqual(gateway.ctl("routes")[0], 0)
+
+    def probes_of_a_silent_host(self, gateway, count):
+        return [subprocess.Popen([os.path.join(BUILD, "posternctl"), "--socket",
+                                  gateway.settings["gateway"]["control_socket"], "policy", "probe",
+                                  "x@silent.example"], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                for _ in range(count)]
+
+    def silent(self, timeout_s):
+        """A gateway with one worker, and a next hop that takes connections and says nothing."""
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.addCleanup(listener.close)
+        sink = self.sink()
+        gateway = self.gateway([route("silent.example", listener.getsockname()[1], "encrypt"),
+                                route("hop.example", sink.port, "encrypt")],
+                               settings={"limits": {"hop_command_timeout_s": timeout_s}})
+        wait_for(lambda: gateway.events("serving"), 10, "workers are ready")
+        return gateway, sink
+
+    def test_probes_are_bounded_and_hold_no_mail_up(self):
+        gateway, sink = self.silent(3)
+        probes = self.probes_of_a_silent_host(gateway, 6)
+        crowded = wait_for(lambda: [p for p in probes if p.poll() is not None], 10, "a refusal")
+        for p in crowded:
+            self.assertIn(b"too many explanations and probes at once", p.stderr.read())
+        with Client(gateway.address()) as c:
+            c.starttls()
+            c.transaction("a@client.example", ["b@hop.example"])
+            self.assertEqual(c.data(BODY)[0], 250)
+        self.assertEqual(len(sink.messages), 1)
+        said = [p.communicate(timeout=30) for p in probes if p not in crowded]
+        self.assertEqual(sorted(p.returncode for p in probes), [75] * 6)
+        self.assertEqual(sum(b"no answer in time" in out for out, _ in said), 4, said)
+        # Their places are free again.
+        self.assertEqual(gateway.ctl("policy", "explain", "x@silent.example")[0], 0)
+
+    def test_a_probe_whose_worker_dies(self):
+        gateway, _ = self.silent(60)
+        worker = processes(gateway)["worker/0"]
+        probe, = self.probes_of_a_silent_host(gateway, 1)
+        time.sleep(0.5)
+        os.kill(worker["pid"], signal.SIGKILL)
+        _, error = probe.communicate(timeout=10)
+        self.assertEqual(probe.returncode, 75)
+        self.assertIn(b"no worker answered in time", error)
+
+    def test_a_gateway_that_stops_waits_for_no_probe(self):
+        gateway, _ = self.silent(60)
+        probe, = self.probes_of_a_silent_host(gateway, 1)
+        time.sleep(0.5)
+        gateway.stop()
+        probe.communicate(timeout=10)
+        self.assertNotEqual(probe.returncode, 0)
 
     def test_config_check_of_a_file(self):
         gateway = self.plain()

@@ -77,12 +77,53 @@ static void a_claim_beyond_the_file_ends_with_it(void **state)
     json_decref(array);
 }
 
+/* The object that a worker claims to have written; NULL where it is refused. */
+static json_t *object_of(const char *text, uint64_t claimed)
+{
+    int fd = memfd_create("object", MFD_CLOEXEC);
+    size_t len = strlen(text);
+
+    assert_int_equal(write(fd, text, len), len);
+    json_t *json = admin_object_json(fd, claimed);
+    close(fd);
+    return json;
+}
+
+static void an_object_is_taken_as_it_is(void **state)
+{
+    const char *text = "{\"hosts\": [{\"tlsa\": {\"records\": [{\"usable\": true}]}}]}";
+    json_t *json = object_of(text, strlen(text));
+
+    assert_non_null(json_object_get(json, "hosts"));
+    json_decref(json);
+}
+
+static void what_is_no_sane_object_is_refused(void **state)
+{
+    static const char *const texts[] = {"[]",
+                                        "1",
+                                        "{\"a\": 1",
+                                        "{\"a\": \"\\u001b[2J\"}",
+                                        "{\"\\u0007\": 1}",
+                                        "{\"a\": [\"\\u00e9\"]}",
+                                        "{\"a\": [[[[[[[[[1]]]]]]]]]}",
+                                        "{\"a\": 1}{\"b\": 2}"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        assert_null(object_of(texts[i], strlen(texts[i])));
+    assert_null(object_of("{\"a\": 1}", 0));
+    assert_null(object_of("{\"a\": 1}", 9));
+    assert_null(object_of("{\"a\": 1}", UINT64_MAX));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_become_objects),
         cmocka_unit_test(garbage_is_made_harmless),
         cmocka_unit_test(a_claim_beyond_the_file_ends_with_it),
+        cmocka_unit_test(an_object_is_taken_as_it_is),
+        cmocka_unit_test(what_is_no_sane_object_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
