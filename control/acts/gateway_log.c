@@ -144,6 +144,8 @@ void gateway_log_message(const struct client *c, enum message_result result,
         log_peer(&l, "to", txn->recipients[0].rcpt.address);
     log_u64(&l, "recipients", txn->recipients_len);
     log_u64(&l, "accepted", txn->accepted);
+    if (txn->mail.requiretls)
+        log_u64(&l, "requiretls", 1);
     log_str(&l, "listener", c->smtp.peer.listener->name);
     log_client(&l, c);
     if (txn->sender_rule)

@@ -145,6 +145,14 @@ bool upstream_writable(struct upstream *u, struct leg_id id)
 
 /* --- offers --- */
 
+/* Whether each of its next hops proves who it is, whatever DNS says. */
+static bool route_authenticates(const struct upstream_route *r)
+{
+    enum conf_level level = r->conf->tls.level;
+
+    return level == CONF_LEVEL_VERIFY || level == CONF_LEVEL_PIN || level == CONF_LEVEL_DANE;
+}
+
 /* Takes back from *ret what a route's next hops, any of its list, do not have. */
 static bool route_offers(const struct upstream_route *r, struct smtp_offers *ret)
 {
@@ -156,6 +164,7 @@ static bool route_offers(const struct upstream_route *r, struct smtp_offers *ret
             return false;
         ret->binarymime &= caps->binarymime && caps->chunking;
         ret->dsn &= caps->dsn;
+        ret->requiretls &= caps->requiretls && route_authenticates(r);
         if (caps->size_limit && (!ret->size || caps->size_limit < ret->size))
             ret->size = caps->size_limit;
     }
@@ -165,7 +174,7 @@ static bool route_offers(const struct upstream_route *r, struct smtp_offers *ret
 void upstream_offers(const struct upstream *u, const struct conf_listener *listener,
                      struct smtp_offers *ret)
 {
-    struct smtp_offers offers = {.binarymime = true, .dsn = true};
+    struct smtp_offers offers = {.binarymime = true, .dsn = true, .requiretls = true};
     bool any = false;
 
     *ret = (struct smtp_offers){0};

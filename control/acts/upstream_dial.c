@@ -15,6 +15,13 @@ static const char *target_name(const struct hop *h)
     return h->fact_host[0] ? h->fact_host : h->txn->domain ? h->txn->domain : "";
 }
 
+/* RFC 8689 section 4.2.1: a message that requires TLS goes back to its author where the hosts can't
+ * give it; but not while one could not be reached, which may be fit. */
+static uint16_t requiretls_code(const struct hop *h)
+{
+    return h->has_failure && h->failure.code < 500 ? 451 : 550;
+}
+
 /* What the sender hears if nothing better is found: the next hop's own words behind ours. */
 static void failure_set(struct hop *h, enum smtp_client_phase phase, const struct smtp_reply *reply,
                         const char *why)
@@ -30,6 +37,11 @@ static void failure_set(struct hop *h, enum smtp_client_phase phase, const struc
     }
     if (reply->code == 0 && phase == SMTP_PHASE_CONNECT)
         translated.enhanced = (struct smtp_enhanced){4, 4, 1};
+    if (h->txn->mail.requiretls && reply->code / 100 != 4 &&
+        (phase == SMTP_PHASE_TLS || phase == SMTP_PHASE_STARTTLS)) {
+        translated.code = requiretls_code(h);
+        translated.enhanced = (struct smtp_enhanced){5, 7, 10};
+    }
     if (h->addr < h->addrs_len && !h->targets[h->target].is_addr)
         net_addr_ip_text(&h->addrs[h->addr], ip);
     if (reply->len > 0)
@@ -101,6 +113,21 @@ void upstream_dial_failed(struct hop *h, enum smtp_client_phase phase,
     }
     address_next(h);
     hop_unpin(h);
+}
+
+void upstream_dial_unfit(struct hop *h)
+{
+    struct upstream_leg *leg = h->leg;
+
+    failure_make(h, requiretls_code(h), 7, 30, "it does not take REQUIRETLS");
+    leg->hop = NULL;
+    h->leg = NULL;
+    upstream_pool_put(leg);
+    h->state = HOP_WAITING;
+    target_leave(h);
+    /* The next host from a turn of its own: this one's events are on the stack. */
+    if (dp_timer_start(h->u->conf.dp, &h->turn, 0) != ERR_OK)
+        hop_give_up(h, &h->failure, false);
 }
 
 void upstream_dial_again(struct hop *h, bool stale, const struct smtp_reply *reply, const char *why)
@@ -195,6 +222,27 @@ static bool target_pooled(struct hop *h)
     return true;
 }
 
+/* By its verdict; or because a message that requires TLS goes only to a host that proves who it is
+ * (RFC 8689 section 4.2.1). No level that asks for proof takes a name from MX records that neither
+ * DNSSEC nor MTA-STS vouches for. */
+static bool target_refused(struct hop *h)
+{
+    const struct tls_verdict *v = h->verdict;
+    bool requires = h->txn->mail.requiretls;
+
+    if (v->use == TLS_SKIP && v->failed)
+        failure_make(h, 451, 4, 3, v->why);
+    else if (v->use == TLS_SKIP)
+        failure_make(h, requires ? requiretls_code(h) : 451, 7, requires ? 10 : 5, v->why);
+    else if (requires && upstream_check_of(v->level) == TLS_CHECK_NOTHING)
+        failure_make(h, requiretls_code(h), 7, 10,
+                     "the message requires TLS with a host that proves who it is, and the level "
+                     "asks for no proof");
+    else
+        return false;
+    return true;
+}
+
 /* The target in turn, whose verdict is made. False: it is not to be had. */
 static bool target_try(struct hop *h)
 {
@@ -203,13 +251,8 @@ static bool target_try(struct hop *h)
 
     if (h->probe)
         upstream_probe_judged(h);
-    if (h->verdict->use == TLS_SKIP) {
-        if (h->verdict->failed)
-            failure_make(h, 451, 4, 3, h->verdict->why);
-        else
-            failure_make(h, 451, 7, 5, h->verdict->why);
+    if (target_refused(h))
         return false;
-    }
     if (target_pooled(h))
         return true;
     if (upstream_host_dead(u, h->host) && !h->probe) {
@@ -419,7 +462,7 @@ int upstream_dial_begin(struct hop *h)
     if (!h->route->conf->mx) {
         h->targets = h->route->targets;
         h->targets_len = (unsigned)h->route->conf->hops_len;
-        if (!h->said && target_enter(h) && target_pooled(h))
+        if (!h->said && !h->txn->mail.requiretls && target_enter(h) && target_pooled(h))
             return ERR_OK;
     } else if (!literal_take(h)) {
         if (u->conf.resolver->ops->mx(u->conf.resolver, h->txn->domain, on_mx, h, &h->question) ==

@@ -181,6 +181,10 @@ void hop_activate(struct hop *h, struct upstream_leg *leg)
         upstream_probe_ready(h, leg);
         return;
     }
+    if (h->txn->mail.requiretls && !smtp_client_caps(leg->client)->requiretls) {
+        upstream_dial_unfit(h);
+        return;
+    }
     h->state = HOP_ACTIVE;
     dp_timer_stop(h->u->conf.dp, &h->turn);
     dp_timer_stop(h->u->conf.dp, &h->budget);

@@ -298,6 +298,8 @@ void upstream_dial_failed(struct hop *h, enum smtp_client_phase phase,
 /* The leg of an active hop is gone before its first recipient was answered. */
 void upstream_dial_again(struct hop *h, bool stale, const struct smtp_reply *reply,
                          const char *why);
+/* Its leg is ready, and not for this message: the next hop does not take REQUIRETLS. */
+void upstream_dial_unfit(struct hop *h);
 void upstream_dial_stop(struct hop *h);
 
 /* upstream_verdict.c */

@@ -87,6 +87,8 @@ bool smtp_answer_unsupported(const struct smtp_caps *caps, const struct smtp_tra
         return refuse(ret, 554, 6, 3, "The next hop does not take 8BITMIME");
     if (m->smtputf8 && !caps->smtputf8)
         return refuse(ret, 553, 6, 7, "The next hop does not take SMTPUTF8");
+    if (m->requiretls && !caps->requiretls)
+        return refuse(ret, 550, 7, 30, "The next hop does not take REQUIRETLS");
     if (m->has_size && caps->size_limit &&
         (m->size > caps->size_limit || size_added > caps->size_limit - m->size))
         return refuse(ret, 552, 3, 4, "The message is larger than the next hop takes");

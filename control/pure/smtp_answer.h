@@ -14,7 +14,7 @@
 bool smtp_answer_translate(enum smtp_client_phase phase, const struct smtp_reply *from_hop,
                            struct smtp_reply *ret);
 /* The refusal at RCPT where the next hop lacks what the message needs: 554 5.6.3 (8BITMIME,
- * BINARYMIME), 553 5.6.7 (SMTPUTF8), 552 5.3.4 (SIZE), 550 5.3.3 (NOTIFY=SUCCESS without DSN: RFC
+ * BINARYMIME), 553 5.6.7 (SMTPUTF8), 550 5.7.30 (REQUIRETLS), 552 5.3.4 (SIZE), 550 5.3.3 (NOTIFY=SUCCESS without DSN: RFC
  * 3461 section 5.2.2 would have us send a report, and we own no message). False where nothing is lacking. */
 bool smtp_answer_unsupported(const struct smtp_caps *caps, const struct smtp_transaction *txn,
                              const struct smtp_rcpt *rcpt, uint64_t size_added, struct smtp_reply *ret);

@@ -134,6 +134,7 @@ static void on_hello(struct smtp_client *c, struct span raw)
     }
     if (!c->helo)
         smtp_caps_read(raw, &c->caps);
+    c->caps.requiretls &= c->tls; /* RFC 8689 section 2 */
     if (!tls_wanted(c)) {
         go_on(c);
     } else if (!c->caps.starttls) {

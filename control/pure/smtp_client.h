@@ -19,6 +19,7 @@
 
 struct smtp_caps { /* what the next hop's last EHLO said */
     bool pipelining, size, eightbit, smtputf8, chunking, binarymime, dsn, starttls, enhanced, xclient;
+    bool requiretls; /* said over TLS: what is said of it in plaintext does not count */
     bool auth_plain, auth_login;
     uint64_t size_limit;              /* 0: none said */
     uint32_t mail_max, rcpt_max;      /* LIMITS; 0: none said */

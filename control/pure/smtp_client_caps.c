@@ -15,6 +15,7 @@ static const struct {
     {"STARTTLS", offsetof(struct smtp_caps, starttls)},
     {"ENHANCEDSTATUSCODES", offsetof(struct smtp_caps, enhanced)},
     {"XCLIENT", offsetof(struct smtp_caps, xclient)},
+    {"REQUIRETLS", offsetof(struct smtp_caps, requiretls)},
 };
 
 static const struct {

@@ -269,6 +269,8 @@ static int mail_parameters(struct smtp_client *c, const struct smtp_mail *m, uin
         err = parameter_add(b, " BODY=", span_str(body_text(m->body)));
     if (!err && m->smtputf8)
         err = buf_append_span(b, SPAN_LIT(" SMTPUTF8"));
+    if (!err && m->requiretls)
+        err = buf_append_span(b, SPAN_LIT(" REQUIRETLS"));
     if (!err && c->caps.dsn)
         err = parameter_add(b, " RET=", m->ret);
     if (!err && c->caps.dsn)

@@ -188,6 +188,12 @@ static int mail_param(const struct param *p, struct smtp_mail *m)
         m->smtputf8 = true;
         return ERR_OK;
     }
+    if (param_is(p, "REQUIRETLS")) { /* RFC 8689 section 2: without a value */
+        if (p->has_value || m->requiretls)
+            return ERR_SYNTAX;
+        m->requiretls = true;
+        return ERR_OK;
+    }
     if (param_is(p, "RET")) {
         if (!value_is(p, "FULL") && !value_is(p, "HDRS"))
             return ERR_SYNTAX;

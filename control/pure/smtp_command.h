@@ -43,6 +43,7 @@ struct smtp_mail {
     struct span domain; /* after its last '@'; empty for the null reverse-path */
     enum smtp_body body;
     bool has_body, smtputf8;
+    bool requiretls; /* RFC 8689 */
     bool has_size;
     uint64_t size;
     struct span ret;     /* "FULL", "HDRS" or empty */

@@ -34,6 +34,7 @@ enum { SMTP_RECEIVED_MAX = 1024, SMTP_ID_LEN = 16, SMTP_OUT_ACTIONS = 160 };
  */
 struct smtp_offers {
     bool binarymime, dsn;
+    bool requiretls; /* over TLS */
     uint64_t size; /* the smallest SIZE limit of a next hop seen; 0: none */
 };
 

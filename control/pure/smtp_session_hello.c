@@ -71,6 +71,8 @@ static void offers_add(const struct smtp_session *s, struct smtp_reply *reply)
         text_add(reply, "\nBINARYMIME");
     if (offers && offers->dsn)
         text_add(reply, "\nDSN");
+    if (offers && offers->requiretls && s->peer.tls_done) /* RFC 8689 section 2 */
+        text_add(reply, "\nREQUIRETLS");
     limits_add(s, reply);
     if (smtp_xclient_trusted(s))
         text_add(reply, "\nXCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT LOGIN");

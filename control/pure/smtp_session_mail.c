@@ -60,13 +60,16 @@ static const struct smtp_local *mail_refusal(const struct smtp_session *s, int e
 {
     const struct smtp_offers *offers = s->peer.offers;
     uint64_t limit = smtp_session_size_limit(s);
-    bool params = m->has_body || m->smtputf8 || m->has_size || m->ret.len || m->envid.len;
+    bool params = m->has_body || m->smtputf8 || m->has_size || m->ret.len || m->envid.len ||
+                  m->requiretls;
 
     if (err != ERR_OK)
         return err == ERR_RANGE ? &bad_sender : err == ERR_UNSUPPORTED ? &need_utf8 : &syntax_mail;
     if (m->unknown.len > 0 || (params && !s->era.extended))
         return &bad_param;
     if ((m->ret.len > 0 || m->envid.len > 0) && !(offers && offers->dsn))
+        return &bad_param;
+    if (m->requiretls && !(offers && offers->requiretls && s->peer.tls_done))
         return &bad_param;
     if (m->body == SMTP_BODY_BINARYMIME &&
         !(offers && offers->binarymime && s->peer.listener->chunking))

@@ -359,7 +359,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         net_prefix_parse(SPAN_LIT("192.0.2.0/24"), trusted) != ERR_OK)
         return 0;
     *w = (struct world){.data = data, .len = len, .out.bytes = &w->replies};
-    struct smtp_offers offers = {.dsn = true, .binarymime = true};
+    struct smtp_offers offers = {.dsn = true, .binarymime = true, .requiretls = true};
     peer.offers = &offers;
     conf_make(&conf, &listener, routes, trusted, byte_next(w));
     buf_init(&w->replies, 32768);

@@ -6,16 +6,17 @@ import os
 import re
 import ssl
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
 from capture import Capture  # noqa: E402
 from certs import Authority, spki  # noqa: E402
-from client import Client  # noqa: E402
-from gateway import Gateway, free_port  # noqa: E402
+from client import Client, wait_for  # noqa: E402
+from gateway import Gateway, free_port, route  # noqa: E402
 from setup import Case  # noqa: E402
-from sink import CUT, Sink  # noqa: E402
+from sink import CAPS, CUT, Sink  # noqa: E402
 
 
 def garbage(connection):
@@ -162,6 +163,84 @@ class Downgrade(Case):
                 self.assertIn(b"MAIL FROM:<secret", wire)
                 self.assertIsNone(sink.messages[-1].tls)
                 self.assertLessEqual(sink.connections, 2)
+
+
+class RequireTls(Case):
+    """RFC 8689, between a client and a next hop that are not ours."""
+
+    def verified(self, cert=None, **how):
+        """A gateway with one route, level verify, that has seen its next hop."""
+        sink = self.sink(cert=cert or self.authority.issue("sink.example"), **how)
+        gateway = self.gateway([route("hop.example", sink.port, "verify", tls={
+            "ca": self.authority.cert, "names": ["sink.example"]})])
+        self.send(gateway, "", b"Subject: first\r\n\r\nx\r\n")
+        return gateway, sink
+
+    def send(self, gateway, parameter, message):
+        """Replies to MAIL, RCPT and the message, as far as it comes."""
+        with Client(gateway.address()) as c:
+            c.starttls()
+            said = [c.command(f"MAIL FROM:<a@client.example>{parameter}")]
+            if said[-1][0] == 250:
+                said.append(c.command("RCPT TO:<b@hop.example>"))
+            if said[-1][0] == 250:
+                said.append(c.data(message))
+            return [lines[-1] for _, lines in said]
+
+    def keywords(self, gateway, tls=True):
+        with Client(gateway.address()) as c:
+            if tls:
+                c.starttls()
+                lines = c.command("EHLO client.example")[1]
+            else:
+                c.expect(220)
+                lines = c.command("EHLO client.example")[1]
+            return [l[4:].split(" ")[0] for l in lines]
+
+    def offered(self, gateway):
+        """What a listener offers follows what was seen within a second."""
+        return wait_for(lambda: "REQUIRETLS" in self.keywords(gateway), 5, "REQUIRETLS offered")
+
+    def test_offered_and_passed_on(self):
+        gateway, sink = self.verified(caps=[*CAPS, "REQUIRETLS"])
+        self.offered(gateway)
+        self.assertNotIn("REQUIRETLS", self.keywords(gateway, tls=False))
+        self.assertRegex(self.send(gateway, " REQUIRETLS", b"Subject: x\r\n\r\nx\r\n")[-1], "^250 ")
+        self.assertEqual(sink.messages[-1].mail, b"MAIL FROM:<a@client.example> REQUIRETLS")
+        self.assertEqual(gateway.events("message")[-1]["requiretls"], "1")
+
+    def test_not_offered(self):
+        gateway, sink = self.verified()
+        time.sleep(1.5)
+        self.assertNotIn("REQUIRETLS", self.keywords(gateway))
+        self.assertRegex(self.send(gateway, " REQUIRETLS", b"")[0], r"^555 5\.5\.4 ")
+
+    def test_next_hop_that_has_it_no_more(self):
+        """Section 4.2.1: the message goes back to its author, with 5.7.30, and not on."""
+        gateway, sink = self.verified(caps=[*CAPS, "REQUIRETLS"])
+        self.offered(gateway)
+        sink.caps = CAPS
+        sink.kill()
+        wait_for(lambda: not sink.open, 5, "its connections are gone")
+        time.sleep(0.3)  # and the gateway has heard of it
+        before = len(sink.messages)
+        self.assertRegex(self.send(gateway, " REQUIRETLS", b"")[-1], r"^550 5\.7\.30 ")
+        self.assertEqual(len(sink.messages), before)
+        self.assertEqual([l for l in sink.lines() if l.endswith("REQUIRETLS")], [])
+
+    def test_tls_required_no_lowers_nothing(self):
+        """Section 3: it is read after the connection was chosen; it passes on as it is."""
+        header = b"TLS-Required: No\r\nSubject: x\r\n\r\nx\r\n"
+        gateway, sink = self.verified(caps=[*CAPS, "REQUIRETLS"])
+        self.offered(gateway)
+        for parameter in ("", " REQUIRETLS"):
+            self.assertRegex(self.send(gateway, parameter, header)[-1], "^250 ")
+            self.assertIn(b"\r\n" + header, sink.messages[-1].body)
+            self.assertIsNotNone(sink.messages[-1].tls)
+        other = Authority(os.path.join(self.folder, "stranger"))
+        gateway, sink = self.verified(cert=other.issue("sink.example"))
+        self.assertRegex(self.send(gateway, "", header)[-1], r"^451 4\.7\.5 ")
+        self.assertEqual(sink.messages, [])
 
 
 if __name__ == "__main__":

@@ -90,7 +90,9 @@ static void test_unsupported(void **state)
                                                          .eightbit = true,
                                                          .smtputf8 = true,
                                                          .dsn = true,
+
                                                          .binarymime = true,
+                                                         .requiretls = true,
                                                          .chunking = true};
     struct smtp_transaction txn = {0};
     struct smtp_rcpt rcpt = {.notify = SMTP_NOTIFY_NEVER};
@@ -108,6 +110,10 @@ static void test_unsupported(void **state)
     assert_false(smtp_answer_unsupported(&all, &txn, &rcpt, 100, &r));
     assert_true(smtp_answer_unsupported(&none, &txn, &rcpt, 100, &r));
     assert_int_equal(r.code * 1000 + r.enhanced.subject * 10 + r.enhanced.detail, 553067);
+    txn.mail = (struct smtp_mail){.requiretls = true};
+    assert_false(smtp_answer_unsupported(&all, &txn, &rcpt, 100, &r));
+    assert_true(smtp_answer_unsupported(&none, &txn, &rcpt, 100, &r));
+    assert_int_equal(r.code * 1000 + r.enhanced.subject * 100 + r.enhanced.detail, 550730);
     txn.mail = (struct smtp_mail){.has_size = true, .size = 900};
     assert_false(smtp_answer_unsupported(&none, &txn, &rcpt, 100, &r));
     assert_true(smtp_answer_unsupported(&none, &txn, &rcpt, 101, &r));

@@ -492,6 +492,33 @@ static void test_parameters(void **state)
             "C:MAIL FROM:<>\nC:RCPT TO:<r0@example.org>");
 }
 
+/* RFC 8689 section 2: offered over TLS alone, what is said of it before does not count; section
+ * 4.2.1: it is passed on, or the message is not. */
+static void test_requiretls(void **state)
+{
+    struct talk t = talk(SMTP_CLIENT_TLS_DEMAND);
+    const char *beginning =
+        "S:220 mx\nC:EHLO gw.example.org\nS:250-mx|250-REQUIRETLS|250 STARTTLS\n"
+        "C:STARTTLS\nS:220 go\nE:START_TLS\n!tls\nC:EHLO gw.example.org\n";
+    char script[512];
+
+    t.txn.mail.requiretls = true;
+    snprintf(script, sizeof(script),
+             "%sS:250-mx|250 requiretls\nE:READY\n!mail\n"
+             "C:MAIL FROM:<a@example.com> REQUIRETLS",
+             beginning);
+    run(&t, script);
+    snprintf(script, sizeof(script), "%sS:250 mx\nE:READY\n!lacks mail", beginning);
+    run(&t, script);
+    t.txn.mail.requiretls = false; /* not said for a message that does not require it */
+    snprintf(script, sizeof(script),
+             "%sS:250-mx|250 REQUIRETLS\nE:READY\n!mail\nC:MAIL FROM:<a@example.com>", beginning);
+    run(&t, script);
+    t.txn.mail.requiretls = true;
+    t.conf.tls = SMTP_CLIENT_TLS_NEVER;
+    run(&t, "S:220 mx\nC:EHLO gw.example.org\nS:250-mx|250 REQUIRETLS\nE:READY\n!lacks mail");
+}
+
 static void test_no_line_ends_in_addresses(void **state)
 {
     struct talk t = talk(SMTP_CLIENT_TLS_NEVER);
@@ -533,6 +560,7 @@ int main(void)
         cmocka_unit_test(test_auth),
         cmocka_unit_test(test_xclient),
         cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_requiretls),
         cmocka_unit_test(test_no_line_ends_in_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,8 @@ static void test_mail_parameters(void **state)
         "BODY=9BIT",
         "BODY",
         "SMTPUTF8=1",
+        "REQUIRETLS=1",
+        "REQUIRETLS REQUIRETLS",
         "RET=ALL",
         "RET=FULL RET=FULL",
         "ENVID=a+2",
