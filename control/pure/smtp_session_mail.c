@@ -60,8 +60,8 @@ static const struct smtp_local *mail_refusal(const struct smtp_session *s, int e
 {
     const struct smtp_offers *offers = s->peer.offers;
     uint64_t limit = smtp_session_size_limit(s);
-    bool params = m->has_body || m->smtputf8 || m->has_size || m->ret.len || m->envid.len ||
-                  m->requiretls;
+    bool params =
+        m->has_body || m->smtputf8 || m->has_size || m->ret.len || m->envid.len || m->requiretls;
 
     if (err != ERR_OK)
         return err == ERR_RANGE ? &bad_sender : err == ERR_UNSUPPORTED ? &need_utf8 : &syntax_mail;
