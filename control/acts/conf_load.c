@@ -118,6 +118,45 @@ static int passwords_load(const struct loading *l, struct conf *conf, mode_t con
     return ERR_OK;
 }
 
+static int users_load(const struct loading *l, struct conf *conf, struct conf_listener *listener,
+                      const char *path)
+{
+    struct stat st;
+    char why[WHY_TEXT] = "";
+    char *text = file_read(l, path, listener->auth_users, AUTH_FILE_MAX, &st);
+    struct auth_users *users = arena_alloc(&conf->arena, sizeof(*users));
+    int result = users ? ERR_OK : ERR_NOMEM;
+
+    if (!text)
+        return result;
+    private_demand(l, path, listener->auth_users, st.st_mode);
+    if (result == ERR_OK)
+        result = auth_users_parse(text, &conf->arena, users, why, sizeof(why));
+    explicit_bzero(text, strlen(text));
+    free(text);
+    if (result == ERR_SYNTAX) {
+        conf_errors_add(l->errors, l->file, line_of(l, path), path,
+                        "found in %s %s, allowed are lines of posternctl user add",
+                        listener->auth_users, why);
+        return ERR_OK;
+    }
+    listener->users = users;
+    return result;
+}
+
+static int all_users_load(const struct loading *l, struct conf *conf)
+{
+    int result = ERR_OK;
+
+    for (size_t i = 0; i < conf->listeners_len && result == ERR_OK; i++) {
+        char path[PATH_TEXT];
+        snprintf(path, sizeof(path), "listeners[%zu].auth_users", i);
+        if (conf->listeners[i].auth_users)
+            result = users_load(l, conf, &conf->listeners[i], path);
+    }
+    return result;
+}
+
 static struct tls_cert_files cert_files_of(const struct conf_cert *cert)
 {
     return (struct tls_cert_files){.cert = cert->cert, .key = cert->key};
@@ -282,6 +321,8 @@ int conf_load_text(const char *text, const char *file, mode_t mode, struct conf 
     if (result != ERR_OK)
         return result;
     result = passwords_load(&l, *ret, mode);
+    if (result == ERR_OK)
+        result = all_users_load(&l, *ret);
     size_t before = errors->count;
     if (result == ERR_OK)
         all_choices_check(&l, *ret);

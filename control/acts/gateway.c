@@ -61,6 +61,7 @@ static void client_free(struct client *c)
     if (c->held_address)
         shared_drop(&g->conf.shared, SHARED_CLIENT_ADDRESS, c->address_key);
     smtp_session_free(&c->smtp);
+    client_auth_end(c);
     free(c->ptr);
     if (c->prev)
         c->prev->next = c->next;
@@ -122,9 +123,11 @@ static bool without_leg(enum smtp_action_kind kind)
     case SMTP_DO_END:
     case SMTP_DO_REFUSED:
     case SMTP_DO_REFUSED_SENDER:
+    case SMTP_DO_AUTH_END:
     case SMTP_DO_CLOSE:
         return true;
     case SMTP_DO_STARTTLS:
+    case SMTP_DO_AUTH:
     case SMTP_DO_OPEN:
     case SMTP_DO_RCPT:
     case SMTP_DO_DATA:
@@ -645,6 +648,10 @@ int gateway_start(struct gateway *g, struct dp *dp, struct tls_service *tls,
     g->tls = tls;
     g->resolver = resolver;
     err = listener_contexts(g, why, why_room);
+    for (size_t i = 0; i < g->conf.conf->listeners_len && err == ERR_OK && !g->auth; i++) {
+        if (g->conf.conf->listeners[i].auth_users)
+            err = auth_server_new(&g->auth);
+    }
     if (err == ERR_OK)
         err = upstream_new(&upstream, &g->upstream, why, why_room);
     return err;
@@ -660,6 +667,7 @@ void gateway_free(struct gateway *g)
         client_close(c, SESSION_END_SHUTDOWN, DP_CLOSE_CUT);
     }
     upstream_free(g->upstream);
+    auth_server_free(g->auth);
     for (size_t i = 0; g->listeners && i < g->conf.conf->listeners_len; i++)
         tls_server_ctx_free(g->listeners[i].tls);
     free(g->listeners);

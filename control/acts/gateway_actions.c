@@ -265,6 +265,11 @@ bool client_act(struct client *c, const struct smtp_action *action)
         client_count(c, COUNTER_SENDERS_REFUSED);
         gateway_log_refused(c, action);
         return true;
+    case SMTP_DO_AUTH:
+        return client_act_auth(c);
+    case SMTP_DO_AUTH_END:
+        client_auth_end(c);
+        return true;
     case SMTP_DO_CLOSE:
         client_close(c, action->end, DP_CLOSE_FLUSH);
         return false;

@@ -55,6 +55,8 @@ static void log_client(struct log_line *l, const struct client *c)
         log_peer(l, "ptr", span_str(c->ptr));
     log_peer(l, "helo", span_str(smtp_session_helo(&c->smtp)));
     log_tls(l, "tls_in", c->smtp.peer.tls_done ? &c->smtp.peer.tls : NULL);
+    if (c->smtp.era.user[0] != '\0')
+        log_str(l, "user", c->smtp.era.user);
 }
 
 /* What the host that was tried last had to have, who named that, and by what: facts without a host
@@ -177,6 +179,24 @@ void gateway_log_refused(const struct client *c, const struct smtp_action *actio
     log_client(&l, c);
     log_u64(&l, "reply", action->local->code);
     log_str(&l, "text", action->local->text);
+    log_write(&l);
+}
+
+void gateway_log_auth(const struct client *c, enum smtp_mechanism mechanism, const char *claimed,
+                      enum smtp_auth_kind kind)
+{
+    struct log_line l;
+
+    log_begin(&l, kind == SMTP_AUTH_UNAVAILABLE ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+              c->smtp.peer.id, "auth");
+    log_str(&l, "result",
+            kind == SMTP_AUTH_ACCEPTED  ? "accepted"
+            : kind == SMTP_AUTH_REFUSED ? "refused"
+                                        : "unavailable");
+    log_str(&l, "mechanism", smtp_mechanism_name(mechanism));
+    log_peer(&l, "claimed", span_str(claimed));
+    log_str(&l, "listener", c->smtp.peer.listener->name);
+    log_client(&l, c);
     log_write(&l);
 }
 

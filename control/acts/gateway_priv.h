@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Shared by the gateway's files only: gateway.c (sessions' lifetimes, events), gateway_actions.c
- * (what the SMTP machine asks for), gateway_tls.c (handshakes with clients), gateway_body.c (a
+ * (what the SMTP machine asks for), gateway_auth.c (who a client is), gateway_tls.c (handshakes with clients), gateway_body.c (a
  * body's way from leg to leg), gateway_log.c (one line a message, one a session).
  */
 #pragma once
 
+#include "auth_exchange.h"
 #include "gateway.h"
 #include "received.h"
 
@@ -58,6 +59,7 @@ struct client {
     TAILQ_ENTRY(client) in_handshakes;
     struct dp_timer idle_timer, session_timer;
     struct smtp_session smtp;
+    struct auth_exchange *auth; /* under way */
     struct dns_question *ptr_question;
     char *ptr; /* NULL: unknown */
     struct hop *hop;
@@ -83,6 +85,7 @@ struct gateway {
     struct tls_service *tls;
     struct resolver *resolver;
     struct upstream *upstream;
+    struct auth_server *auth; /* NULL where no listener offers it */
     struct gateway_listener *listeners;
     struct client **by_slot; /* max_legs places */
     struct client *clients;
@@ -119,6 +122,10 @@ bool client_act(struct client *c, const struct smtp_action *action);
 void client_message_end(struct client *c, enum message_result otherwise);
 void client_said(struct client *c, const struct smtp_reply *reply);
 
+/* gateway_auth.c */
+bool client_act_auth(struct client *c);
+void client_auth_end(struct client *c);
+
 /* gateway_tls.c */
 /* Whether a handshake that begins now has a place: whoever waits in vain should hear so in time. */
 bool handshake_has_place(struct gateway *g, const struct client *c);
@@ -147,6 +154,9 @@ void gateway_log_message(const struct client *c, enum message_result result,
                          const struct hop_facts *facts);
 /* A recipient that policy refused. */
 void gateway_log_refused(const struct client *c, const struct smtp_action *action);
+/* mechanism and claimed: what the client used, and who it said it is. */
+void gateway_log_auth(const struct client *c, enum smtp_mechanism mechanism, const char *claimed,
+                      enum smtp_auth_kind kind);
 void gateway_log_session(const struct client *c);
 void gateway_log_tls_failure(const struct client *c, const struct tls_failure *failure);
 const char *message_result_text(enum message_result result);

@@ -2,6 +2,7 @@
 /* posternctl: asks a running posternd over its control socket. A verb is a row of the table. */
 #include "plan.h"
 #include "ctl.h"
+#include "ctl_user.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -98,16 +99,20 @@ static int act_check(const struct ctl *ctl, const struct verb *verb, char **argu
     return verdict.accepted ? 0 : EX_CONFIG;
 }
 
+static int usage_of(const struct verb *verb)
+{
+    fprintf(stderr, "posternctl: usage: posternctl %s %s\n", verb->words, verb->arguments);
+    return EX_USAGE;
+}
+
 /* What is asked is answered also where mail would not go: then the exit code says so. */
 static int act_explain(const struct ctl *ctl, const struct verb *verb, char **arguments)
 {
     int code = 0;
     json_t *data;
 
-    if (!arguments[0]) {
-        fprintf(stderr, "posternctl: usage: posternctl %s %s\n", verb->words, verb->arguments);
-        return EX_USAGE;
-    }
+    if (!arguments[0])
+        return usage_of(verb);
     data = ask(ctl,
                json_pack("{s:s, s:s, s:s}", "verb", verb->asks, "address", arguments[0], "listener",
                          ctl->listener ? ctl->listener : ""),
@@ -122,6 +127,31 @@ static int act_explain(const struct ctl *ctl, const struct verb *verb, char **ar
     verb->print(data);
     json_decref(data);
     return code;
+}
+
+static int failed(const struct ctl *ctl, const char *why, int code)
+{
+    if (ctl->json)
+        print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", why, "exit", code));
+    else
+        fprintf(stderr, "posternctl: %s\n", why);
+    return code;
+}
+
+static int act_user_add(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    char why[512] = "";
+
+    if (!arguments[0])
+        return usage_of(verb);
+    int code = ctl_user_add(arguments[0], arguments[1], why, sizeof(why));
+    if (code != 0)
+        return failed(ctl, why, code);
+    if (arguments[1] && ctl->json)
+        print_json(json_pack("{s:s, s:s}", "user", arguments[0], "file", arguments[1]));
+    else if (arguments[1])
+        printf("%s: %s can log in after a reload\n", arguments[1], arguments[0]);
+    return 0;
 }
 
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
@@ -140,6 +170,8 @@ static const struct verb verbs[] = {
      print_reload},
     {"config check", "[FILE]", "checks FILE, or what a reload would take", 1, act_check, "check",
      print_check},
+    {"user add", "NAME [FILE]", "makes a user's line for auth_users, in FILE or to stdout", 2,
+     act_user_add, NULL, NULL},
     {"help", "", "this text", 0, act_help, NULL, NULL},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -189,11 +221,8 @@ static int run(const struct ctl *ctl, int count, char **words)
         int own = words_match(&verbs[i], count, words);
         if (own == 0)
             continue;
-        if (count - own > verbs[i].most) {
-            fprintf(stderr, "posternctl: usage: posternctl %s %s\n", verbs[i].words,
-                    verbs[i].arguments);
-            return EX_USAGE;
-        }
+        if (count - own > verbs[i].most)
+            return usage_of(&verbs[i]);
         return verbs[i].act(ctl, &verbs[i], words + own);
     }
     if (count > 0)

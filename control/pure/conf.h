@@ -10,6 +10,7 @@
 #pragma once
 
 #include "arena.h"
+#include "auth_users.h"
 #include "buf.h"
 #include "errcode.h"
 #include "log.h"
@@ -80,6 +81,7 @@ struct conf_limits {                   /* per worker unless the prose of the row
     unsigned max_handshakes;           /* in flight, per worker */
     unsigned max_commands;             /* per session without a message between */
     unsigned max_errors;               /* per session */
+    unsigned max_auth_failures;        /* per session */
     unsigned max_messages;             /* per session; 0: no bound; LIMITS MAILMAX */
     unsigned max_recipients;           /* per transaction, at least 100; LIMITS RCPTMAX */
     unsigned max_line;                 /* bytes of a command line with CRLF */
@@ -143,6 +145,9 @@ struct conf_listener {
     struct conf_hash *relay_certs; /* SHA-256 of the client's certificate */
     size_t relay_certs_len;
     struct conf_strings relay_names;  /* of client certificates that client_ca vouches for */
+    const char *auth_users;         /* NULL: AUTH is not offered; conf_load reads it into users */
+    const struct auth_users *users; /* conf_parse leaves it NULL */
+    bool require_auth;              /* 530 5.7.0 before AUTH */
     struct net_prefix *proxy_clients; /* must begin with a PROXY header; nobody else may */
     size_t proxy_clients_len;
     struct net_prefix *xclient_clients;
@@ -203,6 +208,7 @@ struct conf_sender {    /* control/pure/policy_sender.h */
     struct conf_hash *certs; /* SHA-256 of a client's certificate */
     size_t certs_len;
     struct conf_strings names; /* of a certificate that client_ca vouches for */
+    struct conf_strings users; /* of a listener's auth_users */
     enum conf_refuse refuse;
     struct conf_strings listeners; /* names; empty: all */
 };

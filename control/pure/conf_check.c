@@ -142,6 +142,8 @@ static void listener_check_tls(const struct place *p, struct conf_listener *l,
         l->groups = tls->groups;
     certificates_finish(l->certificates, l->certificates_len);
     hipaa_check_listener(p, l);
+    if (l->require_auth && !l->auth_users)
+        refuse(p, "require_auth", "true", "it with auth_users: nobody could send");
     if (l->tls == CONF_LISTENER_NONE) {
         if (l->require_tls)
             refuse(p, "require_tls", "true", "false where tls is \"none\": nobody could send");
@@ -150,7 +152,7 @@ static void listener_check_tls(const struct place *p, struct conf_listener *l,
                    "\"none\" where tls is \"none\": certificates need TLS");
         static const char *const of_tls[] = {"profile",     "min_version",  "suites",
                                              "groups",      "certificates", "client_ca",
-                                             "relay_certs", "relay_names"};
+                                             "relay_certs", "relay_names",  "auth_users"};
         for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
             refuse_unused(p, of_tls[i], "with tls = \"starttls\" or \"implicit\"");
         return;
@@ -434,36 +436,54 @@ static void routes_check(struct conf_reader *r, const config_setting_t *root)
 
 /* --- senders --- */
 
-/* What the rule's listeners can know of a client. A name that is missing was complained of. */
-static void sender_check_listeners(const struct place *p, const struct conf_sender *sender)
-{
-    bool any_tls = false, any_cert = false, any_ca = false, unknown = false;
-    const struct conf *conf = p->r->conf;
+/* What the listeners of a rule can know of a client. */
+struct knowledge {
+    bool tls, cert, ca, users;
+};
 
-    for (size_t i = 0; i < sender->listeners.len; i++)
-        unknown |= !sender->listeners.items[i] || !listener_find(conf, sender->listeners.items[i]);
+/* False where a listener's name is wrong, which was complained of. */
+static bool listeners_know(const struct conf *conf, const struct conf_strings *names,
+                           struct knowledge *ret)
+{
+    *ret = (struct knowledge){0};
+    for (size_t i = 0; i < names->len; i++) {
+        if (!names->items[i] || !listener_find(conf, names->items[i]))
+            return false;
+    }
     for (size_t i = 0; i < conf->listeners_len; i++) {
         const struct conf_listener *l = &conf->listeners[i];
-        unknown |= !l->name;
-        if (unknown || !conf_at_listener(&sender->listeners, l))
+        if (!l->name)
+            return false;
+        if (!conf_at_listener(names, l))
             continue;
-        any_tls |= l->tls != CONF_LISTENER_NONE;
-        any_cert |= l->client_cert != TLS_CLIENT_CERT_NONE;
-        any_ca |= l->client_ca != NULL;
+        ret->tls |= l->tls != CONF_LISTENER_NONE;
+        ret->cert |= l->client_cert != TLS_CLIENT_CERT_NONE;
+        ret->ca |= l->client_ca != NULL;
+        ret->users |= l->auth_users != NULL;
     }
-    if (unknown)
+    return true;
+}
+
+static void sender_check_listeners(const struct place *p, const struct conf_sender *sender)
+{
+    bool any = sender->certs_len == 0 && sender->names.len == 0 && sender->users.len == 0;
+    bool wants_ca = sender->names.len > 0 || (sender->level == CONF_SENDER_VERIFY && any);
+    struct knowledge know;
+
+    if (!listeners_know(p->r->conf, &sender->listeners, &know))
         return;
-    bool wants_ca =
-        sender->names.len > 0 || (sender->level == CONF_SENDER_VERIFY && sender->certs_len == 0);
-    if (!any_tls)
+    if (!know.tls)
         refuse(p, "level", "a demand that no listener of the rule can meet",
                "it where a listener has TLS");
-    else if (!any_cert && (wants_ca || sender->certs_len > 0))
+    else if (!know.cert && (wants_ca || sender->certs_len > 0))
         refuse(p, "level", "a rule about certificates, for which no listener of it asks",
                "it where a listener has client_cert = \"ask\" or \"require\"");
-    else if (!any_ca && wants_ca)
+    else if (!know.ca && wants_ca)
         refuse(p, "names", "a rule about certificates that are vouched for, and no authority",
                "certs, or it where a listener has client_ca");
+    else if (!know.users && sender->users.len > 0)
+        refuse(p, "users", "users, and no listener of the rule where they could log in",
+               "it where a listener has auth_users");
 }
 
 static void senders_check(struct conf_reader *r, const config_setting_t *root)

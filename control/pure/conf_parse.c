@@ -218,6 +218,7 @@ static void read_value(struct conf_reader *r, const struct conf_row *row,
         read_source(r, row, setting, path, base);
         return;
     case CONF_TYPE_STRINGS:
+    case CONF_TYPE_USERS:
     case CONF_TYPE_GROUPS:
     case CONF_TYPE_SUITES:
     case CONF_TYPE_HOSTNAMES:

@@ -302,6 +302,8 @@ static const struct {
                            NULL},
     [CONF_TYPE_SOURCE] = {"an IP address, or a list of one IPv4 and one IPv6 address", NULL},
     [CONF_TYPE_STRINGS] = {"a list of strings,", "elements"},
+    [CONF_TYPE_USERS] = {"a list of users such as \"anna\" (letters, digits and \"._@+-\"),",
+                         "elements"},
     [CONF_TYPE_GROUPS] = {"a list of key exchange groups such as \"X25519\" or \"P-256\",",
                           "elements"},
     [CONF_TYPE_SUITES] = {"a list of suites such as \"TLS_AES_128_GCM_SHA256\",", "elements"},

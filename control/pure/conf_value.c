@@ -102,6 +102,11 @@ static int convert_name(struct conf_reader *r, struct span s, void *out)
     return keep(r, s, out);
 }
 
+static int convert_user(struct conf_reader *r, struct span s, void *out)
+{
+    return auth_name_valid(s) ? keep(r, s, out) : ERR_SYNTAX;
+}
+
 static int convert_address(struct conf_reader *r, struct span s, void *out)
 {
     union net_addr addr;
@@ -249,6 +254,7 @@ static const struct {
     [CONF_TYPE_METRICS] = {convert_metrics, sizeof(const char *)},
     [CONF_TYPE_SOURCE] = {convert_source, sizeof(union net_addr)},
     [CONF_TYPE_STRINGS] = {convert_string, sizeof(const char *)},
+    [CONF_TYPE_USERS] = {convert_user, sizeof(const char *)},
     /* Which there are depends on the library: conf_load asks it. */
     [CONF_TYPE_GROUPS] = {convert_name, sizeof(const char *)},
     [CONF_TYPE_SUITES] = {convert_name, sizeof(const char *)},

@@ -24,6 +24,8 @@ bool policy_may_relay(const struct policy_client *client)
 {
     const struct conf_listener *listener = client->listener;
 
+    if (client->user)
+        return true;
     for (size_t i = 0; i < listener->relay_clients_len; i++) {
         if (net_prefix_contains(&listener->relay_clients[i], client->addr))
             return true;

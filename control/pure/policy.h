@@ -13,6 +13,7 @@ struct policy_client {
     const struct conf_listener *listener;
     const union net_addr *addr;  /* after PROXY or XCLIENT */
     const struct tls_facts *tls; /* NULL in plaintext, and for whom another speaks by XCLIENT */
+    const char *user;            /* who AUTH proved it to be; NULL: nobody */
 };
 
 enum policy_verdict {
@@ -34,8 +35,8 @@ const struct conf_route *policy_route(const struct conf *conf, const struct conf
 /* The same for this client, which may lack the right. */
 struct policy_decision policy_decide(const struct conf *conf, const struct policy_client *client,
                                      struct span domain);
-/* The client may use routes to elsewhere: by address, by client certificate fingerprint, or by a
- * name in a certificate that client_ca vouches for. */
+/* The client may use routes to elsewhere: by address, by client certificate fingerprint, by a
+ * name in a certificate that client_ca vouches for, or as a user of the listener. */
 bool policy_may_relay(const struct policy_client *client);
 /* How well a domain fits what a rule has ("example.org", ".example.org", "*"): 0 not at all, more
  * is more specific. */

@@ -13,20 +13,35 @@ static bool cert_listed(const struct conf_sender *rule, const struct tls_facts *
     return false;
 }
 
-/* The client's certificate is one that the rule names. */
-static bool cert_named(const struct conf_sender *rule, const struct tls_facts *tls)
+static bool user_listed(const struct conf_sender *rule, const char *user)
 {
-    return cert_listed(rule, tls) || tls_name_verified(tls, &rule->names);
+    for (size_t i = 0; user && i < rule->users.len; i++) {
+        if (strcmp(rule->users.items[i], user) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The client is one that the rule names. */
+static bool client_named(const struct conf_sender *rule, const struct policy_client *client)
+{
+    return cert_listed(rule, client->tls) || tls_name_verified(client->tls, &rule->names) ||
+           user_listed(rule, client->user);
 }
 
 static enum policy_sender_verdict rule_judge(const struct conf_sender *rule,
-                                             const struct tls_facts *tls)
+                                             const struct policy_client *client)
 {
+    const struct tls_facts *tls = client->tls;
+
+    /* A user has logged in inside TLS, also where it is that of a server which speaks for it. */
+    if (user_listed(rule, client->user))
+        return POLICY_SENDER_OK;
     if (!tls)
         return POLICY_SENDER_NEEDS_TLS;
-    if (rule->level == CONF_SENDER_ENCRYPT || cert_named(rule, tls))
+    if (rule->level == CONF_SENDER_ENCRYPT || client_named(rule, client))
         return POLICY_SENDER_OK;
-    bool anyone = rule->certs_len == 0 && rule->names.len == 0;
+    bool anyone = rule->certs_len == 0 && rule->names.len == 0 && rule->users.len == 0;
     return anyone && tls->verify == TLS_VERIFY_OK ? POLICY_SENDER_OK : POLICY_SENDER_NEEDS_CERT;
 }
 
@@ -49,7 +64,7 @@ struct policy_sender_decision policy_sender_decide(const struct conf *conf,
             best = rule;
             best_fit = fit;
         }
-        if (!cert_named(rule, client->tls))
+        if (!client_named(rule, client))
             continue;
         if (!binds)
             binds = rule;
@@ -58,7 +73,7 @@ struct policy_sender_decision policy_sender_decide(const struct conf *conf,
     }
     struct policy_sender_decision ret = {.rule = best};
     if (best)
-        ret.verdict = rule_judge(best, client->tls);
+        ret.verdict = rule_judge(best, client);
     if (ret.verdict == POLICY_SENDER_OK && binds && bound_elsewhere)
         ret = (struct policy_sender_decision){.verdict = POLICY_SENDER_BOUND, .rule = binds};
     return ret;

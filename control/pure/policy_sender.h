@@ -2,7 +2,7 @@
 /*
  * Decides, purely from the rules in `senders` and what is known of the client, whether mail with
  * this envelope sender may come from it: a partner's mail arrives as the partner's rule says, and a
- * partner's certificate brings the partner's mail only. Asked at MAIL, where the client may still
+ * partner's certificate, or a user, brings its own mail only. Asked at MAIL, where the client may still
  * hear no for the whole message.
  */
 #pragma once
@@ -12,14 +12,14 @@
 enum policy_sender_verdict {
     POLICY_SENDER_OK,
     POLICY_SENDER_NEEDS_TLS,  /* the rule of the sender's domain asks for TLS */
-    POLICY_SENDER_NEEDS_CERT, /* and for a certificate that the client does not have */
-    POLICY_SENDER_BOUND,      /* the client's certificate is bound to other domains */
+    POLICY_SENDER_NEEDS_CERT, /* and for a certificate, or a user, that the client is not */
+    POLICY_SENDER_BOUND,      /* the client's certificate, or user, is bound to other domains */
 };
 
 struct policy_sender_decision {
     enum policy_sender_verdict verdict;
     /* The rule that says so. OK: that of the sender's domain, NULL where there is none. BOUND: the
-     * first that binds the certificate. */
+     * first that binds the client. */
     const struct conf_sender *rule;
 };
 

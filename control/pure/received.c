@@ -51,6 +51,8 @@ static const char *protocol(const struct smtp_session *s)
 {
     if (!s->era.extended)
         return "SMTP";
+    if (s->era.user[0] != '\0') /* RFC 3848; never without TLS */
+        return s->txn.mail.smtputf8 ? "UTF8SMTPSA" : "ESMTPSA";
     if (s->txn.mail.smtputf8) /* RFC 6531 section 4.3 */
         return s->peer.tls_done ? "UTF8SMTPS" : "UTF8SMTP";
     return s->peer.tls_done ? "ESMTPS" : "ESMTP";

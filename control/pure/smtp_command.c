@@ -21,6 +21,7 @@ static const struct {
     {"HELP", SMTP_VERB_HELP},
     {"QUIT", SMTP_VERB_QUIT},
     {"XCLIENT", SMTP_VERB_XCLIENT},
+    {"AUTH", SMTP_VERB_AUTH},
     /* RFC 9110 section 9, and HTTP/2's preface: a browser or a proxy was led here. */
     {"GET", SMTP_VERB_HTTP},
     {"POST", SMTP_VERB_HTTP},
@@ -201,6 +202,8 @@ static int mail_param(const struct param *p, struct smtp_mail *m)
     }
     if (param_is(p, "ENVID"))
         return is_xtext(p->value) ? span_set_once(&m->envid, p->value, 100) : ERR_SYNTAX;
+    if (param_is(p, "AUTH"))
+        return is_xtext(p->value) ? span_set_once(&m->auth, p->value, 500) : ERR_SYNTAX;
     if (m->unknown.len == 0)
         m->unknown = p->whole;
     return ERR_OK;

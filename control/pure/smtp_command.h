@@ -23,6 +23,7 @@ enum smtp_verb {
     SMTP_VERB_HELP,
     SMTP_VERB_QUIT,
     SMTP_VERB_XCLIENT,
+    SMTP_VERB_AUTH,
     SMTP_VERB_HTTP, /* GET, POST, PUT, HEAD, OPTIONS, CONNECT, ...: another protocol */
     SMTP_VERB_UNKNOWN,
     SMTP_VERB_COUNT,
@@ -48,6 +49,7 @@ struct smtp_mail {
     uint64_t size;
     struct span ret;     /* "FULL", "HDRS" or empty */
     struct span envid;   /* xtext, or empty */
+    struct span auth;    /* xtext or "<>" (RFC 4954 section 5), or empty */
     struct span unknown; /* the first parameter we do not know: 555 5.5.4 */
 };
 

@@ -11,6 +11,9 @@ enum { REPLY_ROOM = 8192, ACTIONS_ROOM = 8, SKIP_MAX = 65536 };
 static const struct smtp_local too_long = {500, 5, 2, "Line too long"};
 static const struct smtp_local bad_bytes = {500, 5, 2, "Bare CR, LF or NUL in a command"};
 static const struct smtp_local need_tls = {530, 7, 0, "Must issue a STARTTLS command first"};
+static const struct smtp_local need_auth = {530, 7, 0, "Authentication required"};
+static const struct smtp_local auth_too_long = {500, 5, 6, "Authentication exchange line too long"};
+static const struct smtp_local too_many_logins = {421, 7, 0, "Too many failed logins"};
 static const struct smtp_local no_argument = {501, 5, 4, "No argument allowed"};
 static const struct smtp_local injection = {554, 5, 1, "Bytes followed STARTTLS in plaintext"};
 static const struct smtp_local too_many_errors = {421, 7, 0, "Too many errors"};
@@ -27,7 +30,7 @@ const char *smtp_state_text(enum smtp_state state)
         [SMTP_STATE_CHUNK] = "chunk",         [SMTP_STATE_CHUNK_WAIT] = "chunk_wait",
         [SMTP_STATE_CHUNKS] = "chunks",       [SMTP_STATE_FINAL] = "final",
         [SMTP_STATE_DRAIN] = "drain",         [SMTP_STATE_TLS] = "tls",
-        [SMTP_STATE_CLOSED] = "closed",
+        [SMTP_STATE_AUTH] = "auth",           [SMTP_STATE_CLOSED] = "closed",
     };
 
     return state < SMTP_STATE_COUNT ? texts[state] : "unknown";
@@ -157,8 +160,8 @@ void smtp_transaction_over(struct smtp_session *s, enum smtp_action_kind kind, s
 
 static bool takes_commands(const struct smtp_session *s)
 {
-    const unsigned states =
-        STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(MAIL) | STATE_BIT(CHUNKS);
+    const unsigned states = STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(MAIL) |
+                            STATE_BIT(CHUNKS) | STATE_BIT(AUTH);
 
     return (states & (1u << s->state)) != 0;
 }
@@ -171,6 +174,8 @@ void smtp_check_limits(struct smtp_session *s, struct smtp_out *out)
         return;
     if (limits->max_errors != 0 && s->peer.errors >= limits->max_errors)
         say_and_close(s, &too_many_errors, SESSION_END_TOO_MANY_ERRORS, out);
+    else if (limits->max_auth_failures != 0 && s->peer.auth_failures >= limits->max_auth_failures)
+        say_and_close(s, &too_many_logins, SESSION_END_TOO_MANY_LOGINS, out);
     else if (limits->max_commands != 0 && s->peer.commands > limits->max_commands)
         say_and_close(s, &too_many_commands, SESSION_END_TOO_MANY_COMMANDS, out);
     else if (s->shutdown && !s->txn.open && takes_commands(s) && !s->skipping)
@@ -236,6 +241,11 @@ static void dispatch(struct smtp_session *s, const struct smtp_row *row, struct 
     else if (s->peer.listener->require_tls && !s->peer.tls_done &&
              !(row->flags & SMTP_FLAG_PRE_TLS))
         smtp_refuse_command(s, row->verb, rest, &need_tls, out);
+    else if ((row->flags & SMTP_FLAG_TLS_ONLY) && !s->peer.tls_done && s->peer.listener->auth_users)
+        smtp_say_local(s, &need_tls, out);
+    else if ((row->flags & SMTP_FLAG_AUTHENTICATED) && s->peer.listener->require_auth &&
+             s->era.user[0] == '\0' && s->state == SMTP_STATE_READY)
+        smtp_say_local(s, &need_auth, out);
     else if (!(row->states & (1u << s->state)))
         smtp_refuse_command(s, row->verb, rest, out_of_order(s, row->verb), out);
     else if ((row->flags & SMTP_FLAG_NO_ARGUMENT) && rest.len > 0)
@@ -275,7 +285,10 @@ static size_t skip_line(struct smtp_session *s, const uint8_t *data, size_t len,
     if (end != SIZE_MAX) {
         s->skipping = false;
         s->peer.commands++;
-        smtp_say_local(s, &too_long, out);
+        if (s->state == SMTP_STATE_AUTH)
+            smtp_auth_cancel(s, &auth_too_long, out);
+        else
+            smtp_say_local(s, &too_long, out);
         return end;
     }
     /* A CR at the end may be half of the line's end. */
@@ -288,7 +301,8 @@ static size_t skip_line(struct smtp_session *s, const uint8_t *data, size_t len,
 
 bool smtp_session_wants_input(const struct smtp_session *s)
 {
-    return takes_commands(s) && !(s->blocked && smtp_outstanding(s));
+    return takes_commands(s) && !(s->blocked && smtp_outstanding(s)) &&
+           !(s->state == SMTP_STATE_AUTH && s->auth->asked);
 }
 
 bool smtp_session_owes_answer(const struct smtp_session *s)
@@ -313,20 +327,37 @@ static bool refused_sender(const struct smtp_out *out)
            out->actions[out->actions_len - 1].kind == SMTP_DO_REFUSED_SENDER;
 }
 
+/* RFC 4954 section 4.3: responses, the initial one too, may be longer than other lines. */
+static size_t line_max(const struct smtp_session *s, const uint8_t *data, size_t len)
+{
+    size_t max = s->peer.conf->limits.max_line;
+    bool exchange =
+        s->state == SMTP_STATE_AUTH ||
+        (smtp_auth_offered(s) && span_starts_nocase(span_make(data, len), SPAN_LIT("AUTH ")));
+
+    return exchange && max < SMTP_AUTH_LINE_MAX ? SMTP_AUTH_LINE_MAX : max;
+}
+
 /* One command line, or as much of it as is to be used now; 0 for nothing. */
 static size_t input_step(struct smtp_session *s, const uint8_t *data, size_t len, bool *ret_stop,
                          struct smtp_out *out)
 {
     const struct smtp_row *row = NULL;
     struct span rest = {0};
-    size_t max = s->peer.conf->limits.max_line;
 
     if (s->skipping)
         return skip_line(s, data, len, out);
+    size_t max = line_max(s, data, len);
     size_t end = line_end(data, len < max ? len : max);
     if (end == SIZE_MAX && len < max)
         return 0;
     struct span line = span_make(data, end == SIZE_MAX ? 0 : end - 2);
+    if (end != SIZE_MAX && s->state == SMTP_STATE_AUTH) {
+        s->peer.commands++;
+        smtp_auth_line(s, line, line_clean(line), out);
+        *ret_stop = true;
+        return end;
+    }
     if (end != SIZE_MAX && line_clean(line))
         row = smtp_table_row(smtp_command_verb(line, &rest));
     if (smtp_outstanding(s) && !may_go_ahead(s, row, rest)) {
@@ -383,6 +414,7 @@ void smtp_session_init(struct smtp_session *s, const struct smtp_peer *peer)
 void smtp_session_free(struct smtp_session *s)
 {
     smtp_transaction_forget(s);
+    smtp_auth_forget(s);
     free(s->verdict);
     s->verdict = NULL;
 }

@@ -5,7 +5,7 @@
  * drives it. Commands are one table (smtp_table.c: verb, handler, legal states, flags); order and
  * TLS rules are enforced in one dispatcher.
  *
- * RFC 5321, 1652, 1870, 2034, 2920, 3030, 3207, 3461, 6531, 9422, and XCLIENT. What it keeps per
+ * RFC 5321, 1652, 1870, 2034, 2920, 3030, 3207, 3461, 4954, 6531, 9422, and XCLIENT. What it keeps per
  * lifetime: struct smtp_peer (connection), struct smtp_era (since the last STARTTLS, zeroed as a
  * whole), struct smtp_transaction.
  *
@@ -20,6 +20,7 @@
  */
 #pragma once
 
+#include "auth_users.h"
 #include "buf.h"
 #include "conf.h"
 #include "policy.h"
@@ -51,6 +52,8 @@ enum smtp_action_kind {
     SMTP_DO_END,         /* the transaction had its final answer: log, evidence, leg to the pool */
     SMTP_DO_REFUSED, /* policy refused a recipient: for the log only; address and local say it */
     SMTP_DO_REFUSED_SENDER, /* the same of a sender (s->txn.mail); sender is the rule */
+    SMTP_DO_AUTH,           /* the client's part of an exchange is in s->auth: judge it */
+    SMTP_DO_AUTH_END,       /* the exchange ends without a judgement: forget it */
     SMTP_DO_CLOSE,          /* after the reply bytes: close; end says why */
 };
 
@@ -90,8 +93,47 @@ enum smtp_state {
     SMTP_STATE_FINAL,      /* the whole message went; its final answer is awaited */
     SMTP_STATE_DRAIN,      /* refused in mid-body; the rest is read and dropped */
     SMTP_STATE_TLS,        /* handshake */
+    SMTP_STATE_AUTH,       /* in an exchange of AUTH: lines are responses */
     SMTP_STATE_CLOSED,
     SMTP_STATE_COUNT,
+};
+
+/* The best first; smtp_mechanism_name has their names. SCRAM's -PLUS is not there: the handshake does not
+ * hand out what it would bind to. */
+enum smtp_mechanism {
+    SMTP_MECHANISM_SCRAM_SHA_256,
+    SMTP_MECHANISM_PLAIN,
+    SMTP_MECHANISM_LOGIN,
+    SMTP_MECHANISM_COUNT,
+};
+
+enum {
+    SMTP_AUTH_LINE_MAX = 12288,     /* RFC 4954 section 4.3, with CRLF */
+    SMTP_AUTH_CHALLENGE_MAX = 352,  /* bytes, so that a reply line has room for their base64 */
+};
+
+struct smtp_auth { /* one exchange; holds passwords, so it is wiped */
+    enum smtp_mechanism mechanism;
+    bool asked;        /* the driver has response, or that there is none yet */
+    bool has_response; /* false: AUTH without an initial response */
+    bool accepted;     /* user is who it is, and a last challenge waits for an empty response */
+    char user[AUTH_NAME_MAX + 1];
+    size_t len;
+    uint8_t response[SMTP_AUTH_LINE_MAX / 4 * 3];
+};
+
+enum smtp_auth_kind {
+    SMTP_AUTH_CHALLENGE,   /* data goes to the client, who answers */
+    SMTP_AUTH_ACCEPTED,    /* it is user; data, where there is some, still goes to the client */
+    SMTP_AUTH_REFUSED,     /* 535 5.7.8, and no word of why */
+    SMTP_AUTH_UNAVAILABLE, /* 454 4.7.0 */
+};
+
+struct smtp_auth_answer {
+    enum smtp_auth_kind kind;
+    const char *user; /* ACCEPTED */
+    size_t len;
+    uint8_t data[SMTP_AUTH_CHALLENGE_MAX];
 };
 
 struct smtp_peer { /* the connection's lifetime */
@@ -106,13 +148,15 @@ struct smtp_peer { /* the connection's lifetime */
     unsigned commands;     /* since the last message; recipients taken and chunks not counted */
     unsigned transactions; /* MAIL commands taken: MAILMAX */
     unsigned messages;     /* that the next hop took */
+    unsigned auth_failures;
 };
 
 struct smtp_era {  /* since connect, or since STARTTLS: forgotten as a whole (RFC 3207 section 4.2)
                     */
     bool extended; /* EHLO, not HELO */
     char helo[256];
-    bool xclient; /* XCLIENT gave the addresses below */
+    char user[AUTH_NAME_MAX + 1]; /* who AUTH proved it to be; "": nobody */
+    bool xclient;                 /* XCLIENT gave the addresses below */
     union net_addr client_addr;
     char client_name[256]; /* PTR as XCLIENT said; "" otherwise */
     char client_helo[256];
@@ -126,6 +170,7 @@ struct smtp_session {
     struct smtp_peer peer;
     struct smtp_era era;
     struct smtp_transaction txn;
+    struct smtp_auth *auth; /* of SMTP_STATE_AUTH */
     bool hop_open; /* SMTP_DO_OPEN went out, and no SMTP_DO_ABORT or SMTP_DO_END since */
     /* Answers owed to RCPT, in order: NULL where the next hop gives it, else ours, which waits
      * behind the next hop's. In the transaction's arena. */
@@ -173,6 +218,11 @@ bool smtp_session_owes_answer(const struct smtp_session *s);
 /* After SMTP_DO_STARTTLS; before smtp_session_greet where TLS is implicit. */
 void smtp_session_tls_done(struct smtp_session *s, const struct tls_facts *facts,
                            struct smtp_out *out);
+
+/* After SMTP_DO_AUTH. */
+void smtp_session_auth_answer(struct smtp_session *s, const struct smtp_auth_answer *answer,
+                              struct smtp_out *out);
+const char *smtp_mechanism_name(enum smtp_mechanism mechanism);
 
 /* Answers of the next hop, already translated for the sender (smtp_answer.h), in their order. */
 void smtp_session_rcpt_answer(struct smtp_session *s, const struct smtp_reply *reply,

@@ -304,6 +304,7 @@ void smtp_session_body_refused(struct smtp_session *s, const struct smtp_reply *
     case SMTP_STATE_DATA_WAIT:
     case SMTP_STATE_DRAIN:
     case SMTP_STATE_TLS:
+    case SMTP_STATE_AUTH:
     case SMTP_STATE_CLOSED:
     case SMTP_STATE_COUNT:
         break;

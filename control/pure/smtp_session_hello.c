@@ -73,6 +73,11 @@ static void offers_add(const struct smtp_session *s, struct smtp_reply *reply)
         text_add(reply, "\nDSN");
     if (offers && offers->requiretls && s->peer.tls_done) /* RFC 8689 section 2 */
         text_add(reply, "\nREQUIRETLS");
+    if (smtp_auth_offered(s)) {
+        text_add(reply, "\nAUTH");
+        for (unsigned i = 0; i < SMTP_MECHANISM_COUNT; i++)
+            text_add(reply, " %s", smtp_mechanism_name((enum smtp_mechanism)i));
+    }
     limits_add(s, reply);
     if (smtp_xclient_trusted(s))
         text_add(reply, "\nXCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT LOGIN");
@@ -175,7 +180,7 @@ void smtp_do_vrfy(struct smtp_session *s, struct span rest, struct smtp_out *out
 void smtp_do_help(struct smtp_session *s, struct span rest, struct smtp_out *out)
 {
     static const struct smtp_local help = {
-        214, 0, 0, "EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"};
+        214, 0, 0, "EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"};
 
     smtp_say_local(s, &help, out);
 }

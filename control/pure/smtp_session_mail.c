@@ -28,13 +28,11 @@ static const struct smtp_local sender_tls[] = {
     [CONF_REFUSE_PERMANENT] = {550, 7, 1, "Mail from this domain has to come by TLS"},
     [CONF_REFUSE_TEMPORARY] = {451, 7, 1, "Mail from this domain has to come by TLS"}};
 static const struct smtp_local sender_cert[] = {
-    [CONF_REFUSE_PERMANENT] = {550, 7, 1,
-                               "Mail from this domain has to come with its own certificate"},
-    [CONF_REFUSE_TEMPORARY] = {451, 7, 1,
-                               "Mail from this domain has to come with its own certificate"}};
+    [CONF_REFUSE_PERMANENT] = {550, 7, 1, "Mail from this domain has to prove that it is its own"},
+    [CONF_REFUSE_TEMPORARY] = {451, 7, 1, "Mail from this domain has to prove that it is its own"}};
 static const struct smtp_local sender_bound[] = {
-    [CONF_REFUSE_PERMANENT] = {550, 7, 1, "Your certificate is for mail from other domains"},
-    [CONF_REFUSE_TEMPORARY] = {451, 7, 1, "Your certificate is for mail from other domains"}};
+    [CONF_REFUSE_PERMANENT] = {550, 7, 1, "You may send mail from other domains only"},
+    [CONF_REFUSE_TEMPORARY] = {451, 7, 1, "You may send mail from other domains only"}};
 static const struct smtp_local no_right = {550, 7, 1, "Relaying denied"};
 
 /* An arena's most bytes: recipients are bounded in number, and this bounds their sum. */
@@ -60,8 +58,8 @@ static const struct smtp_local *mail_refusal(const struct smtp_session *s, int e
 {
     const struct smtp_offers *offers = s->peer.offers;
     uint64_t limit = smtp_session_size_limit(s);
-    bool params =
-        m->has_body || m->smtputf8 || m->has_size || m->ret.len || m->envid.len || m->requiretls;
+    bool params = m->has_body || m->smtputf8 || m->has_size || m->ret.len || m->envid.len ||
+                  m->requiretls || m->auth.len;
 
     if (err != ERR_OK)
         return err == ERR_RANGE ? &bad_sender : err == ERR_UNSUPPORTED ? &need_utf8 : &syntax_mail;
@@ -70,6 +68,8 @@ static const struct smtp_local *mail_refusal(const struct smtp_session *s, int e
     if ((m->ret.len > 0 || m->envid.len > 0) && !(offers && offers->dsn))
         return &bad_param;
     if (m->requiretls && !(offers && offers->requiretls && s->peer.tls_done))
+        return &bad_param;
+    if (m->auth.len > 0 && !smtp_auth_offered(s))
         return &bad_param;
     if (m->body == SMTP_BODY_BINARYMIME &&
         !(offers && offers->binarymime && s->peer.listener->chunking))
@@ -99,7 +99,9 @@ static struct span domain_of(struct span whole, struct span domain)
 static bool mail_keep(struct smtp_transaction *txn, const struct smtp_mail *mail)
 {
     txn->mail = *mail;
-    txn->mail.unknown = (struct span){0};
+    /* Who AUTH= names is for us to trust or not (RFC 4954 section 5): the next hop hears nothing.
+     */
+    txn->mail.auth = txn->mail.unknown = (struct span){0};
     if (!keep(&txn->arena, &txn->mail.address) || !keep(&txn->arena, &txn->mail.ret) ||
         !keep(&txn->arena, &txn->mail.envid))
         return false;
@@ -115,7 +117,8 @@ static struct policy_client policy_client(const struct smtp_session *s)
 
     return (struct policy_client){.listener = s->peer.listener,
                                   .addr = smtp_session_client(s),
-                                  .tls = own ? &s->peer.tls : NULL};
+                                  .tls = own ? &s->peer.tls : NULL,
+                                  .user = s->era.user[0] != '\0' ? s->era.user : NULL};
 }
 
 /* Says no where a rule of senders does. */

@@ -17,6 +17,8 @@ enum smtp_flag {
     SMTP_FLAG_SUSPEND = 4,          /* what follows waits until its actions were carried out */
     SMTP_FLAG_PIPELINED = 8,        /* also while recipients are unanswered */
     SMTP_FLAG_NO_ARGUMENT = 16,
+    SMTP_FLAG_TLS_ONLY = 64,      /* nowhere before TLS (RFC 4954 section 4, PLAIN and LOGIN) */
+    SMTP_FLAG_AUTHENTICATED = 128, /* where require_auth, after AUTH only */
     SMTP_FLAG_HELLO = 32, /* its replies carry no enhanced code (RFC 2034 section 4) */
 };
 
@@ -80,6 +82,15 @@ void smtp_drain_chunk(struct smtp_session *s, uint64_t size, enum smtp_state sta
 bool smtp_chunk_absurd(const struct smtp_session *s, uint64_t size);
 extern const struct smtp_local smtp_bad_chunk;
 
+/* smtp_session_auth.c */
+bool smtp_auth_offered(const struct smtp_session *s);
+/* A line in SMTP_STATE_AUTH; clean: without bare CR, LF or NUL. */
+void smtp_auth_line(struct smtp_session *s, struct span line, bool clean, struct smtp_out *out);
+/* The exchange is over, without success. */
+void smtp_auth_cancel(struct smtp_session *s, const struct smtp_local *local, struct smtp_out *out);
+/* Wipes what the exchange had. */
+void smtp_auth_forget(struct smtp_session *s);
+
 /* The handlers. */
 void smtp_do_ehlo(struct smtp_session *s, struct span rest, struct smtp_out *out);
 void smtp_do_helo(struct smtp_session *s, struct span rest, struct smtp_out *out);
@@ -94,6 +105,7 @@ void smtp_do_vrfy(struct smtp_session *s, struct span rest, struct smtp_out *out
 void smtp_do_help(struct smtp_session *s, struct span rest, struct smtp_out *out);
 void smtp_do_quit(struct smtp_session *s, struct span rest, struct smtp_out *out);
 void smtp_do_xclient(struct smtp_session *s, struct span rest, struct smtp_out *out);
+void smtp_do_auth(struct smtp_session *s, struct span rest, struct smtp_out *out);
 void smtp_do_http(struct smtp_session *s, struct span rest, struct smtp_out *out);
 void smtp_do_unknown(struct smtp_session *s, struct span rest, struct smtp_out *out);
 

@@ -18,6 +18,8 @@ enum {
     PIPELINED = SMTP_FLAG_PIPELINED,
     NO_ARGUMENT = SMTP_FLAG_NO_ARGUMENT,
     HELLO = SMTP_FLAG_HELLO,
+    TLS_ONLY = SMTP_FLAG_TLS_ONLY,
+    AUTHENTICATED = SMTP_FLAG_AUTHENTICATED,
 };
 
 /* clang-format off */
@@ -25,7 +27,7 @@ static const struct smtp_row rows[SMTP_VERB_COUNT] = {
     {SMTP_VERB_EHLO,     smtp_do_ehlo,     GREETED | READY | MAIL, PRE_TLS | SUSPEND | HELLO},
     {SMTP_VERB_HELO,     smtp_do_helo,     GREETED | READY | MAIL, SUSPEND | HELLO},
     {SMTP_VERB_STARTTLS, smtp_do_starttls, GREETED | READY, PRE_TLS | LAST_IN_PIPELINE | SUSPEND | NO_ARGUMENT},
-    {SMTP_VERB_MAIL,     smtp_do_mail,     READY, 0},
+    {SMTP_VERB_MAIL,     smtp_do_mail,     READY, AUTHENTICATED},
     {SMTP_VERB_RCPT,     smtp_do_rcpt,     MAIL, PIPELINED},
     {SMTP_VERB_DATA,     smtp_do_data,     MAIL, PIPELINED | SUSPEND | NO_ARGUMENT},
     {SMTP_VERB_BDAT,     smtp_do_bdat,     MAIL | CHUNKS, SUSPEND},
@@ -35,6 +37,7 @@ static const struct smtp_row rows[SMTP_VERB_COUNT] = {
     {SMTP_VERB_HELP,     smtp_do_help,     GREETED | READY | MAIL, 0},
     {SMTP_VERB_QUIT,     smtp_do_quit,     ANY, PRE_TLS | SUSPEND | NO_ARGUMENT},
     {SMTP_VERB_XCLIENT,  smtp_do_xclient,  GREETED | READY, SUSPEND},
+    {SMTP_VERB_AUTH,     smtp_do_auth,     READY, TLS_ONLY | SUSPEND},
     {SMTP_VERB_HTTP,     smtp_do_http,     ANY, PRE_TLS | SUSPEND},
     {SMTP_VERB_UNKNOWN,  smtp_do_unknown,  ANY, 0},
 };

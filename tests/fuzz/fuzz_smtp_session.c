@@ -22,6 +22,8 @@ struct world {
     bool hop, tls_wanted, closed, finals;
     unsigned owed; /* recipients that the next hop has not answered */
     bool data_owed, body, chunk, chunk_owed, final_owed, drain, last;
+    bool auth_owed;             /* the judgement on an AUTH */
+    bool known;                 /* some judgement said who the client is */
     bool early;                 /* the chunk on its way was answered already */
     unsigned accepted;          /* recipients that the next hop took */
     unsigned taken;             /* messages that it took */
@@ -48,7 +50,7 @@ static void check_replies(struct world *w)
         ASSERT(i - start >= 5 && i - start <= 520 && said.ptr[i - 1] == '\r');
         ASSERT(said.ptr[start] >= '2' && said.ptr[start] <= '5');
         ASSERT(said.ptr[start + 3] == ' ' || said.ptr[start + 3] == '-');
-        w->answers += said.ptr[start + 3] == ' ' && said.ptr[start] != '3';
+        w->answers += said.ptr[start + 3] == ' ' && memcmp(said.ptr + start, "354", 3) != 0;
         start = i + 1;
     }
     ASSERT(start == said.len);
@@ -71,6 +73,7 @@ static void act(struct world *w, const struct smtp_action *a)
         break;
     case SMTP_DO_OPEN:
         ASSERT(!w->hop && w->s.txn.open && w->s.txn.route && w->s.txn.domain);
+        ASSERT(w->known || (!w->s.peer.listener->require_auth && w->s.era.user[0] == '\0'));
         w->hop = true;
         break;
     case SMTP_DO_RCPT:
@@ -108,6 +111,14 @@ static void act(struct world *w, const struct smtp_action *a)
         ASSERT(!w->s.txn.open && a->sender && w->s.txn.mail.address.len > 0);
         ASSERT(a->local->code == (a->sender->refuse == CONF_REFUSE_PERMANENT ? 550 : 451));
         break;
+    case SMTP_DO_AUTH:
+        ASSERT(!w->hop && w->s.auth && w->s.auth->asked && !w->auth_owed);
+        ASSERT(w->s.peer.tls_done && w->s.era.user[0] == '\0');
+        w->auth_owed = true;
+        break;
+    case SMTP_DO_AUTH_END:
+        ASSERT(!w->auth_owed);
+        break;
     case SMTP_DO_CLOSE:
         ASSERT(!w->hop && w->s.state == SMTP_STATE_CLOSED);
         w->closed = true;
@@ -127,7 +138,7 @@ static void settle(struct world *w)
     bool owes = w->owed > 0 || w->data_owed || w->chunk_owed || w->final_owed;
     ASSERT(w->closed || smtp_session_owes_answer(&w->s) == owes);
     /* One answer each, and all said where nothing is on its way (the greeting is one more). */
-    if (!w->closed && !owes && !w->body && !w->chunk && !w->drain)
+    if (!w->closed && !owes && !w->body && !w->chunk && !w->drain && !w->auth_owed)
         ASSERT(w->answers == w->commands + 1);
 }
 
@@ -137,7 +148,7 @@ static void feed(struct world *w)
     size_t used = 1;
 
     while (used > 0 && w->client_len > 0 && smtp_session_wants_input(&w->s)) {
-        ASSERT(!w->body && !w->chunk && !w->drain && !w->tls_wanted && !w->closed);
+        ASSERT(!w->body && !w->chunk && !w->drain && !w->tls_wanted && !w->closed && !w->auth_owed);
         used = smtp_session_input(&w->s, w->client, w->client_len, &w->out);
         ASSERT(used <= w->client_len);
         for (size_t i = 1; i < used; i++)
@@ -175,6 +186,25 @@ static const char *const lines[] = {
     "BDAT 99999\r\n",
 };
 
+static const char *const auth_lines[] = {
+    "AUTH PLAIN\r\n",
+    "AUTH PLAIN AGEAYg==\r\n",
+    "AUTH LOGIN\r\n",
+    "AUTH SCRAM-SHA-256 biwsbj1hLHI9eA==\r\n",
+    "AUTH PLAIN =\r\n",
+    "AUTH\r\n",
+    "AUTH NTLM\r\n",
+    "AUTH PLAIN x\r\n",
+    "*\r\n",
+    "\r\n",
+    "YQ==\r\n",
+    "YQ=\r\n",
+    "MAIL FROM:<a@b.example> AUTH=<>\r\n",
+    "MAIL FROM:<a@c.example>\r\n",
+    "auth login YQ==\r\n",
+    "HELP\r\n",
+};
+
 static void reply_next(struct world *w, struct smtp_reply *ret)
 {
     static const uint16_t codes[] = {250, 250, 354, 450, 550, 421, 299, 220};
@@ -204,6 +234,19 @@ static void hop_event(struct world *w)
         w->taken += ok;
         smtp_session_final_answer(&w->s, &reply, &w->out);
     }
+}
+
+static void auth_event(struct world *w)
+{
+    struct smtp_auth_answer answer = {.user = "anna"};
+    uint8_t how = byte_next(w);
+
+    answer.kind = (enum smtp_auth_kind)(how % 4);
+    answer.len = how & 4 && answer.kind < SMTP_AUTH_REFUSED ? how % SMTP_AUTH_CHALLENGE_MAX : 0;
+    memset(answer.data, how, answer.len);
+    w->auth_owed = false;
+    w->known |= answer.kind == SMTP_AUTH_ACCEPTED;
+    smtp_session_auth_answer(&w->s, &answer, &w->out);
 }
 
 static void body_event(struct world *w, uint8_t how)
@@ -295,13 +338,15 @@ static void step(struct world *w)
     uint8_t choice = byte_next(w);
 
     if (choice < 96) {
-        const char *line = lines[choice % 16];
+        const char *line = choice < 80 ? lines[choice % 16] : auth_lines[choice - 80];
         client_says(w, line, strlen(line));
     } else if (choice < 128) { /* raw bytes */
         size_t len = choice - 95u < w->len ? choice - 95u : w->len;
         client_says(w, w->data, len);
         w->data += len;
         w->len -= len;
+    } else if (choice < 200 && w->auth_owed) {
+        auth_event(w);
     } else if (choice < 176) {
         hop_event(w);
     } else if (choice < 216) {
@@ -326,6 +371,7 @@ static void conf_make(struct conf *conf, struct conf_listener *listener,
     *conf = (struct conf){.gateway.hostname = "gw.example.org",
                           .limits = {.max_commands = 200,
                                      .max_errors = 20,
+                                     .max_auth_failures = 3,
                                      .max_recipients = 4,
                                      .max_messages = 9,
                                      .max_line = 64,
@@ -333,6 +379,8 @@ static void conf_make(struct conf *conf, struct conf_listener *listener,
     *listener = (struct conf_listener){.name = "fuzz",
                                        .tls = CONF_LISTENER_STARTTLS,
                                        .require_tls = how & 1,
+                                       .auth_users = how & 32 ? "users" : NULL,
+                                       .require_auth = (how & 96) == 96,
                                        .chunking = !(how & 2),
                                        .xclient_clients = trusted,
                                        .xclient_clients_len = how & 4 ? 1 : 0};

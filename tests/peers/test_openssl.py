@@ -193,7 +193,7 @@ class Openssl(Case):
         self.assertRegex(self.with_certificate("mx.partner.example", "a@partner.example"),
                          r"250 2\.1\.5")
         self.assertRegex(self.with_certificate("mx.partner.example", "a@c.example"),
-                         r"550 5\.7\.1 Your certificate")
+                         r"550 5\.7\.1 You may send")
 
     def test_a_name_that_nobody_vouches_for_gives_no_right(self):
         stranger = Authority(os.path.join(self.folder, "stranger"))

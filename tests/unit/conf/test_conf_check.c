@@ -63,6 +63,10 @@ static const struct rule refused[] = {
     {{.listener = LISTENER "tls = \"none\"; relay_names = \"a.example\";"},
      "listeners[0].relay_names",
      "with tls"},
+    {{.listener = LISTENER "require_auth = true;"}, "listeners[0].require_auth", "auth_users"},
+    {{.listener = LISTENER "tls = \"none\"; auth_users = \"u\";"},
+     "listeners[0].auth_users",
+     "with tls"},
     /* routes */
     {{.route = ROUTE "listeners = [ \"im\" ];"}, "routes[0].listeners", "perhaps \"in\""},
     {{.route = ROUTE "listeners = \"elsewhere\";"}, "routes[0].listeners", "no listener is called"},
@@ -219,6 +223,7 @@ static const struct rule refused[] = {
       .senders = "{ " SENDER "certs = " HASH "; listeners = \"in\"; }"},
      "senders[0].level",
      "client_cert"},
+    {{.senders = "{ " SENDER "users = \"anna\"; }"}, "senders[0].users", "auth_users"},
     /* limits */
     {{.limits = "hop_connect_timeout_s = 121;"}, "limits.hop_connect_timeout_s", "hop_budget_s"},
     {{.limits = "session_timeout_s = 10; handshake_timeout_s = 11;"},
@@ -270,6 +275,8 @@ static const struct parts accepted[] = {
     {.route_tls = "level = \"none\";"},
     {.listener = LISTENER "client_cert = \"ask\"; client_ca = \"ca.pem\"; relay_names = "
                           "[ \"a.example\", \".b.example\" ];"},
+    {.listener = LISTENER "require_tls = true; auth_users = \"u\"; require_auth = true;",
+     .senders = "{ " SENDER "level = \"verify\"; users = [ \"anna\", \"bert\" ]; }"},
     {.senders = "{ " SENDER "}, { domain = \".partner.example\"; refuse = \"temporary\"; }"},
     {.senders = "{ " SENDER "listeners = \"in\"; }, { " SENDER "}"},
     {.listener = LISTENER "client_cert = \"ask\";",

@@ -64,8 +64,8 @@ static void write_certificate(const char *both, const char *alone)
     EVP_PKEY_free(key);
 }
 
-static const char *const names[] = {"own.pem",  "own.key",  "other.pem",   "other.key",
-                                    "junk.pem", "password", "postern.conf"};
+static const char *const names[] = {"own.pem",  "own.key",  "other.pem", "other.key",
+                                    "junk.pem", "password", "users",     "postern.conf"};
 
 static int set_up(void **state)
 {
@@ -210,6 +210,42 @@ static void open_secrets_are_refused(void **state)
                    "routes[0].auth.password_file", "No such file");
 }
 
+static struct loaded load_users(void)
+{
+    struct loaded l;
+
+    write_file("postern.conf",
+               "gateway: { hostname = \"gw.example.org\"; };\n"
+               "tls: { certificates = ( { " OWN " } ); };\n"
+               "listeners = ( { name = \"in\"; address = \"127.0.0.1:25\"; },\n"
+               "  { name = \"sub\"; address = \"127.0.0.1:587\"; auth_users = \"users\"; } );\n"
+               "routes = ( { domain = \"a.example\"; next_hop = \"mail.example:25\"; } );\n",
+               0644);
+    l.result = file_load(path_of("postern.conf"), &l.conf, &l.errors);
+    return l;
+}
+
+static void users_are_read(void **state)
+{
+    static const char line[] = "anna:SCRAM-SHA-256$4096:c2FsdHNhbHQ=$"
+                               "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=:"
+                               "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=\n";
+
+    write_file("users", line, 0640);
+    struct loaded l = load_users();
+    assert_string_equal(l.errors.text, "");
+    assert_null(l.conf->listeners[0].users);
+    assert_non_null(l.conf->listeners[1].users);
+    assert_non_null(auth_users_find(l.conf->listeners[1].users, "anna"));
+    conf_free(l.conf);
+    write_file("users", line, 0644);
+    assert_refused(load_users(), ":4: listeners[1].auth_users", "chmod o=");
+    write_file("users", "anna:secret\n", 0640);
+    assert_refused(load_users(), ":4: listeners[1].auth_users", "line 1: no record");
+    assert_int_equal(unlink(path_of("users")), 0);
+    assert_refused(load_users(), ":4: listeners[1].auth_users", "No such file");
+}
+
 static void odd_files_are_refused(void **state)
 {
     struct conf_errors errors;
@@ -239,6 +275,7 @@ int main(void)
         cmocka_unit_test(suites_that_are_not_spoken_are_refused),
         cmocka_unit_test(passwords_are_read),
         cmocka_unit_test(open_secrets_are_refused),
+        cmocka_unit_test(users_are_read),
         cmocka_unit_test(odd_files_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

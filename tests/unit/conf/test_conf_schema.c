@@ -67,6 +67,8 @@ static size_t put_listener(char *out, size_t room, const struct one *one)
         TEXT("client_cert = \"ask\";\n");
     if (row_is(one, CONF_GROUP_LISTENER, "relay_names") || one->row->group == CONF_GROUP_SENDER)
         TEXT("client_ca = \"ca.pem\";\n");
+    if (row_is(one, CONF_GROUP_LISTENER, "require_auth") || row_is(one, CONF_GROUP_SENDER, "users"))
+        TEXT("auth_users = \"users\";\n");
     if (row_is(one, CONF_GROUP_LISTENER, "client_cert") || is_hipaa(one))
         TEXT("require_tls = true;\n");
     OWN(LISTENER);
@@ -291,6 +293,8 @@ static const struct {
                            "[ 1 ]", "1", "{ }",
                            "[ \"192.0.2.1\", \"2001:db8::1\", \"192.0.2.2\" ]"}},
     [CONF_TYPE_STRINGS] = {{"\"in\"", "[ \"in\" ]", "( )"}, {"1", "[ 1 ]", "{ }", "\"out\""}},
+    [CONF_TYPE_USERS] = {{"\"anna\"", "[ \"a.b_c@d-e+f\" ]", "( )"},
+                         {"\"\"", "\"an na\"", "\"a:b\"", "1", "[ 1 ]"}},
     [CONF_TYPE_SUITES] = {{"\"TLS_AES_128_GCM_SHA256\"",
                            "[ \"TLS_AES_256_GCM_SHA384\", \"TLS_RSA_WITH_AES_128_GCM_SHA256\" ]"},
                           {"\"TLS AES\"", "\"TLS_AES:TLS\"", "13"}},

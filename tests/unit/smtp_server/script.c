@@ -124,6 +124,14 @@ static void action_carry_out(struct run *r, const struct smtp_action *a)
                  (int)r->s.txn.mail.address.len, r->s.txn.mail.address.ptr, a->sender->domain);
         note(r, text);
         return;
+    case SMTP_DO_AUTH:
+        snprintf(text, sizeof(text), "AUTH %s %s%.*s", smtp_mechanism_name(r->s.auth->mechanism),
+                 r->s.auth->has_response ? "=" : "-", (int)r->s.auth->len, r->s.auth->response);
+        note(r, text);
+        return;
+    case SMTP_DO_AUTH_END:
+        note(r, "AUTH_END");
+        return;
     case SMTP_DO_CLOSE:
         snprintf(text, sizeof(text), "CLOSE %s", session_end_word(a->end));
         note(r, text);
@@ -267,6 +275,34 @@ static void reply_of(const char *text, struct smtp_reply *ret)
     smtp_reply_make(ret, (uint16_t)code, (uint16_t)subject, (uint16_t)detail, text + used);
 }
 
+/* "challenge", "accepted anna", "refused" or "unavailable", each with what else goes to the client.
+ */
+static void auth_event(struct run *r, const char *text)
+{
+    static const char *const kinds[] = {[SMTP_AUTH_CHALLENGE] = "challenge",
+                                        [SMTP_AUTH_ACCEPTED] = "accepted",
+                                        [SMTP_AUTH_REFUSED] = "refused",
+                                        [SMTP_AUTH_UNAVAILABLE] = "unavailable"};
+    struct smtp_auth_answer answer = {.kind = SMTP_AUTH_CHALLENGE};
+    char word[16] = "", user[16] = "";
+    int used = 0;
+
+    sscanf(text, "%15s %n", word, &used);
+    text += used;
+    while (strcmp(kinds[answer.kind], word) != 0)
+        answer.kind++;
+    if (answer.kind == SMTP_AUTH_ACCEPTED) {
+        sscanf(text, "%15s %n", user, &used);
+        text += used;
+    }
+    answer.user = user;
+    answer.len = strlen(text);
+    memcpy(answer.data, text, answer.len);
+    smtp_session_auth_answer(&r->s, &answer, &r->out);
+    settle(r);
+    pump(r);
+}
+
 static void event(struct run *r, const char *text)
 {
     static const struct tls_facts facts = {.version = TLS_VERSION_1_3,
@@ -307,7 +343,7 @@ static void event(struct run *r, const char *text)
 
 static void client_line(struct run *r, const char *line, bool raw)
 {
-    char bytes[4096];
+    char bytes[16384];
     size_t len = 0;
 
     for (; *line; line++) {
@@ -333,7 +369,10 @@ static void script_line(struct run *r, const char *line)
     if (line[0] == 'H' || line[0] == 'E') {
         pump(r);
         expect_nothing_more(r);
-        event(r, text);
+        if (strncmp(text, "auth ", 5) == 0)
+            auth_event(r, text + 5);
+        else
+            event(r, text);
     } else if (client) {
         client_line(r, text, line[0] == 'c');
     } else if (strcmp(line, "S*") == 0) {

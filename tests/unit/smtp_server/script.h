@@ -9,6 +9,8 @@
  *   H: rcpt 250 2.1.5 Ok        the next hop answers: rcpt, data, chunk, final, lost
  *   A: OPEN                     the next action
  *   E: tls                      an event: tls, timeout, shutdown, refused CODE TEXT, early ...
+ *   E: auth accepted anna       the judgement on AUTH: challenge TEXT, accepted USER [TEXT], refused,
+ *                               unavailable
  *
  * Replies and actions are compared, each in their order, whenever the client or the next hop
  * speaks again, and nothing may be left. Bodies are the driver's: it takes them off the client's

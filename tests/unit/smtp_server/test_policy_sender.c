@@ -7,6 +7,7 @@
 
 static const char *const partner_names[] = {"mx.partner.example", ".out.partner.example"};
 static const char *const inside_only[] = {"inside"};
+static const char *const anna[] = {"anna"};
 static struct conf_hash partner_cert[1], other_cert[1];
 static const struct conf_sender rules[] = {
     {.domain = "plain.example"},
@@ -22,6 +23,7 @@ static const struct conf_sender rules[] = {
      .certs = other_cert,
      .certs_len = 1,
      .listeners = {inside_only, 1}},
+    {.domain = "anna.example", .level = CONF_SENDER_VERIFY, .users = {anna, 1}},
 };
 static const struct conf conf = {.senders = (struct conf_sender *)rules,
                                  .senders_len = sizeof(rules) / sizeof(rules[0])};
@@ -36,6 +38,7 @@ static const struct {
     enum policy_sender_verdict verdict;
     int rule; /* -1: none */
     bool inside;
+    const char *user;
 } rows[] = {
     /* No rule for the domain. */
     {PLAINTEXT, 0, "", "free.example", POLICY_SENDER_OK, -1},
@@ -77,6 +80,16 @@ static const struct {
     {PLAINTEXT, 0, "", "", POLICY_SENDER_OK, -1},
     {NO_CERT, 7, "", "free.example", POLICY_SENDER_OK, -1},
     {FAILED, 0, "mx.partner.example\0", "free.example", POLICY_SENDER_OK, -1},
+    /* Users are named and bound as certificates are. */
+    {PLAINTEXT, 0, "", "anna.example", POLICY_SENDER_NEEDS_TLS, 5},
+    {VERIFIED, 0, "", "anna.example", POLICY_SENDER_NEEDS_CERT, 5},
+    {NO_CERT, 0, "", "anna.example", POLICY_SENDER_OK, 5, false, "anna"},
+    {NO_CERT, 0, "", "anna.example", POLICY_SENDER_NEEDS_CERT, 5, false, "bert"},
+    {NO_CERT, 0, "", "free.example", POLICY_SENDER_OK, -1, false, "bert"},
+    {NO_CERT, 0, "", "free.example", POLICY_SENDER_BOUND, 5, false, "anna"},
+    {NO_CERT, 0, "", "plain.example", POLICY_SENDER_BOUND, 5, false, "anna"},
+    {UNCHECKED, 7, "", "partner.example", POLICY_SENDER_OK, 2, false, "anna"},
+    {NO_CERT, 0, "", "", POLICY_SENDER_OK, -1, false, "anna"},
     /* A rule of another listener neither asks nor binds. */
     {PLAINTEXT, 0, "", "insider.example", POLICY_SENDER_OK, -1},
     {PLAINTEXT, 0, "", "insider.example", POLICY_SENDER_NEEDS_TLS, 4, true},
@@ -108,7 +121,8 @@ static void test_table(void **state)
         struct tls_facts tls;
         facts_make(i, &tls);
         const struct policy_client client = {.listener = rows[i].inside ? &inside : &internet,
-                                             .tls = rows[i].tls == PLAINTEXT ? NULL : &tls};
+                                             .tls = rows[i].tls == PLAINTEXT ? NULL : &tls,
+                                             .user = rows[i].user};
         struct policy_sender_decision d =
             policy_sender_decide(&conf, &client, span_str(rows[i].sender));
         int rule = d.rule ? (int)(d.rule - rules) : -1;

@@ -140,7 +140,7 @@ static void test_sender_rules(void **state)
     run(HELLO "C: STARTTLS\nS: 220 ...\nA: STARTTLS\nE: tls\n" HELLO
               "C: MAIL FROM:<b@partner.example>\nS: 250 2.1.0 Ok\nC: RSET\nS: 250 2.0.0 Ok\n"
               "C: MAIL FROM:<c@other.example>\n"
-              "S: 550 5.7.1 Your certificate is for mail from other domains\n"
+              "S: 550 5.7.1 You may send mail from other domains only\n"
               "A: REFUSED_SENDER 550 c@other.example partner.example\n" READY);
     /* What a proxy has of TLS is not the client's for whom it speaks. */
     run("FROM 192.0.2.7\n" HELLO "C: STARTTLS\nS: 220 ...\nA: STARTTLS\nE: tls\n" HELLO
