@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf_load.h"
 
+#include "policy_list.h"
+#include "tls_signature.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -289,6 +292,85 @@ static int tls_files_check(const struct loading *l, const struct conf *conf)
     return result;
 }
 
+/* --- the list of policies --- */
+
+enum { KEY_BYTES_MAX = 64 * 1024, SIGNATURE_BYTES_MAX = 4096 };
+
+/* Bytes, which a signature is; text all the same for the other two. */
+static bool list_file_read(const struct loading *l, const char *path, const char *name, size_t max,
+                           struct buf *ret)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    ssize_t n = -1;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        uint8_t *room;
+        do {
+            room = buf_reserve(ret, 65536);
+            n = room ? read(fd, room, 65536) : -1;
+            if (n > 0)
+                buf_commit(ret, (size_t)n);
+        } while (n > 0 && buf_len(ret) <= max);
+    } else if (fd >= 0) {
+        errno = EINVAL;
+    }
+    if (n < 0 || buf_len(ret) > max)
+        conf_errors_add(l->errors, l->file, line_of(l, path), path,
+                        "found that %s can't be read: %s", name,
+                        n < 0 ? strerror(errno) : "it is too long");
+    if (fd >= 0)
+        close(fd);
+    return n >= 0 && buf_len(ret) <= max;
+}
+
+static int list_take(const struct loading *l, struct conf *conf, const struct buf *list,
+                     const struct buf *signature, const struct buf *key)
+{
+    static const char path[] = "tls.policy_list.file", signed_by[] = "tls.policy_list.signature";
+    const struct conf_policy_list *at = &conf->tls.policy_list;
+    char why[256];
+    int err =
+        tls_signature_check(buf_span(list), buf_span(signature), buf_span(key), why, sizeof(why));
+
+    if (err) {
+        conf_errors_add(l->errors, l->file, line_of(l, signed_by), signed_by,
+                        "found %s (%s, %s, %s), allowed is a list that the key has signed", why,
+                        at->file, at->signature, at->key);
+        return ERR_OK;
+    }
+    err = policy_list_parse(buf_span(list), &conf->tls.policies, why, sizeof(why));
+    if (err == ERR_NOMEM)
+        return err;
+    if (err)
+        conf_errors_add(l->errors, l->file, line_of(l, path), path, "found in %s: %s", at->file,
+                        why);
+    return ERR_OK;
+}
+
+static int policy_list_load(const struct loading *l, struct conf *conf)
+{
+    const struct conf_policy_list *at = &conf->tls.policy_list;
+    struct buf list, signature, key;
+    int result = ERR_OK;
+
+    if (!at->file)
+        return ERR_OK;
+    buf_init(&list, 0);
+    buf_init(&signature, 0);
+    buf_init(&key, 0);
+    bool all = list_file_read(l, "tls.policy_list.file", at->file, POLICY_LIST_BYTES_MAX, &list);
+    all &= list_file_read(l, "tls.policy_list.signature", at->signature, SIGNATURE_BYTES_MAX,
+                          &signature);
+    all &= list_file_read(l, "tls.policy_list.key", at->key, KEY_BYTES_MAX, &key);
+    if (all)
+        result = list_take(l, conf, &list, &signature, &key);
+    buf_release(&list);
+    buf_release(&signature);
+    buf_release(&key);
+    return result;
+}
+
 static void anchor_check(const struct loading *l, const struct conf *conf)
 {
     const char *name = conf->resolver.trust_anchor;
@@ -328,6 +410,8 @@ int conf_load_text(const char *text, const char *file, mode_t mode, struct conf 
         all_choices_check(&l, *ret);
     if (result == ERR_OK && errors->count == before) /* else each context would say it again */
         result = tls_files_check(&l, *ret);
+    if (result == ERR_OK)
+        result = policy_list_load(&l, *ret);
     if (result == ERR_OK)
         anchor_check(&l, *ret);
     if (result == ERR_OK && errors->count > 0)

@@ -171,8 +171,12 @@ static void print_sts(const json_t *data)
         say(2, "answer", text);
         return;
     }
-    snprintf(text, sizeof(text), "mode %s, id %s, %s", text_of(sts, "mode"), text_of(sts, "id"),
-             truth_of(sts, "from_cache") ? "kept from before" : "fetched now");
+    if (truth_of(sts, "listed"))
+        snprintf(text, sizeof(text), "none of its own; the policy list has one, mode %s",
+                 text_of(sts, "mode"));
+    else
+        snprintf(text, sizeof(text), "mode %s, id %s, %s", text_of(sts, "mode"), text_of(sts, "id"),
+                 truth_of(sts, "from_cache") ? "kept from before" : "fetched now");
     say(2, "answer", text);
     say_list(2, "hosts", json_object_get(sts, "mx"), "none");
     say_time(2, "until", number_of(sts, "expires"));
@@ -201,6 +205,13 @@ static void print_tlsa(const json_t *tlsa)
     }
 }
 
+static const char *source_words(const char *source)
+{
+    return strcmp(source, "none") == 0   ? "no policy"
+           : strcmp(source, "list") == 0 ? "the policy list"
+                                         : source;
+}
+
 static void print_verdict(const json_t *host)
 {
     const json_t *v = json_object_get(host, "verdict");
@@ -212,8 +223,7 @@ static void print_verdict(const json_t *host)
         snprintf(text, sizeof(text), "%s, as the route says", text_of(v, "level"));
     else
         snprintf(text, sizeof(text), "%s, by %s: %s", text_of(v, "level"),
-                 strcmp(text_of(v, "source"), "none") == 0 ? "no policy" : text_of(v, "source"),
-                 text_of(v, "why"));
+                 source_words(text_of(v, "source")), text_of(v, "why"));
     say(4, "level", text);
     if (!truth_of(v, "use"))
         say(4, "so", "The host is not used.");

@@ -153,11 +153,11 @@ static json_t *sts_json(const struct sts_answer *sts)
 
     for (unsigned i = 0; has && i < sts->mx_len && i < STS_MX_MAX; i++)
         json_array_append_new(list, explain_text("%s", sts->mx[i]));
-    return json_pack("{s:s, s:s, s:o, s:I, s:b, s:o, s:o}", "status", explain_dns_text(sts->status),
-                     "mode", has ? sts_mode_text(sts->mode) : "none", "id",
-                     explain_text("%s", has ? sts->id : ""), "expires",
-                     (json_int_t)(has ? sts->expires : 0), "from_cache", sts->from_cache, "mx",
-                     list, "why", explain_text("%s", sts->why));
+    return json_pack(
+        "{s:s, s:b, s:s, s:o, s:I, s:b, s:o, s:o}", "status", explain_dns_text(sts->status),
+        "listed", sts->listed, "mode", has ? sts_mode_text(sts->mode) : "none", "id",
+        explain_text("%s", has ? sts->id : ""), "expires", (json_int_t)(has ? sts->expires : 0),
+        "from_cache", sts->from_cache, "mx", list, "why", explain_text("%s", sts->why));
 }
 
 /* --- how it ends --- */

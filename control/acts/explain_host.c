@@ -177,6 +177,10 @@ static const char *skipped_advice(const struct upstream_probe_host *host)
     if (v->failed)
         return "Nothing is known, so mail waits. See that resolver.forward and resolver.stub name "
                "servers that answer, and that HTTPS to the policy's host works; then ask again.";
+    if (v->source == TLS_SOURCE_LIST)
+        return "The policy list names the domain's hosts, and this is none of them. Ask the "
+               "domain's "
+               "owner which is right; if the list is out of date, get a newer one and reload.";
     return v->source == TLS_SOURCE_STS ? skipped_sts_advice(host->sts)
                                        : skipped_dane_advice(host->tlsa);
 }

@@ -3,6 +3,7 @@
 
 #include "assertion.h"
 #include "log.h"
+#include "policy_list.h"
 #include "proxy_header.h"
 
 #include <stdlib.h>
@@ -699,6 +700,20 @@ void gateway_drain(struct gateway *g)
     }
 }
 
+/* RULES.md of its format: who goes on without it must be told. */
+static void list_watch(struct gateway *g)
+{
+    const struct conf_tls_defaults *tls = &g->conf.conf->tls;
+
+    if (g->list_expired || !tls->policies ||
+        (int64_t)(dp_wall_us(g->dp) / 1000000) < policy_list_expires(tls->policies))
+        return;
+    g->list_expired = true;
+    log_text(LOG_LEVEL_WARNING, g->conf.name,
+             "tls.policy_list: %s is expired and not used; get a newer one, and reload",
+             tls->policy_list.file);
+}
+
 void gateway_publish(struct gateway *g)
 {
     const struct shared_column *s = &g->conf.shared;
@@ -717,6 +732,7 @@ void gateway_publish(struct gateway *g)
     counter_set(s, COUNTER_KERNEL_RX, now.kernel_rx);
     counter_set(s, COUNTER_KERNEL_TX, now.kernel_tx);
     g->published = now;
+    list_watch(g);
     for (size_t i = 0; i < g->conf.conf->listeners_len; i++)
         upstream_offers(g->upstream, &g->conf.conf->listeners[i], &g->listeners[i].offers);
 }

@@ -97,6 +97,7 @@ struct gateway {
     bool told_drained;
     struct buf reply; /* of the event being handled; empty between events */
     struct dp_counters published;
+    bool list_expired; /* the policy list, and that was said */
 };
 
 /* gateway.c */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream_priv.h"
 
+#include "policy_list.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,6 +25,7 @@ int upstream_verdict_begin(struct hop *h)
         return ERR_NOMEM;
     h->said->has_sts = false;
     h->said->sts.id[0] = '\0';
+    h->said->sts.listed = false;
     h->said->tlsa_of = 0;
     h->said->mx_secure = !r->conf->mx;
     return ERR_OK;
@@ -46,6 +49,20 @@ void upstream_verdict_literal(struct hop *h)
 
 /* --- the domain --- */
 
+/* What the domain does not say itself, or nobody can fetch, a list of policies may know: it is
+ * there for the time before a policy was ever seen, and gives way to one (EFF's USAGE.md). */
+static void list_ask(struct hop *h)
+{
+    const struct policy_list *list = h->u->conf.conf->tls.policies;
+    struct sts_answer *sts = &h->said->sts;
+    int64_t now = (int64_t)(dp_wall_us(h->u->conf.dp) / 1000000);
+
+    sts->listed = false;
+    if (list && h->route->conf->tls.level == CONF_LEVEL_AUTO &&
+        (sts->status == DNS_NODATA || sts->status == DNS_NXDOMAIN || sts->status == DNS_FAILED))
+        (void)policy_list_find(list, h->txn->domain, now, sts);
+}
+
 static void on_sts(void *user, const struct sts_answer *answer)
 {
     struct hop *h = user;
@@ -55,6 +72,7 @@ static void on_sts(void *user, const struct sts_answer *answer)
     memcpy(kept, answer, offsetof(struct sts_answer, mx)); /* its list is long, and mostly empty */
     memcpy(kept->mx, answer->mx, answer->mx_len * sizeof(answer->mx[0]));
     h->said->has_sts = true;
+    list_ask(h);
     upstream_dial_turn(h);
 }
 
@@ -128,7 +146,9 @@ const char *upstream_verdict_sts_id(const struct hop *h)
 {
     const struct tls_verdict *v = h->verdict;
 
-    return v && (v->source == TLS_SOURCE_STS || v->testing) ? h->said->sts.id : NULL;
+    return v && (v->source == TLS_SOURCE_STS || v->testing) && !h->said->sts.listed
+               ? h->said->sts.id
+               : NULL;
 }
 
 struct upstream_aim upstream_aim_of(const struct hop *h)

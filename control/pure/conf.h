@@ -116,6 +116,11 @@ struct conf_resolver {
     unsigned sts_entries;   /* policies that are kept */
 };
 
+struct policy_list;
+struct conf_policy_list { /* NULLs for none */
+    const char *file, *signature, *key;
+};
+
 struct conf_tls_defaults {
     enum tls_profile profile;
     enum tls_version min_version;
@@ -124,6 +129,8 @@ struct conf_tls_defaults {
     struct conf_cert *certificates;
     size_t certificates_len;
     unsigned ticket_rotate_s; /* 0: no tickets */
+    struct conf_policy_list policy_list;
+    struct policy_list *policies; /* conf_parse leaves it NULL; conf_load reads the list into it */
 };
 
 struct conf_listener {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf_priv.h"
 
+#include "policy_list.h"
+
 #include "buf.h"
 
 #include <stdio.h>
@@ -385,6 +387,7 @@ void conf_free(struct conf *conf)
 {
     if (!conf)
         return;
+    policy_list_free(conf->tls.policies);
     arena_free(&conf->arena);
     free(conf);
 }

@@ -30,15 +30,17 @@ struct sts_policy {
 
 struct sts_answer {
     /* OK: a policy that holds now, of any mode. NODATA: the domain has none. FAILED: it may have
-     * one, and neither a fetch nor a cache gave it (RFC 8461 section 3.3: as none). BOGUS: DNSSEC finds
-     * the record forged, or the resolver process was gone or hung: nothing is known, defer. */
+     * one, and neither a fetch nor a cache gave it (RFC 8461 section 3.3: as none). BOGUS: DNSSEC
+     * finds the record forged, or the resolver process was gone or hung: nothing is known, defer.
+     */
     enum dns_status status;
     enum sts_mode mode;
     char id[STS_ID_MAX + 1]; /* of the TXT record that the policy was fetched for */
     uint32_t ttl_s;          /* how long this answer may be kept before asking again */
     int64_t expires;         /* when the policy's max_age is over; seconds since 1970 */
     bool from_cache;         /* not fetched for this question */
-    char why[160];           /* one sentence where not OK, or where a refresh failed */
+    bool listed;   /* not the domain's own word: a list of policies has it (policy_list.h) */
+    char why[160]; /* one sentence where not OK, or where a refresh failed */
     unsigned mx_len;
     char mx[STS_MX_MAX][DNS_NAME_MAX + 1]; /* as in struct sts_policy */
 };

@@ -13,6 +13,8 @@ const char *tls_source_text(enum tls_source source)
         return "dane";
     case TLS_SOURCE_STS:
         return "sts";
+    case TLS_SOURCE_LIST:
+        return "list";
     case TLS_SOURCE_NONE:
         return "none";
     }
@@ -158,12 +160,31 @@ static void dane_demand(bool mx_secure, const char *host, const struct dns_tlsa_
 
 /* --- MTA-STS --- */
 
+/* In a list a leading dot stands for any name below (EFF's RULES.md, mxs). */
+static bool list_mx_matches(const char *pattern, const char *host)
+{
+    return pattern[0] == '.' ? strlen(host) > strlen(pattern) &&
+                                   span_ends_nocase(span_str(host), span_str(pattern))
+                             : span_equal_nocase(span_str(host), span_str(pattern));
+}
+
 static bool sts_names(const struct sts_answer *sts, const char *host)
 {
     for (unsigned i = 0; i < sts->mx_len; i++)
-        if (sts_mx_matches(sts->mx[i], host))
+        if (sts->listed ? list_mx_matches(sts->mx[i], host) : sts_mx_matches(sts->mx[i], host))
             return true;
     return false;
+}
+
+static enum tls_source sts_source(const struct sts_answer *sts)
+{
+    return sts->listed ? TLS_SOURCE_LIST : TLS_SOURCE_STS;
+}
+
+/* Which policy it is, for a sentence. */
+static const char *sts_which(const struct sts_answer *sts)
+{
+    return sts->listed ? "the policy list" : "MTA-STS policy ";
 }
 
 /* A policy that refuses, or is taken to refuse, whom it does not name (RFC 8461 section 5). */
@@ -172,11 +193,11 @@ static void sts_enforce(const char *host, const struct sts_answer *sts, struct t
     const char *note = sts->mode == STS_MODE_TESTING ? " (testing, but level sts enforces it)" : "";
 
     if (sts_names(sts, host))
-        verdict_put(ret, TLS_USE, CONF_LEVEL_VERIFY, TLS_SOURCE_STS,
-                    "MTA-STS policy %s%s names %.64s", sts->id, note, host);
+        verdict_put(ret, TLS_USE, CONF_LEVEL_VERIFY, sts_source(sts), "%s%s%s names %.64s",
+                    sts_which(sts), sts->id, note, host);
     else
-        verdict_put(ret, TLS_SKIP, CONF_LEVEL_VERIFY, TLS_SOURCE_STS,
-                    "MTA-STS policy %s%s does not name %.56s", sts->id, note, host);
+        verdict_put(ret, TLS_SKIP, CONF_LEVEL_VERIFY, sts_source(sts), "%s%s%s does not name %.56s",
+                    sts_which(sts), sts->id, note, host);
 }
 
 static void sts_skip(struct tls_verdict *ret, bool failed, const char *what, const char *why)
@@ -229,8 +250,8 @@ static void sts_auto(enum dane_finding dane, const char *host, const struct sts_
     } else if (status == DNS_OK && sts->mode == STS_MODE_TESTING) {
         ret->testing = true;
         if (dane != DANE_UNUSABLE)
-            verdict_put(ret, TLS_USE, CONF_LEVEL_MAY, TLS_SOURCE_STS,
-                        "MTA-STS policy %s is in testing mode and %s %.64s", sts->id,
+            verdict_put(ret, TLS_USE, CONF_LEVEL_MAY, sts_source(sts),
+                        "%s%s is in testing mode and %s %.64s", sts_which(sts), sts->id,
                         sts_names(sts, host) ? "names" : "does not name", host);
     } else if (dane != DANE_UNUSABLE) {
         if (status == DNS_FAILED)

@@ -18,6 +18,7 @@ enum tls_source {
     TLS_SOURCE_ROUTE, /* the administrator alone */
     TLS_SOURCE_DANE,
     TLS_SOURCE_STS,
+    TLS_SOURCE_LIST, /* a list of policies, where the domain has no policy of its own */
     TLS_SOURCE_NONE, /* auto found no policy */
 };
 
@@ -56,5 +57,5 @@ size_t tls_verdict_records(const struct dns_tlsa_answer *answer, struct tls_tlsa
 bool tls_verdict_wants_tlsa(enum conf_level level, bool mx_secure);
 bool tls_verdict_wants_sts(enum conf_level level);
 
-/* "route", "dane", "sts", "none". */
+/* "route", "dane", "sts", "list", "none". */
 const char *tls_source_text(enum tls_source source);

@@ -37,6 +37,7 @@ KINDS = ("may", "encrypt", "verify", "pin", "dane", "sts", "autodane", "autosts"
 FALLS_BACK = ("may", "autonone")
 UNAUTHENTICATED = (*FALLS_BACK, "encrypt")
 SIGNED = ("dane", "autodane")
+LISTED = ("listed", "listother", "listtesting")
 WITH_POLICY = ("sts", "autosts")
 
 
@@ -202,11 +203,18 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                 if mode:
                     cls.policies[domain] = policy(mode, *patterns)
         text += "".join(f"{kind}-unsigned MX 10 mx-nobody\n" for kind in KINDS)
+        # What a list of policies has to say of: see list_write.
+        text += "".join(f"autonone-{name} MX 10 mx-nobody\n" for name in LISTED)
+        for name in ("listown", "listfail"):
+            domain = f"autosts-{name}.open.example"
+            text += f"{domain}. MX 10 mx-nobody\n" + policy_records(domain, "9")
+        cls.policies["autosts-listown.open.example"] = policy("enforce", "*.open.example")
         return text
 
     @classmethod
     def https_serve(cls):
-        domains = [d for d in cls.policies] + [f"{k}-missing.open.example" for k in WITH_POLICY]
+        domains = [d for d in cls.policies] + [f"{k}-missing.open.example" for k in WITH_POLICY] + [
+            "autosts-listfail.open.example"]
         cert = cls.authority.issue("mta-sts", ["mta-sts.example", *("mta-sts." + d for d in domains)])
         cls.https = Https(HTTPS_PORT, cert, HTTPS)
         for domain, text in cls.policies.items():
@@ -227,6 +235,27 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
         cls.sinks["expired"] = Sink(port=SMTP_PORT, host="127.0.1.20", cert=cls.expired)
 
     @classmethod
+    def list_write(cls, name="list", **more):
+        """A signed list of policies; returns its group of settings."""
+        elsewhere = {"mode": "enforce", "mxs": ["mx.elsewhere.example"]}
+        text = {"timestamp": "2026-11-22T00:00:00+00:00", "author": "this test", "version": "0.1",
+                "expires": int(time.time()) + 86400, "policy-aliases": {"elsewhere": elsewhere},
+                "policies": {
+                    "autonone-listed.open.example": {"mode": "enforce", "mxs": [".open.example"]},
+                    "autonone-listother.open.example": {"policy-alias": "elsewhere"},
+                    "autonone-listtesting.open.example": {**elsewhere, "mode": "testing"},
+                    "autosts-listown.open.example": {"policy-alias": "elsewhere"},
+                    "autosts-listfail.open.example": {"policy-alias": "elsewhere"}}}
+        base = os.path.join(cls.folder, name)
+        key = base + ".key"
+        with open(base + ".json", "w") as f:
+            json.dump(dict(text, **more), f)
+        openssl("genpkey", "-algorithm", "ed25519", "-out", key)
+        openssl("pkey", "-in", key, "-pubout", "-out", base + ".pem")
+        openssl("pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", base + ".json", "-out", base + ".sig")
+        return {"file": base + ".json", "signature": base + ".sig", "key": base + ".pem"}
+
+    @classmethod
     def gateway_make(cls):
         def tls(kind):
             level = "auto" if kind.startswith("auto") else kind
@@ -243,7 +272,8 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                   for kind in KINDS for zone in ("safe", "open")
                   for name in (*MIDDLE, "forged", "expired", "rolled", "other", "unusable", "full",
                                "wrongname", "none", "anchor", "mxforged", "failover", "testing", "off",
-                               "names", "label", "missing", "unsigned")]
+                               "names", "label", "missing", "unsigned", "listown", "listfail",
+                               *LISTED)]
         routes.append({"domain": "dane-turned.turn.example", "next_hop": "mx", "mx_port": SMTP_PORT,
                        "tls": tls("dane")})
         settings = {"resolver": {
@@ -251,7 +281,7 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                      f"turn.example={TURNING_SERVER}:{DNS_PORT}"],
             "trust_anchor": cls.anchor, "timeout_s": 3, "reverse": False,
             "sts_ca": cls.authority.cert, "sts_port": HTTPS_PORT, "sts_timeout_s": 5},
-            "limits": {"hop_connect_timeout_s": 3}}
+            "limits": {"hop_connect_timeout_s": 3}, "tls": {"policy_list": cls.list_write()}}
         return Gateway(routes, settings=settings, authority=cls.authority).start()
 
     def send(self, domain):
@@ -441,6 +471,46 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
     def test_domain_without_policy(self):
         self.goes("autosts-unsigned.open.example", "nobody", "may", "none")
         self.goes_nowhere("sts-unsigned.open.example", "4.7.5")
+
+    # --- a list of policies
+
+    def test_list_where_the_domain_says_nothing(self):
+        self.goes("autonone-listed.open.example", "nobody", "verify", "list",
+                  verify="name mx-nobody.open.example")
+        self.goes_nowhere("autonone-listother.open.example", "4.7.5")
+        self.goes("autonone-listtesting.open.example", "nobody", "may", "list", sts_mode="testing")
+
+    def test_list_gives_way_to_the_domain_s_own_policy(self):
+        self.goes("autosts-listown.open.example", "nobody", "verify", "sts", sts_id="9")
+
+    def test_list_where_a_policy_can_not_be_fetched(self):
+        self.goes_nowhere("autosts-listfail.open.example", "4.7.5")
+
+    def test_list_is_explained(self):
+        status, host = self.host("autonone-listother.open.example", "explain")
+        self.assertEqual((status, host["verdict"]["source"]), (77, "list"))
+        self.assertIn("policy list", host["advice"])
+        status, out, _ = self.shared.ctl("policy", "explain", "x@autonone-listed.open.example")
+        self.assertEqual(status, 0)
+        self.assertIn("none of its own; the policy list has one, mode enforce", out)
+
+    def test_list_that_is_not_signed_by_its_key(self):
+        group = self.list_write("wrong")
+        with open(group["file"], "a") as f:
+            f.write(" ")
+        routes = [{"domain": "*", "next_hop": "mx", "tls": {"level": "auto"}}]
+        status, said = Gateway(routes, settings={"tls": {"policy_list": group}},
+                               authority=self.authority).check()
+        self.assertEqual(status, 78, said)
+        self.assertIn("tls.policy_list.signature", said)
+
+    def test_list_that_is_expired(self):
+        """It is not used, and the log says so; mail goes on."""
+        group = self.list_write("expired-list", expires="2026-11-01T00:00:00+00:00")
+        routes = [{"domain": "*", "next_hop": "mx", "tls": {"level": "auto"}}]
+        with Gateway(routes, settings={"tls": {"policy_list": group}},
+                     authority=self.authority) as gateway:
+            wait_for(lambda: "is expired and not used" in gateway.log(), 10, "a word on the list")
 
     # --- explain and probe
 

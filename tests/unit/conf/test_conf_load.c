@@ -6,6 +6,7 @@
 #include "tls_openssl.h"
 
 #include "conf_load.h"
+#include "policy_list.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -65,7 +66,8 @@ static void write_certificate(const char *both, const char *alone)
 }
 
 static const char *const names[] = {"own.pem",  "own.key",  "other.pem", "other.key",
-                                    "junk.pem", "password", "users",     "postern.conf"};
+                                    "junk.pem", "password", "users",     "postern.conf",
+                                    "list",     "list.sig", "list.pem"};
 
 static int set_up(void **state)
 {
@@ -266,6 +268,73 @@ static void odd_files_are_refused(void **state)
     assert_non_null(strstr(errors.text, "too long"));
 }
 
+/* The list, signed by the key whose public half is in list.pem. */
+static void write_list(const char *text)
+{
+    static EVP_PKEY *key;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    uint8_t signature[64];
+    size_t len = sizeof(signature);
+
+    key = key ? key : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    write_file("list", text, 0644);
+    assert_int_equal(EVP_DigestSignInit(md, NULL, NULL, NULL, key), 1);
+    assert_int_equal(EVP_DigestSign(md, signature, &len, (const unsigned char *)text, strlen(text)),
+                     1);
+    EVP_MD_CTX_free(md);
+    FILE *file = fopen(path_of("list.sig"), "w");
+    assert_int_equal(fwrite(signature, 1, len, file), len);
+    fclose(file);
+    file = fopen(path_of("list.pem"), "w");
+    assert_int_equal(PEM_write_PUBKEY(file, key), 1);
+    fclose(file);
+}
+
+#define LIST_TEXT                                                                                  \
+    "{\"version\": \"0.1\", \"expires\": 4000000000, \"policies\": {\"example.org\": "             \
+    "{\"mode\": \"enforce\", \"mxs\": [\"mx.example.org\"]}}}"
+
+static struct loaded load_list(const char *signature, const char *key)
+{
+    struct loaded l;
+    char text[2048];
+
+    snprintf(text, sizeof(text),
+             "gateway: { hostname = \"gw.example.org\"; };\n"
+             "tls: { certificates = ( { " OWN " } );\n"
+             "  policy_list = { file = \"list\"; signature = \"%s\"; key = \"%s\"; }; };\n"
+             "listeners = ( { name = \"in\"; address = \"127.0.0.1:25\"; } );\n"
+             "routes = ( { domain = \"a.example\"; next_hop = \"mail.example:25\"; } );\n",
+             signature, key);
+    write_file("postern.conf", text, 0644);
+    l.result = file_load(path_of("postern.conf"), &l.conf, &l.errors);
+    return l;
+}
+
+static void lists_of_policies_are_read_where_they_are_signed(void **state)
+{
+    static struct sts_answer a;
+
+    write_list(LIST_TEXT);
+    struct loaded l = load_list("list.sig", "list.pem");
+    assert_string_equal(l.errors.text, "");
+    assert_true(policy_list_find(l.conf->tls.policies, "example.org", 0, &a));
+    conf_free(l.conf);
+
+    assert_refused(load_list("own.pem", "list.pem"), ":3: tls.policy_list.signature",
+                   "a signature that is not the key's");
+    assert_refused(load_list("list.sig", "own.key"), "tls.policy_list.signature", "no PEM");
+    assert_refused(load_list("none", "list.pem"), "tls.policy_list.signature", "can't be read");
+    write_file("list", LIST_TEXT " ", 0644);
+    assert_refused(load_list("list.sig", "list.pem"), "tls.policy_list.signature",
+                   "a signature that is not the key's");
+    write_list("{\"version\": \"0.2\"}");
+    assert_refused(load_list("list.sig", "list.pem"), ":3: tls.policy_list.file",
+                   "version must be \"0.1\"");
+    unlink(path_of("list"));
+    assert_refused(load_list("list.sig", "list.pem"), "tls.policy_list.file", "can't be read");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +343,7 @@ int main(void)
         cmocka_unit_test(groups_that_are_not_had_are_refused),
         cmocka_unit_test(suites_that_are_not_spoken_are_refused),
         cmocka_unit_test(passwords_are_read),
+        cmocka_unit_test(lists_of_policies_are_read_where_they_are_signed),
         cmocka_unit_test(open_secrets_are_refused),
         cmocka_unit_test(users_are_read),
         cmocka_unit_test(odd_files_are_refused),

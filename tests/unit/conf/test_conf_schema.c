@@ -148,6 +148,14 @@ static void render(const struct one *one, char *out, size_t room)
             OWN(CERT);
             TEXT("} );\n");
         }
+        if (one->row->group == CONF_GROUP_POLICY_LIST) {
+            TEXT("policy_list = {\n");
+            PUT(POLICY_LIST, "file", "\"list.json\"");
+            PUT(POLICY_LIST, "signature", "\"list.sig\"");
+            PUT(POLICY_LIST, "key", "\"list.pem\"");
+            OWN(POLICY_LIST);
+            TEXT("};\n");
+        }
         OWN(TLS);
         TEXT("};\n");
     }
@@ -190,6 +198,7 @@ static void bad(const struct conf_row *row, const char *value)
         [CONF_GROUP_RESOLVER] = "resolver.",
         [CONF_GROUP_TLS] = "tls.",
         [CONF_GROUP_CERT] = "tls.certificates[0].",
+        [CONF_GROUP_POLICY_LIST] = "tls.policy_list.",
         [CONF_GROUP_LISTENER] = "listeners[0].",
         [CONF_GROUP_ROUTE] = "routes[0].",
         [CONF_GROUP_ROUTE_TLS] = "routes[0].tls.",

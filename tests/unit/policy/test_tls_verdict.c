@@ -271,6 +271,46 @@ static void a_wildcard_of_a_policy_is_one_label(void **state)
     assert_int_equal(got.use, TLS_SKIP);
 }
 
+/* A list of policies stands where the domain has none: it says the same of hosts, by its own
+ * patterns, and the verdict says whose word it is. */
+static void a_list_has_a_say(void **state)
+{
+    static const struct {
+        const char *mx, *host;
+        bool names;
+    } rows[] = {
+        {"mx.example.org", "mx.example.org", true},    {"mx.example.org", "MX.example.org", true},
+        {"mx.example.org", "a.mx.example.org", false}, {".example.org", "mx.example.org", true},
+        {".example.org", "a.mx.example.org", true},    {".example.org", "example.org", false},
+        {".example.org", "notexample.org", false},     {"*.example.org", "mx.example.org", false},
+    };
+    struct sts_answer sts = {.listed = true, .mx_len = 1};
+    struct tls_verdict got;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(sts.mx[0], sizeof(sts.mx[0]), "%s", rows[i].mx);
+        sts.mode = STS_MODE_ENFORCE;
+        tls_verdict_make(CONF_LEVEL_AUTO, false, rows[i].host, NULL, &sts, &got);
+        assert_int_equal(got.level, CONF_LEVEL_VERIFY);
+        assert_int_equal(got.source, TLS_SOURCE_LIST);
+        assert_int_equal(got.use, rows[i].names ? TLS_USE : TLS_SKIP);
+        assert_false(got.failed || got.testing);
+        sts.mode = STS_MODE_TESTING;
+        tls_verdict_make(CONF_LEVEL_AUTO, false, rows[i].host, NULL, &sts, &got);
+        assert_true(got.use == TLS_USE && got.testing && got.level == CONF_LEVEL_MAY);
+        assert_int_equal(got.source, TLS_SOURCE_LIST);
+    }
+    sts.mode = STS_MODE_ENFORCE;
+    tls_verdict_make(CONF_LEVEL_AUTO, false, "mx.example.org", NULL, &sts, &got);
+    assert_string_equal(got.why, "the policy list does not name mx.example.org");
+    assert_string_equal(tls_source_text(got.source), "list");
+    /* DANE wins over it as over MTA-STS. */
+    tls_verdict_make(CONF_LEVEL_AUTO, true, "mx.example.org", tlsa_of(T_USABLE), &sts, &got);
+    assert_int_equal(got.source, TLS_SOURCE_DANE);
+    tls_verdict_make(CONF_LEVEL_AUTO, true, "mx.example.org", tlsa_of(T_BOGUS), &sts, &got);
+    assert_true(got.use == TLS_SKIP && got.source == TLS_SOURCE_DANE);
+}
+
 /* RFC-RULES DANE: "0 and 1 are unusable". */
 static void what_makes_a_record_usable(void **state)
 {
@@ -354,6 +394,7 @@ int main(void)
         cmocka_unit_test(without_a_policy_to_be_had_the_level_decides),
         cmocka_unit_test(testing_delivers_but_at_level_sts),
         cmocka_unit_test(a_wildcard_of_a_policy_is_one_label),
+        cmocka_unit_test(a_list_has_a_say),
         cmocka_unit_test(what_makes_a_record_usable),
         cmocka_unit_test(what_does_not_print_is_in_no_text),
         cmocka_unit_test(what_is_asked_at_which_level),

@@ -2,6 +2,7 @@
 /* Levels that DNS and HTTPS decide, from a transaction to its next hop: what each answer leads to,
  * which hosts are skipped and what the sender hears then, and that a verdict which changed holds
  * for the next message: never a MAIL FROM on a connection that is weaker than the verdict. */
+#include "policy_list.h"
 #include "world.h"
 
 #include <setjmp.h>
@@ -128,6 +129,59 @@ static void expect_facts(const struct cell *c, const struct hop_facts *facts)
         assert_string_equal(facts->sts_id, "20261122");
     else
         assert_null(facts->sts_id);
+}
+
+/* A list of policies, at level auto alone, where the domain has no policy of its own to be had. */
+static void test_list(void **state)
+{
+    static const struct {
+        enum conf_level level;
+        enum dns_status sts; /* OK: a policy of its own that names every host */
+        const char *text;    /* of the list */
+        const char *heard;
+        enum tls_source source;
+    } rows[] = {
+#define LIST(mode, mx)                                                                             \
+    "{\"version\": \"0.1\", \"expires\": 4000000000, \"policies\": {\"example.org\": "             \
+    "{\"mode\": \"" mode "\", \"mxs\": [\"" mx "\"]}}}"
+#define EXPIRED                                                                                    \
+    "{\"version\": \"0.1\", \"expires\": 1, \"policies\": {\"example.org\": "                      \
+    "{\"mode\": \"enforce\", \"mxs\": [\"mx9.test\"]}}}"
+        {CONF_LEVEL_AUTO, DNS_NODATA, LIST("enforce", "mx1.test"), NULL, TLS_SOURCE_LIST},
+        {CONF_LEVEL_AUTO, DNS_FAILED, LIST("enforce", "mx1.test"), NULL, TLS_SOURCE_LIST},
+        {CONF_LEVEL_AUTO, DNS_NODATA, LIST("enforce", ".mx9.test"), REFUSED, 0},
+        {CONF_LEVEL_AUTO, DNS_NODATA, LIST("testing", ".mx9.test"), NULL, TLS_SOURCE_LIST},
+        {CONF_LEVEL_AUTO, DNS_NODATA, EXPIRED, NULL, TLS_SOURCE_NONE},
+        {CONF_LEVEL_AUTO, DNS_OK, LIST("enforce", ".mx9.test"), NULL, TLS_SOURCE_STS},
+        {CONF_LEVEL_AUTO, DNS_BOGUS, LIST("enforce", "mx1.test"), UNKNOWN, 0},
+        {CONF_LEVEL_STS, DNS_NODATA, LIST("enforce", "mx1.test"), REFUSED, 0},
+        {CONF_LEVEL_MAY, DNS_NODATA, LIST("enforce", ".mx9.test"), NULL, TLS_SOURCE_ROUTE},
+    };
+    char why[256];
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        world_at(rows[i].level, 1);
+        w.mx.secure = false;
+        w.sts.status = rows[i].sts;
+        if (rows[i].sts == DNS_OK)
+            world_sts(&w, STS_MODE_ENFORCE, "1", both_hosts);
+        assert_int_equal(
+            policy_list_parse(span_str(rows[i].text), &w.conf.tls.policies, why, sizeof(why)),
+            ERR_OK);
+        world_start(&w);
+        struct sender *s = sender_open(&w, 0, 0, 1);
+        world_run(&w, 5000);
+        sender_expect(s, rows[i].heard ? rows[i].heard : "rcpt 250 2.1.5\n");
+        if (!rows[i].heard) {
+            struct hop_facts facts;
+            hop_facts(s->hop, &facts);
+            assert_int_equal(facts.verdict->source, rows[i].source);
+            assert_true(!facts.sts_id == (rows[i].source != TLS_SOURCE_STS));
+        }
+        policy_list_free(w.conf.tls.policies);
+        w.conf.tls.policies = NULL;
+        world_end(&w);
+    }
 }
 
 static void test_every_cell(void **state)
@@ -508,6 +562,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_cell),
+        cmocka_unit_test(test_list),
         cmocka_unit_test(test_nothing_weaker_in_any_cell),
         cmocka_unit_test(test_nobody_to_ask),
         cmocka_unit_test(test_gone_while_asking),
