@@ -113,6 +113,8 @@ static void print_routes(const json_t *data)
                  text_of(row, "next_hop"), text_of(row, "level"), text_of(row, "why"));
         say(2, truth_of(row, "taken") ? "taken" : "not taken", head);
     }
+    if (number_of(data, "routes_omitted") > 0)
+        printf("  and %lld more that are not taken\n", number_of(data, "routes_omitted"));
     if (truth_of(data, "needs_right"))
         say(2, "right",
             "It leads elsewhere: only a client with the right to relay at this listener may use "

@@ -7,7 +7,11 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-enum { ADDRESS_MAX = SMTP_ADDRESS_MAX + 8 };
+enum {
+    ADDRESS_MAX = SMTP_ADDRESS_MAX + 8,
+    ROUTES_OTHER = 20, /* shown, where more do not match */
+    ROUTES_MAX = 200,  /* shown at all, but for the one taken */
+};
 
 struct explain {
     struct explain_request request; /* its texts are gone after explain_begin */
@@ -90,13 +94,22 @@ static json_t *route_json(const struct conf_route *route, const struct conf_rout
                      route_why(route, taken, listener, domain));
 }
 
+/* Those that match, and of the others some: a thousand lines of them would say nothing more. */
 static json_t *routes_json(const struct conf *conf, const struct conf_route *taken,
-                           const struct conf_listener *listener, struct span domain)
+                           const struct conf_listener *listener, struct span domain,
+                           size_t *ret_omitted)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < conf->routes_len; i++)
-        json_array_append_new(list, route_json(&conf->routes[i], taken, listener, domain));
+    *ret_omitted = 0;
+    for (size_t i = 0; i < conf->routes_len; i++) {
+        const struct conf_route *route = &conf->routes[i];
+        bool matches = policy_domain_fit(route->domain, domain) > 0;
+        if (route != taken && json_array_size(list) >= (matches ? ROUTES_MAX : ROUTES_OTHER))
+            ++*ret_omitted;
+        else
+            json_array_append_new(list, route_json(route, taken, listener, domain));
+    }
     return list;
 }
 
@@ -313,11 +326,13 @@ void explain_begin(const struct explain_request *r, struct explain **ret)
         return;
     }
     const struct conf_route *route = policy_route(r->conf, listener, name, &elsewhere);
-    json_t *answer =
-        json_pack("{s:o, s:s, s:b, s:o, s:o, s:o, s:b}", "address", explain_text("%s", r->address),
-                  "domain", domain, "probe", r->probe, "listener",
-                  explain_text("%s", listener->name), "listeners", listeners_json(r->conf, name),
-                  "routes", routes_json(r->conf, route, listener, name), "needs_right", elsewhere);
+    size_t omitted;
+    json_t *routes = routes_json(r->conf, route, listener, name, &omitted);
+    json_t *answer = json_pack("{s:o, s:s, s:b, s:o, s:o, s:o, s:I, s:b}", "address",
+                               explain_text("%s", r->address), "domain", domain, "probe", r->probe,
+                               "listener", explain_text("%s", listener->name), "listeners",
+                               listeners_json(r->conf, name), "routes", routes, "routes_omitted",
+                               (json_int_t)omitted, "needs_right", elsewhere);
     if (!answer)
         tell(r, NULL, EX_OSERR);
     else if (!route)

@@ -622,6 +622,11 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
         self.assertEqual(status, 77)
         self.assertIn("550 5.7.1", answer["outcome"])
         self.assertFalse(any(r["taken"] for r in answer["routes"]))
+        self.assertEqual(len(answer["routes"]) + answer["routes_omitted"], len(self.shared.routes))
+        self.assertEqual(len(answer["routes"]), 20)
+        answer = self.probe("autonone-none.open.example", "explain")[1]
+        self.assertEqual([r["domain"] for r in answer["routes"] if r["taken"]],
+                         ["autonone-none.open.example"])
         self.assertEqual(self.probe("dane-full.open.example", "explain")[0], 68)
         for words in (["no-address"], ["x@safe.example", "--listener", "nowhere"]):
             status, out, error = self.shared.ctl("policy", "explain", *words)
