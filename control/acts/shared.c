@@ -19,11 +19,11 @@ enum { HOLD_ENTRIES = 1 << 16, HOLD_WINDOW = 32 };
 #define HOLD_COUNT_MASK ((UINT64_C(1) << 20) - 1)
 
 /*
- * The table of peers that change keys: one 64-bit word an entry, the upper half names the key, the
- * lower is the second in which it ends. A key lives in one of REKEY_WINDOW entries from its place
- * on. An entry whose time is over is free.
+ * The tables of peers that change keys, and of addresses with failed logins: one 64-bit word an
+ * entry, the upper half names the key, the lower is the second in which it ends. A key lives in one
+ * of MARK_WINDOW entries from its place on. An entry whose time is over is free.
  */
-enum { REKEY_ENTRIES = 4096, REKEY_WINDOW = 8, REKEY_S = 24 * 60 * 60 };
+enum { MARK_ENTRIES = 4096, MARK_WINDOW = 8, REKEY_S = 24 * 60 * 60, LOGIN_S = 60 * 60 };
 
 struct column {
     _Alignas(64) _Atomic uint64_t counters[COUNTER_COUNT];
@@ -42,7 +42,8 @@ struct shared {
     struct column retired; /* counters of columns that were cleared */
     struct column columns[SHARED_COLUMNS];
     _Atomic uint64_t holds[HOLD_ENTRIES];
-    _Atomic uint64_t rekeyed[REKEY_ENTRIES];
+    _Atomic uint64_t rekeyed[MARK_ENTRIES];
+    _Atomic uint64_t logins[MARK_ENTRIES];
     /* A column's part of each entry's count, so that a dead worker's holds can be dropped. Apart
      * from the counters: what nobody touches takes no memory. */
     _Atomic uint32_t held[SHARED_COLUMNS][HOLD_ENTRIES];
@@ -273,32 +274,40 @@ unsigned shared_held(const struct shared *s, enum shared_kind kind, uint64_t key
     return (unsigned)hold_count(s, hold_hash(kind, key));
 }
 
-static uint64_t rekey_tag(uint64_t key)
+static uint64_t mark_tag(uint64_t key)
 {
     return key & ~(uint64_t)UINT32_MAX;
 }
 
-static unsigned rekey_entry(uint64_t key, unsigned step)
+static _Atomic uint64_t *mark_entry(_Atomic uint64_t *table, uint64_t key, unsigned step)
 {
-    return (unsigned)((key + step) % REKEY_ENTRIES);
+    return &table[(key + step) % MARK_ENTRIES];
 }
 
-static bool rekey_lives(uint64_t word, uint64_t now_s)
+/* The second in which the key's mark ends; 0: it has none. */
+static uint64_t mark_end(const _Atomic uint64_t *table, uint64_t key)
 {
-    return (word & UINT32_MAX) > now_s;
+    for (unsigned step = 0; step < MARK_WINDOW; step++) {
+        const _Atomic uint64_t *entry = &table[(key + step) % MARK_ENTRIES];
+        uint64_t word = atomic_load_explicit(entry, memory_order_relaxed);
+        if (mark_tag(word) == mark_tag(key))
+            return word & UINT32_MAX;
+    }
+    return 0;
 }
 
-void shared_rekeyed(struct shared *s, uint64_t key, uint64_t now_s)
+/* Two workers may write the same entry, or one that the other has just read: one of the two marks
+ * is lost then, and made again with the next event. */
+static void mark_set(_Atomic uint64_t *table, uint64_t key, uint64_t end_s)
 {
-    _Atomic uint64_t *chosen = &s->rekeyed[rekey_entry(key, 0)];
+    _Atomic uint64_t *chosen = mark_entry(table, key, 0);
     uint64_t least = UINT64_MAX;
 
-    /* Its own entry; or else the one that ends first, which a free one does. Two workers may write
-     * the same: one of the peers is then told about again in its next session. */
-    for (unsigned step = 0; step < REKEY_WINDOW; step++) {
-        _Atomic uint64_t *entry = &s->rekeyed[rekey_entry(key, step)];
+    /* Its own entry; or else the one that ends first, which a free one does. */
+    for (unsigned step = 0; step < MARK_WINDOW; step++) {
+        _Atomic uint64_t *entry = mark_entry(table, key, step);
         uint64_t word = atomic_load_explicit(entry, memory_order_relaxed);
-        if (rekey_tag(word) == rekey_tag(key) && word != 0) {
+        if (mark_tag(word) == mark_tag(key) && word != 0) {
             chosen = entry;
             break;
         }
@@ -307,28 +316,48 @@ void shared_rekeyed(struct shared *s, uint64_t key, uint64_t now_s)
             chosen = entry;
         }
     }
-    atomic_store_explicit(chosen, rekey_tag(key) | (uint32_t)(now_s + REKEY_S),
-                          memory_order_relaxed);
+    atomic_store_explicit(chosen, mark_tag(key) | (uint32_t)end_s, memory_order_relaxed);
+}
+
+void shared_rekeyed(struct shared *s, uint64_t key, uint64_t now_s)
+{
+    mark_set(s->rekeyed, key, now_s + REKEY_S);
 }
 
 bool shared_rekeys(const struct shared *s, uint64_t key, uint64_t now_s)
 {
-    for (unsigned step = 0; step < REKEY_WINDOW; step++) {
-        uint64_t word =
-            atomic_load_explicit(&s->rekeyed[rekey_entry(key, step)], memory_order_relaxed);
-        if (rekey_tag(word) == rekey_tag(key) && rekey_lives(word, now_s))
-            return true;
-    }
-    return false;
+    return mark_end(s->rekeyed, key) > now_s;
 }
 
 unsigned shared_rekeyed_count(const struct shared *s, uint64_t now_s)
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < REKEY_ENTRIES; i++)
-        count += rekey_lives(atomic_load_explicit(&s->rekeyed[i], memory_order_relaxed), now_s);
+    for (unsigned i = 0; i < MARK_ENTRIES; i++) {
+        uint64_t word = atomic_load_explicit(&s->rekeyed[i], memory_order_relaxed);
+        count += (word & UINT32_MAX) > now_s;
+    }
     return count;
+}
+
+/* Each failure is worth its part of an hour, and the mark ends when all of them are over. */
+static unsigned login_part_s(unsigned max)
+{
+    return LOGIN_S / max;
+}
+
+void shared_login_failed(struct shared *s, uint64_t key, unsigned max, uint64_t now_s)
+{
+    uint64_t end_s = mark_end(s->logins, key);
+
+    mark_set(s->logins, key, (end_s > now_s ? end_s : now_s) + login_part_s(max));
+}
+
+bool shared_logins_over(const struct shared *s, uint64_t key, unsigned max, uint64_t now_s)
+{
+    uint64_t end_s = mark_end(s->logins, key);
+
+    return end_s > now_s && end_s - now_s + login_part_s(max) > LOGIN_S;
 }
 
 uint64_t shared_address_key(const struct shared *s, const union net_addr *a)

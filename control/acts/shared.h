@@ -67,6 +67,12 @@ bool shared_rekeys(const struct shared *s, uint64_t key, uint64_t now_s);
 /* How many there are now. */
 unsigned shared_rekeyed_count(const struct shared *s, uint64_t now_s);
 
+/* Failed logins of an address: at most max (1 to 3600) at once, and so many an hour. Bounded as the peers
+ * above are. */
+void shared_login_failed(struct shared *s, uint64_t key, unsigned max, uint64_t now_s);
+/* No further one is to be tried now. */
+bool shared_logins_over(const struct shared *s, uint64_t key, unsigned max, uint64_t now_s);
+
 /* In a process that needs no more than counters: the ticket seed is not in its memory any more. */
 void shared_forget_seed(struct shared *s);
 const struct tls_ticket_seed *shared_ticket_seed(const struct shared *s);

@@ -82,6 +82,7 @@ struct conf_limits {                   /* per worker unless the prose of the row
     unsigned max_commands;             /* per session without a message between */
     unsigned max_errors;               /* per session */
     unsigned max_auth_failures;        /* per session */
+    unsigned max_auth_failures_per_hour; /* of one address, across workers */
     unsigned max_messages;             /* per session; 0: no bound; LIMITS MAILMAX */
     unsigned max_recipients;           /* per transaction, at least 100; LIMITS RCPTMAX */
     unsigned max_line;                 /* bytes of a command line with CRLF */

@@ -126,7 +126,7 @@ enum smtp_auth_kind {
     SMTP_AUTH_CHALLENGE,   /* data goes to the client, who answers */
     SMTP_AUTH_ACCEPTED,    /* it is user; data, where there is some, still goes to the client */
     SMTP_AUTH_REFUSED,     /* 535 5.7.8, and no word of why */
-    SMTP_AUTH_UNAVAILABLE, /* 454 4.7.0 */
+    SMTP_AUTH_UNAVAILABLE, /* 454 4.7.0: not judged, because of a fault or of too many failures */
 };
 
 struct smtp_auth_answer {

@@ -188,6 +188,7 @@ void smtp_session_auth_answer(struct smtp_session *s, const struct smtp_auth_ans
         auth_end(s, &refused, out);
         break;
     case SMTP_AUTH_UNAVAILABLE:
+        s->peer.auth_failures++; /* who goes on trying all the same is let go */
         auth_end(s, &unavailable, out);
         break;
     }

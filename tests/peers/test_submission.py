@@ -141,6 +141,37 @@ class Submission(Case):
         lines = [(e["result"], e["claimed"]) for e in self.gw.events("auth")]
         self.assertIn(("refused", "nobody"), lines)
 
+    def test_attempts_of_an_address(self):
+        """Bounded over sessions and workers; another address is not hurt."""
+        users = os.path.join(self.folder, "users")
+        gateway = self.gateway([route("hop.example", self.hop.port)],
+                               [{"name": "submissions", "address": "127.0.0.1:0", "tls": "implicit",
+                                 "auth_users": users}],
+                               {"limits": {"max_auth_failures_per_hour": 4}, "gateway": {"workers": 2}})
+
+        def login(password, source):
+            with Client(gateway.address("submissions"), source=(source, 0)) as client:
+                client.tls()
+                client.expect(220)
+                client.expect(250, "EHLO client.example")
+                return client.command("AUTH PLAIN " + b64("\0anna\0" + password))[0]
+
+        self.assertEqual([login("wrong", "127.0.0.2") for _ in range(4)], [535] * 4)
+        self.assertEqual([login(p, "127.0.0.2") for p in ("wrong", PASSWORD)], [454, 454])
+        self.assertEqual(login(PASSWORD, "127.0.0.3"), 235)
+
+    def test_long_responses(self):
+        """RFC 4954 section 4.3: 12288 bytes with CRLF, in however many records; not one group more."""
+        client, _ = self.session()
+        for pieces, code in (((12284,), 535), ((6000, 6284), 535), ((12288,), 500), ((16000, 9000), 500)):
+            client.expect(334, "AUTH PLAIN")
+            for piece in pieces:
+                client.send("A" * piece)
+            self.assertEqual(client.command("")[0], code, pieces)
+            client = client if pieces != (6000, 6284) else self.session()[0]
+        client.expect(500, "NOOP " + "A" * 4000)
+        client.expect(235, "AUTH PLAIN " + b64("\0anna\0" + PASSWORD))
+
     def test_smtplib(self):
         for listener, method in (("submission", "auth_plain"), ("submissions", "auth_login")):
             host, port = self.gw.address(listener)

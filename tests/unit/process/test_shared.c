@@ -187,6 +187,33 @@ static void the_table_of_peers_is_bounded(void **state)
     assert_false(shared_rekeys(s, rekey_key(91), 1100));
 }
 
+static unsigned logins_until_over(struct shared *s, uint64_t key, unsigned max, uint64_t now_s)
+{
+    unsigned n = 0;
+
+    for (; !shared_logins_over(s, key, max, now_s) && n < 10000; n++)
+        shared_login_failed(s, key, max, now_s);
+    return n;
+}
+
+/* So many at once, each of them forgotten after its part of an hour, and no address for another. */
+static void failed_logins_are_bounded(void **state)
+{
+    static const unsigned limits[] = {1, 2, 7, 60, 3600};
+    struct shared *s = *state;
+
+    for (unsigned i = 0; i < 5; i++) {
+        unsigned max = limits[i], part_s = 3600 / max;
+        uint64_t now_s = 100000, key = rekey_key(i);
+        assert_int_equal(logins_until_over(s, key, max, now_s), max);
+        assert_false(shared_logins_over(s, rekey_key(99), max, now_s));
+        assert_true(shared_logins_over(s, key, max, now_s + part_s - (3600 - part_s * max) - 1));
+        assert_int_equal(logins_until_over(s, key, max, now_s + part_s), 1);
+        assert_int_equal(logins_until_over(s, key, max, now_s + 3 * 3600), max);
+    }
+    assert_false(shared_rekeys(s, rekey_key(0), 100000)); /* a table of its own */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +225,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(processes_never_pass_the_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_that_rekey_are_known_for_a_day, setup, teardown),
         cmocka_unit_test_setup_teardown(the_table_of_peers_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(failed_logins_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_have_help_type_and_value, setup, teardown),
     };
 
