@@ -86,6 +86,37 @@ static const char *const examples[] = {
     "        };\n"
     "    }\n"
     ");\n",
+
+    "# Mail that comes in: people log in to submit mail, and may use their own domain only. A "
+    "partner's\n"
+    "# mail has to arrive with the partner's certificate. \"posternctl user add anna users\" makes "
+    "a user.\n"
+    "gateway: { hostname = \"mx.example.org\"; };\n"
+    "tls: { certificates = ( { cert = \"mx.pem\"; key = \"mx.key\"; } ); };\n"
+    "listeners = (\n"
+    "    {\n"
+    "        name = \"internet\"; address = \"0.0.0.0:25\";\n"
+    "        client_cert = \"ask\"; client_ca = \"partners-ca.pem\";\n"
+    "    },\n"
+    "    {\n"
+    "        name = \"submissions\"; address = \"0.0.0.0:465\"; tls = \"implicit\";\n"
+    "        auth_users = \"users\"; require_auth = true;\n"
+    "    }\n"
+    ");\n"
+    "senders = (\n"
+    "    { domain = \"clinic.example\"; level = \"verify\"; names = [ \".clinic.example\" ]; },\n"
+    "    {\n"
+    "        domain = \"example.org\"; level = \"verify\"; listeners = [ \"submissions\" ];\n"
+    "        users = [ \"anna\", \"bert\" ];\n"
+    "    }\n"
+    ");\n"
+    "routes = (\n"
+    "    { domain = \"example.org\"; next_hop = \"exchange.corp.example:25\"; },\n"
+    "    {\n"
+    "        domain = \"*\"; next_hop = \"mx\"; listeners = [ \"submissions\" ];\n"
+    "        tls = { level = \"auto\"; };\n"
+    "    }\n"
+    ");\n",
 };
 
 const char *conf_example(size_t index)

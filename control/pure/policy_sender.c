@@ -52,6 +52,7 @@ struct policy_sender_decision policy_sender_decide(const struct conf *conf,
     const struct conf_sender *best = NULL, *binds = NULL;
     size_t best_fit = 0;
     bool bound_elsewhere = true;
+    bool someone = client->user || (client->tls && client->tls->verify != TLS_VERIFY_NONE);
 
     if (domain.len == 0)
         return (struct policy_sender_decision){.verdict = POLICY_SENDER_OK};
@@ -64,7 +65,7 @@ struct policy_sender_decision policy_sender_decide(const struct conf *conf,
             best = rule;
             best_fit = fit;
         }
-        if (!client_named(rule, client))
+        if (!someone || !client_named(rule, client))
             continue;
         if (!binds)
             binds = rule;

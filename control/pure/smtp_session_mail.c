@@ -127,6 +127,9 @@ static bool sender_refused(struct smtp_session *s, struct smtp_out *out)
     const struct policy_client client = policy_client(s);
     const struct smtp_local *local = NULL;
     char ascii[SMTP_DOMAIN_MAX + 1];
+
+    if (s->peer.conf->senders_len == 0)
+        return false;
     /* A rule holds for a domain in whatever letters it is written. */
     int err = smtp_domain_ascii(s->txn.mail.domain, ascii);
 

@@ -19,7 +19,7 @@ static void examples_parse(void **state)
         assert_int_equal(result, ERR_OK);
         conf_free(conf);
     }
-    assert_int_equal(count, 3);
+    assert_int_equal(count, 4);
 }
 
 static void every_key_is_described(void **state)
