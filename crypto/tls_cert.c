@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls_cert.h"
 
+#include "tls_cert_file.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -284,4 +286,18 @@ void tls_cert_facts(X509 *leaf, struct tls_facts *ret)
         memset(ret->spki_sha256, 0, sizeof(ret->spki_sha256));
     if (ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) == 1)
         ret->not_after = (int64_t)timegm(&tm);
+}
+
+int tls_cert_file_facts(const char *file, struct tls_facts *ret, char *why, size_t why_room)
+{
+    struct tls_cert cert = {0};
+
+    *ret = (struct tls_facts){0};
+    ERR_clear_error();
+    int err = chain_load(file, &cert, why, why_room);
+    if (!err)
+        tls_cert_facts(cert.leaf, ret);
+    tls_cert_free(&cert);
+    ERR_clear_error();
+    return err;
 }

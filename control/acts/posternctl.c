@@ -2,6 +2,7 @@
 /* posternctl: asks a running posternd over its control socket. A verb is a row of the table. */
 #include "plan.h"
 #include "ctl.h"
+#include "ctl_partner.h"
 #include "ctl_user.h"
 
 #include <getopt.h>
@@ -9,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 
 struct ctl {
     const char *socket;
-    const char *listener; /* NULL: any */
+    const char *listener;
+    const char *cert, *next; /* NULL: any */
     bool json;
 };
 
@@ -154,6 +157,25 @@ static int act_user_add(const struct ctl *ctl, const struct verb *verb, char **a
     return 0;
 }
 
+static int act_partner_add(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    char why[512] = "out of memory";
+
+    if (!arguments[0] || !ctl->cert)
+        return usage_of(verb);
+    json_t *data =
+        ctl_partner_add(arguments[0], ctl->cert, ctl->next, (int64_t)time(NULL), why, sizeof(why));
+    if (!data)
+        return failed(ctl, why, EX_DATAERR);
+    if (ctl->json) {
+        print_json(data);
+        return 0;
+    }
+    verb->print(data);
+    json_decref(data);
+    return 0;
+}
+
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
 
 static const struct verb verbs[] = {
@@ -170,6 +192,8 @@ static const struct verb verbs[] = {
      print_reload},
     {"config check", "[FILE]", "checks FILE, or what a reload would take", 1, act_check, "check",
      print_check},
+    {"partner add", "DOMAIN --cert FILE [--next FILE]", "a partner's pins, for the configuration",
+     1, act_partner_add, NULL, ctl_print_partner},
     {"user add", "NAME [FILE]", "makes a user's line for auth_users, in FILE or to stdout", 2,
      act_user_add, NULL, NULL},
     {"help", "", "this text", 0, act_help, NULL, NULL},
@@ -189,6 +213,8 @@ static void usage(FILE *out)
           "  -s, --socket PATH    the gateway's control socket; " POSTERN_CONTROL_SOCKET "\n"
           "                       unless given\n"
           "  -l, --listener NAME  policy: for mail that comes in there\n"
+          "  -c, --cert FILE      partner: its certificate\n"
+          "  -n, --next FILE      partner: the one that comes next\n"
           "  -h, --help           this text\n"
           "  -V, --version        the version\n"
           "\n"
@@ -236,11 +262,12 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'},           {"socket", required_argument, NULL, 's'},
         {"listener", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0}};
+        {"version", no_argument, NULL, 'V'},        {"cert", required_argument, NULL, 'c'},
+        {"next", required_argument, NULL, 'n'},     {NULL, 0, NULL, 0}};
     struct ctl ctl = {.socket = POSTERN_CONTROL_SOCKET};
     int option;
 
-    while ((option = getopt_long(argc, argv, "js:l:hV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "js:l:c:n:hV", options, NULL)) != -1) {
         switch (option) {
         case 'j':
             ctl.json = true;
@@ -250,6 +277,12 @@ int main(int argc, char **argv)
             break;
         case 'l':
             ctl.listener = optarg;
+            break;
+        case 'c':
+            ctl.cert = optarg;
+            break;
+        case 'n':
+            ctl.next = optarg;
             break;
         case 'h':
             usage(stdout);

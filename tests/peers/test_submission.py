@@ -5,6 +5,7 @@ may: swaks, Python's smtplib, and SCRAM by RFC 5802 done here?"""
 import base64
 import hashlib
 import hmac
+import json
 import os
 import pty
 import re
@@ -16,6 +17,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
+from certs import fingerprint, spki  # noqa: E402
 from client import Client, tls_context  # noqa: E402
 from gateway import BUILD, Gateway, free_port, route  # noqa: E402
 from setup import Case  # noqa: E402
@@ -278,6 +280,61 @@ class Submission(Case):
             self.assertEqual(status, 78, said)
             self.assertIn(why, said)
             self.assertIn("listeners[0].auth_users", said)
+
+
+class Partners(Case):
+    """What partner add prints, against what the openssl command says of the same files."""
+
+    def add(self, *words):
+        return subprocess.run([os.path.join(BUILD, "posternctl"), *words], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=30)
+
+    def test_pins(self):
+        now, _ = self.authority.issue("mx.partner.example", days=200)
+        after, _ = self.authority.issue("mx2.partner.example", days=400)
+        done = self.add("partner", "add", "partner.example", "--cert", now, "--next", after)
+        self.assertEqual((done.returncode, done.stderr), (0, b""), done)
+        text = done.stdout.decode()
+        for name in (now, after):
+            for pin in (fingerprint(name), spki(name)):
+                self.assertEqual(text.count(pin), 2, text)
+        told = json.loads(self.add("--json", "partner", "add", "partner.example", "--cert", now,
+                                   "--next", after).stdout)
+        for told_of, days in zip(told["certificates"], (200, 400), strict=True):
+            self.assertIn(told_of["days_left"], (days - 1, days))  # a second may have passed
+        self.assertIn("relay = true;", told["route"])  # else anybody could send there
+        # The configuration takes both as they are.
+        gateway = Gateway([], [{"name": "internet", "address": "127.0.0.1:0", "client_cert": "ask"}],
+                          authority=self.authority)
+        path = gateway.config_write()
+        with open(path) as f:
+            conf = f.read()
+        with open(path, "w") as f:
+            f.write(re.sub(r"(?m)^routes.*(\n[)];)?", "", conf) +
+                    f"routes = ( {told['route']} );\nsenders = ( {told['sender']} );\n")
+        check = self.add("config", "check", path)
+        self.assertEqual(check.returncode, 0, check)
+
+    def test_warnings(self):
+        soon, _ = self.authority.issue("soon.partner.example", days=9)
+        done = self.add("partner", "add", "partner.example", "--cert", soon)
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, rb"expires on \d{4}-\d\d-\d\d, in [89] days")
+        self.assertIn(b"no --next", done.stderr)
+        same = self.add("partner", "add", "partner.example", "--cert", soon, "--next", soon)
+        self.assertIn(b"the same key", same.stderr)
+
+    def test_refused(self):
+        junk = os.path.join(self.folder, "junk")
+        with open(junk, "w") as f:
+            f.write("nothing\n")
+        for words, status in ((["partner.example"], 64), (["--cert", junk], 64),
+                              (["partner.example", "--cert", junk], 65),
+                              (["partner.example", "--cert", junk + "s"], 65),
+                              (["a\"b", "--cert", self.authority.cert], 65),
+                              (["", "--cert", self.authority.cert], 65)):
+            done = self.add("partner", "add", *words)
+            self.assertEqual((done.returncode, done.stdout), (status, b""), words)
 
 
 if __name__ == "__main__":
