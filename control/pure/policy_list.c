@@ -2,6 +2,7 @@
 #include "policy_list.h"
 
 #include "arena.h"
+#include "moment.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -52,7 +53,7 @@ static int wrong(const struct reading *r, int err, const char *format, ...)
     return err;
 }
 
-/* --- names and times --- */
+/* --- names --- */
 
 static bool is_alnum(char c)
 {
@@ -90,76 +91,10 @@ static void lower(char *text)
             *text = (char)(*text | 0x20);
 }
 
-static bool digits_take(const char **at, unsigned count, unsigned max, unsigned *ret)
-{
-    *ret = 0;
-    for (unsigned i = 0; i < count; i++, (*at)++) {
-        if (**at < '0' || **at > '9')
-            return false;
-        *ret = *ret * 10 + (unsigned)(**at - '0');
-    }
-    return *ret <= max;
-}
-
-static bool char_take(const char **at, char c)
-{
-    if (**at != c)
-        return false;
-    (*at)++;
-    return true;
-}
-
-/* Days since 1970-01-01 of the Gregorian calendar. */
-static int64_t days_of(unsigned year, unsigned month, unsigned day)
-{
-    static const unsigned before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    unsigned last = year - (month <= 2); /* whose leap days are over */
-    unsigned leaps = last / 4 - last / 100 + last / 400;
-    unsigned leaps_1970 = 1969 / 4 - 1969 / 100 + 1969 / 400;
-
-    return ((int64_t)year - 1970) * 365 + leaps - leaps_1970 + before[month - 1] + day - 1;
-}
-
-static bool day_exists(unsigned year, unsigned month, unsigned day)
-{
-    int64_t next = month == 12 ? days_of(year + 1, 1, 1) : days_of(year, month + 1, 1);
-
-    return day > 0 && days_of(year, month, day) < next;
-}
-
-/* "2014-06-06T14:30:16+00:00", also with a fraction of the second, and with "Z". */
-static bool time_read(const char *at, int64_t *ret)
-{
-    unsigned year, month, day, hour, minute, second, off_hour = 0, off_minute = 0;
-    int sign = 1;
-
-    if (!digits_take(&at, 4, 9999, &year) || year < 1970 || !char_take(&at, '-') ||
-        !digits_take(&at, 2, 12, &month) || month == 0 || !char_take(&at, '-') ||
-        !digits_take(&at, 2, 31, &day) || !day_exists(year, month, day) || !char_take(&at, 'T') ||
-        !digits_take(&at, 2, 23, &hour) || !char_take(&at, ':') ||
-        !digits_take(&at, 2, 59, &minute) || !char_take(&at, ':') ||
-        !digits_take(&at, 2, 60, &second))
-        return false;
-    if (char_take(&at, '.')) {
-        if (*at < '0' || *at > '9')
-            return false;
-        at += strspn(at, "0123456789");
-    }
-    if (!char_take(&at, 'Z')) {
-        sign = *at == '-' ? -1 : 1;
-        if ((*at != '+' && *at != '-') || (at++, !digits_take(&at, 2, 23, &off_hour)) ||
-            (char_take(&at, ':'), !digits_take(&at, 2, 59, &off_minute)))
-            return false;
-    }
-    *ret = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second -
-           sign * (int64_t)(off_hour * 3600 + off_minute * 60);
-    return *at == '\0';
-}
-
-static bool moment_read(const json_t *json, int64_t *ret)
+static bool expiry_read(const json_t *json, int64_t *ret)
 {
     if (!json_is_integer(json))
-        return json_is_string(json) && time_read(json_string_value(json), ret);
+        return json_is_string(json) && moment_read(json_string_value(json), ret);
     *ret = (int64_t)json_integer_value(json);
     return *ret >= 0;
 }
@@ -331,7 +266,7 @@ static int members_check(const struct reading *r, json_t *root)
     }
     if (!version || strcmp(version, "0.1") != 0)
         return wrong(r, ERR_SYNTAX, "version must be \"0.1\"");
-    if (!moment_read(json_object_get(root, "expires"), &r->list->expires))
+    if (!expiry_read(json_object_get(root, "expires"), &r->list->expires))
         return wrong(r, ERR_SYNTAX, "expires must be a time, \"2026-11-22T06:30:00+00:00\" say");
     if (!json_is_object(json_object_get(root, "policies")))
         return wrong(r, ERR_SYNTAX, "policies must be an object");
