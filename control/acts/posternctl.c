@@ -3,9 +3,11 @@
 #include "plan.h"
 #include "ctl.h"
 #include "ctl_partner.h"
+#include "ctl_tlsrpt.h"
 #include "ctl_user.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +178,24 @@ static int act_partner_add(const struct ctl *ctl, const struct verb *verb, char 
     return 0;
 }
 
+static int act_tlsrpt_read(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    int code;
+
+    if (!arguments[0])
+        return usage_of(verb);
+    json_t *data = ctl_tlsrpt_read(arguments, &code);
+    if (!data)
+        return failed(ctl, "out of memory", EX_OSERR);
+    if (ctl->json) {
+        print_json(data);
+        return code;
+    }
+    verb->print(data);
+    json_decref(data);
+    return code;
+}
+
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
 
 static const struct verb verbs[] = {
@@ -196,6 +216,8 @@ static const struct verb verbs[] = {
      1, act_partner_add, NULL, ctl_print_partner},
     {"user add", "NAME [FILE]", "makes a user's line for auth_users, in FILE or to stdout", 2,
      act_user_add, NULL, NULL},
+    {"tlsrpt read", "FILE...", "sums up TLS reports that others sent", INT_MAX, act_tlsrpt_read,
+     NULL, ctl_print_tlsrpt_read},
     {"help", "", "this text", 0, act_help, NULL, NULL},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
