@@ -219,6 +219,22 @@ const char *tls_cert_names_text(X509 *leaf, char *out, size_t room)
     return out[0] ? out : "no name at all";
 }
 
+/* A wildcard is the whole leftmost label (RFC 6125 section 6.4.3). An address is never a host name,
+ * also where a certificate has it as one (RFC 9525 section 6.5), and a name that is not in A-labels
+ * is none (section 6.3): both would be compared byte by byte with whatever a CA let pass. */
+bool tls_cert_matches(X509 *leaf, const char *name)
+{
+    int address = X509_check_ip_asc(leaf, name, 0); /* -2: not an address */
+
+    if (address != -2)
+        return address == 1;
+    for (const char *c = name; *c; c++)
+        if (*c & 0x80)
+            return false;
+    return X509_check_host(leaf, name, strlen(name), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) ==
+           1;
+}
+
 /* ---- facts ---- */
 
 static bool name_first(void *user, const char *name)

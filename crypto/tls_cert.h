@@ -30,6 +30,10 @@ bool tls_cert_names(X509 *leaf, bool (*each)(void *user, const char *name), void
 /* Joined by ", " and cut where room ends: for texts. Returns out. */
 const char *tls_cert_names_text(X509 *leaf, char *out, size_t room);
 
+/* Whether it is for a host of that name, or for that address: by its subjectAltName, by the CN only
+ * where there is no DNS name. */
+bool tls_cert_matches(X509 *leaf, const char *name);
+
 /* The certificate's part of the facts: names, fingerprints, notAfter. */
 void tls_cert_facts(X509 *leaf, struct tls_facts *ret);
 /* SHA-256 of the DER of its subject public key info; false where that fails. */

@@ -70,28 +70,12 @@ static bool pin_judge(const struct tls_client_ctx *ctx, X509 *leaf, struct tls_j
     return judgement_failed(ret);
 }
 
-/* A wildcard is the whole leftmost label (RFC 6125 section 6.4.3). An address is never a host name,
- * also where a certificate has it as one (RFC 9525 section 6.5), and a name that is not in A-labels
- * is none (section 6.3): both would be compared byte by byte with whatever a CA let pass. */
-static bool name_matches(X509 *leaf, const char *name)
-{
-    int address = X509_check_ip_asc(leaf, name, 0); /* -2: not an address */
-
-    if (address != -2)
-        return address == 1;
-    for (const char *c = name; *c; c++)
-        if (*c & 0x80)
-            return false;
-    return X509_check_host(leaf, name, strlen(name), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) ==
-           1;
-}
-
 static bool names_judge(const struct tls_handshake *h, X509 *leaf, struct tls_judgement *ret)
 {
     char has[64], asked[49] = "(no name)";
 
     for (size_t at = 0; at < h->names_len; at += strlen(h->names + at) + 1)
-        if (name_matches(leaf, h->names + at)) {
+        if (tls_cert_matches(leaf, h->names + at)) {
             ret->verify = TLS_VERIFY_OK;
             snprintf(ret->text, sizeof(ret->text), "name %.*s", (int)sizeof(ret->text) - 8,
                      h->names + at);

@@ -109,7 +109,7 @@ int tls_export_keys(const struct tls_handshake *h, struct tls_keys *ret)
 
 /* ---- facts ---- */
 
-static void group_name(SSL *ssl, char *out, size_t room)
+void tls_export_group(SSL *ssl, char *out, size_t room)
 {
     static const struct {
         int nid;
@@ -145,7 +145,7 @@ void tls_export_facts(const struct tls_handshake *h, struct tls_facts *ret)
     ret->resumed = SSL_session_reused(h->ssl) == 1;
     /* A resumed TLS 1.2 session had no key exchange of its own. */
     if (!ret->resumed || ret->version == TLS_VERSION_1_3)
-        group_name(h->ssl, ret->group, sizeof(ret->group));
+        tls_export_group(h->ssl, ret->group, sizeof(ret->group));
     ret->verify = h->judgement.verify;
     snprintf(ret->verify_text, sizeof(ret->verify_text), "%.*s", (int)sizeof(ret->verify_text) - 1,
              h->judgement.text);

@@ -80,6 +80,8 @@ bool tls_handshake_ticket(struct tls_handshake *h, struct span record);
 /* tls_export.c. ERR_TLS where OpenSSL has not what is needed; keys are wiped by the caller. */
 int tls_export_keys(const struct tls_handshake *h, struct tls_keys *ret) ERR_CHECK;
 void tls_export_facts(const struct tls_handshake *h, struct tls_facts *ret);
+/* The key exchange group of an established session as people know it, "" where there is none. */
+void tls_export_group(SSL *ssl, char *out, size_t room);
 /* Every context's, so that a handshake on it can be exported. */
 void tls_export_prepare(SSL_CTX *ctx);
 

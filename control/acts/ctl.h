@@ -5,8 +5,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Sends the request, which becomes the callee's, {"verb": ..., its arguments}, and returns the answer's "data". On failure NULL: *ret_exit is a code of sysexits, and
- * error says why, for people (several lines where several things are wrong). */
+/* Sends the request, which becomes the callee's, {"verb": ..., its arguments}, and returns the
+ * answer's "data". On failure NULL: *ret_exit is a code of sysexits, and error says why, for people
+ * (several lines where several things are wrong). */
 json_t *ctl_ask(const char *socket_path, json_t *request, int *ret_exit, char *error,
                 size_t error_room);
 
@@ -14,3 +15,5 @@ void ctl_print_status(const json_t *data);
 void ctl_print_sessions(const json_t *data);
 void ctl_print_routes(const json_t *data);
 void ctl_print_explain(const json_t *data);
+/* "label       text", its lines broken between words. */
+void ctl_say(int indent, const char *label, const char *text);

@@ -26,8 +26,7 @@ static long long number_of(const json_t *object, const char *key)
     return (long long)json_integer_value(json_object_get(object, key));
 }
 
-/* "label       text", its lines broken between words. */
-static void say(int indent, const char *label, const char *text)
+void ctl_say(int indent, const char *label, const char *text)
 {
     int column = indent + LABEL;
 
@@ -57,7 +56,7 @@ static void say_time(int indent, const char *label, long long seconds)
 
     gmtime_r(&at, &tm);
     strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
-    say(indent, label, text);
+    ctl_say(indent, label, text);
 }
 
 /* The strings of a list, or one member of its objects, with commas. */
@@ -73,7 +72,7 @@ static void say_list(int indent, const char *label, const json_t *list, const ch
                          json_string_value(item) ? json_string_value(item) : "");
         used += n > 0 && used + (size_t)n < sizeof(text) ? (size_t)n : 0;
     }
-    say(indent, label, *text ? text : none);
+    ctl_say(indent, label, *text ? text : none);
 }
 
 static const char *status_words(const json_t *answer)
@@ -111,12 +110,13 @@ static void print_routes(const json_t *data)
         char head[1024];
         snprintf(head, sizeof(head), "%s to %s, level %s: %s", text_of(row, "domain"),
                  text_of(row, "next_hop"), text_of(row, "level"), text_of(row, "why"));
-        say(2, truth_of(row, "taken") ? "taken" : "not taken", head);
+        ctl_say(2, truth_of(row, "taken") ? "taken" : "not taken", head);
     }
     if (number_of(data, "routes_omitted") > 0)
         printf("  and %lld more that are not taken\n", number_of(data, "routes_omitted"));
     if (truth_of(data, "needs_right"))
-        say(2, "right",
+        ctl_say(
+            2, "right",
             "It leads elsewhere: only a client with the right to relay at this listener may use "
             "it, "
             "others hear 550 5.7.1.");
@@ -129,7 +129,7 @@ static void print_routes(const json_t *data)
                  json_is_string(json_object_get(row, "route")) ? "the route for " : "no route",
                  text_of(row, "route"),
                  truth_of(row, "needs_right") ? ", with the right to relay" : "");
-        say(2, "elsewhere", text);
+        ctl_say(2, "elsewhere", text);
     }
 }
 
@@ -141,19 +141,19 @@ static void print_mx(const json_t *data)
 
     printf("\nDNS, MX records of %s\n", text_of(data, "domain"));
     if (!json_is_object(mx)) {
-        say(2, "not asked", "The hosts are the route's own, or the address names one.");
+        ctl_say(2, "not asked", "The hosts are the route's own, or the address names one.");
         return;
     }
     snprintf(text, sizeof(text), "%s, %s", status_words(mx), secure_words(mx));
-    say(2, "answer", text);
+    ctl_say(2, "answer", text);
     if (strcmp(text_of(mx, "status"), "nodata") == 0)
-        say(2, "so", "The domain itself is its only host (RFC 5321 section 5.1).");
+        ctl_say(2, "so", "The domain itself is its only host (RFC 5321 section 5.1).");
     json_array_foreach(json_object_get(mx, "hosts"), i, row)
     {
         const char *host = text_of(row, "host");
         snprintf(text, sizeof(text), "%lld %s", number_of(row, "preference"),
                  *host ? host : ". (null MX: the domain takes no mail)");
-        say(2, "host", text);
+        ctl_say(2, "host", text);
     }
 }
 
@@ -164,13 +164,13 @@ static void print_sts(const json_t *data)
 
     printf("\nMTA-STS policy of %s\n", text_of(data, "domain"));
     if (!json_is_object(sts)) {
-        say(2, "not asked", "It has no say at this level, or the search ended before it.");
+        ctl_say(2, "not asked", "It has no say at this level, or the search ended before it.");
         return;
     }
     if (strcmp(text_of(sts, "status"), "ok") != 0) {
         snprintf(text, sizeof(text), "%s%s%s", status_words(sts), *text_of(sts, "why") ? ": " : "",
                  text_of(sts, "why"));
-        say(2, "answer", text);
+        ctl_say(2, "answer", text);
         return;
     }
     if (truth_of(sts, "listed"))
@@ -179,11 +179,11 @@ static void print_sts(const json_t *data)
     else
         snprintf(text, sizeof(text), "mode %s, id %s, %s", text_of(sts, "mode"), text_of(sts, "id"),
                  truth_of(sts, "from_cache") ? "kept from before" : "fetched now");
-    say(2, "answer", text);
+    ctl_say(2, "answer", text);
     say_list(2, "hosts", json_object_get(sts, "mx"), "none");
     say_time(2, "until", number_of(sts, "expires"));
     if (*text_of(sts, "why"))
-        say(2, "but", text_of(sts, "why"));
+        ctl_say(2, "but", text_of(sts, "why"));
 }
 
 static void print_tlsa(const json_t *tlsa)
@@ -198,12 +198,12 @@ static void print_tlsa(const json_t *tlsa)
         snprintf(text, sizeof(text), "secure, at base domain %s", text_of(tlsa, "base"));
     else
         snprintf(text, sizeof(text), "%s", status_words(tlsa));
-    say(4, "TLSA", text);
+    ctl_say(4, "TLSA", text);
     json_array_foreach(json_object_get(tlsa, "records"), i, row)
     {
         snprintf(text, sizeof(text), "%s%s", text_of(row, "record"),
                  truth_of(row, "usable") ? "" : " (not usable)");
-        say(4, "", text);
+        ctl_say(4, "", text);
     }
 }
 
@@ -226,11 +226,11 @@ static void print_verdict(const json_t *host)
     else
         snprintf(text, sizeof(text), "%s, by %s: %s", text_of(v, "level"),
                  source_words(text_of(v, "source")), text_of(v, "why"));
-    say(4, "level", text);
+    ctl_say(4, "level", text);
     if (!truth_of(v, "use"))
-        say(4, "so", "The host is not used.");
+        ctl_say(4, "so", "The host is not used.");
     if (*text_of(host, "accepts"))
-        say(4, "accepted", text_of(host, "accepts"));
+        ctl_say(4, "accepted", text_of(host, "accepts"));
     if (json_object_get(host, "names"))
         say_list(4, "names", json_object_get(host, "names"), "");
 }
@@ -241,18 +241,18 @@ static void print_tls(const json_t *tls)
 
     snprintf(text, sizeof(text), "%s %s %s%s", text_of(tls, "version"), text_of(tls, "suite"),
              text_of(tls, "group"), truth_of(tls, "resumed") ? ", resumed" : "");
-    say(4, "TLS", text);
+    ctl_say(4, "TLS", text);
     snprintf(text, sizeof(text), "%s%s%s", text_of(tls, "verify"),
              *text_of(tls, "verified_by") ? ": " : "", text_of(tls, "verified_by"));
-    say(4, "verified", text);
+    ctl_say(4, "verified", text);
     if (json_array_size(json_object_get(tls, "names")) > 0)
         say_list(4, "certificate", json_object_get(tls, "names"), "");
     else
-        say(4, "certificate", text_of(tls, "name"));
+        ctl_say(4, "certificate", text_of(tls, "name"));
     if (number_of(tls, "not_after") > 0)
         say_time(4, "valid until", number_of(tls, "not_after"));
-    say(4, "its SHA-256", text_of(tls, "cert_sha256"));
-    say(4, "key's", text_of(tls, "spki_sha256"));
+    ctl_say(4, "its SHA-256", text_of(tls, "cert_sha256"));
+    ctl_say(4, "key's", text_of(tls, "spki_sha256"));
 }
 
 static void print_result(const json_t *host)
@@ -264,15 +264,15 @@ static void print_result(const json_t *host)
         bool tls = json_is_object(json_object_get(host, "tls"));
         snprintf(text, sizeof(text), "policy is met at %s%s%s%s", text_of(host, "address"),
                  tls ? "" : ", in plaintext", *why ? ": " : "", why);
-        say(4, "result", text);
+        ctl_say(4, "result", text);
         if (tls)
             print_tls(json_object_get(host, "tls"));
     } else if (strcmp(result, "failed") == 0) {
         snprintf(text, sizeof(text), "%s%s%s", text_of(host, "address"),
                  *text_of(host, "address") ? ": " : "", why);
-        say(4, "failed", text);
+        ctl_say(4, "failed", text);
     } else if (strcmp(result, "late") == 0) {
-        say(4, "not tried", *why ? why : "the time for it was over");
+        ctl_say(4, "not tried", *why ? why : "the time for it was over");
     }
 }
 
@@ -287,18 +287,18 @@ static void print_host(const json_t *host)
     print_verdict(host);
     if (addresses) {
         say_list(4, "addresses", json_object_get(addresses, "list"), status_words(addresses));
-        say(4, "", secure_words(addresses));
+        ctl_say(4, "", secure_words(addresses));
     }
     if (dead) {
         snprintf(text, sizeof(text),
                  "It could not be reached lately (%s): mail is not tried there for "
                  "another %lld seconds.",
                  text_of(dead, "why"), number_of(dead, "seconds"));
-        say(4, "note", text);
+        ctl_say(4, "note", text);
     }
     print_result(host);
     if (*text_of(host, "advice"))
-        say(4, "what to do", text_of(host, "advice"));
+        ctl_say(4, "what to do", text_of(host, "advice"));
 }
 
 void ctl_print_explain(const json_t *data)
@@ -315,10 +315,10 @@ void ctl_print_explain(const json_t *data)
         puts("\nHosts, in the order in which mail tries them");
         json_array_foreach(hosts, i, host) print_host(host);
         if (json_array_size(hosts) == 0)
-            say(2, "none", "The search ended before there was one.");
+            ctl_say(2, "none", "The search ended before there was one.");
     }
     puts("\nOutcome");
-    say(2, "mail", text_of(data, "outcome"));
+    ctl_say(2, "mail", text_of(data, "outcome"));
     if (*text_of(data, "advice"))
-        say(2, "what to do", text_of(data, "advice"));
+        ctl_say(2, "what to do", text_of(data, "advice"));
 }

@@ -3,6 +3,7 @@
 #include "plan.h"
 #include "ctl.h"
 #include "ctl_partner.h"
+#include "ctl_tls.h"
 #include "ctl_tlsrpt.h"
 #include "ctl_user.h"
 
@@ -18,7 +19,8 @@ struct ctl {
     const char *socket;
     const char *listener;
     const char *cert, *next; /* NULL: any */
-    bool json;
+    const char *name, *ca;   /* the same */
+    bool json, mx, help;
 };
 
 struct verb {
@@ -29,6 +31,7 @@ struct verb {
     int (*act)(const struct ctl *ctl, const struct verb *verb, char **arguments);
     const char *asks; /* what the socket calls it */
     void (*print)(const json_t *data);
+    const char *more; /* help of its own, NULL if none */
 };
 
 static void print_json(json_t *data)
@@ -110,6 +113,18 @@ static int usage_of(const struct verb *verb)
     return EX_USAGE;
 }
 
+/* Prints the answer, and frees it. */
+static int told(const struct ctl *ctl, const struct verb *verb, json_t *data, int code)
+{
+    if (ctl->json) {
+        print_json(data);
+        return code;
+    }
+    verb->print(data);
+    json_decref(data);
+    return code;
+}
+
 /* What is asked is answered also where mail would not go: then the exit code says so. */
 static int act_explain(const struct ctl *ctl, const struct verb *verb, char **arguments)
 {
@@ -124,14 +139,7 @@ static int act_explain(const struct ctl *ctl, const struct verb *verb, char **ar
                &code);
     if (!data)
         return code;
-    code = (int)json_integer_value(json_object_get(data, "exit"));
-    if (ctl->json) {
-        print_json(data);
-        return code;
-    }
-    verb->print(data);
-    json_decref(data);
-    return code;
+    return told(ctl, verb, data, (int)json_integer_value(json_object_get(data, "exit")));
 }
 
 static int failed(const struct ctl *ctl, const char *why, int code)
@@ -187,14 +195,43 @@ static int act_tlsrpt_read(const struct ctl *ctl, const struct verb *verb, char 
     json_t *data = ctl_tlsrpt_read(arguments, &code);
     if (!data)
         return failed(ctl, "out of memory", EX_OSERR);
-    if (ctl->json) {
-        print_json(data);
-        return code;
-    }
-    verb->print(data);
-    json_decref(data);
-    return code;
+    return told(ctl, verb, data, code);
 }
+
+static int act_tls_check(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    char why[512] = "out of memory";
+    int code = EX_OSERR;
+
+    if (!arguments[0])
+        return usage_of(verb);
+    const struct ctl_tls_request request = {
+        .target = arguments[0], .mx = ctl->mx, .name = ctl->name, .ca = ctl->ca};
+    json_t *data = ctl_tls_check(&request, &code, why, sizeof(why));
+    if (!data)
+        return failed(ctl, why, code);
+    return told(ctl, verb, data, (int)json_integer_value(json_object_get(data, "exit")));
+}
+
+static const char tls_check_help[] =
+    "Connects to the server from this machine, at each of its addresses, and looks at what\n"
+    "senders with a policy ask of it: STARTTLS is offered and works; the certificate is from a\n"
+    "CA that is known, of today, for this name, and strong; SSL 3.0, TLS 1.0 and 1.1 are\n"
+    "refused. Each check is a line with what was seen, and what to do where it is not right.\n"
+    "No mail is sent, and no gateway needs to run.\n"
+    "\n"
+    "  HOST[:PORT]          a host name or an address; port 25 unless given\n"
+    "  -m, --mx             HOST is a domain: all hosts of its MX records are checked\n"
+    "  -N, --name NAME      the certificate must have this name instead of HOST\n"
+    "  -C, --ca FILE        the CAs that count, as PEM, instead of the system's\n"
+    "\n"
+    "Your own servers, before you publish a policy of MTA-STS, or ask others to list them:\n"
+    "    posternctl tls check --mx example.org\n"
+    "One server inside, by its address, as the world will see it:\n"
+    "    posternctl tls check 10.0.0.7:25 --name mx.example.org\n"
+    "\n"
+    "Exit: 0 all is well, 76 a check failed, 75 something could not be tried (again later),\n"
+    "68 there is no such domain, 64 wrong usage.\n";
 
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
 
@@ -208,6 +245,8 @@ static const struct verb verbs[] = {
      "explain", ctl_print_explain},
     {"policy probe", "USER@DOMAIN", "the same, and tries each host without mail", 1, act_explain,
      "probe", ctl_print_explain},
+    {"tls check", "HOST[:PORT]", "checks what a mail server does with STARTTLS", 1, act_tls_check,
+     NULL, ctl_print_tls_check, tls_check_help},
     {"reload", "", "takes the configuration and certificates anew", 0, act_show, "reload",
      print_reload},
     {"config check", "[FILE]", "checks FILE, or what a reload would take", 1, act_check, "check",
@@ -237,7 +276,10 @@ static void usage(FILE *out)
           "  -l, --listener NAME  policy: for mail that comes in there\n"
           "  -c, --cert FILE      partner: its certificate\n"
           "  -n, --next FILE      partner: the one that comes next\n"
-          "  -h, --help           this text\n"
+          "  -m, --mx             tls: HOST is a domain, all its hosts are checked\n"
+          "  -N, --name NAME      tls: that the certificate must have\n"
+          "  -C, --ca FILE        tls: the CAs that count, as PEM\n"
+          "  -h, --help           this text; behind \"tls check\", more of it\n"
           "  -V, --version        the version\n"
           "\n"
           "Exit codes are those of sysexits.h. See posternctl(1).\n",
@@ -269,9 +311,20 @@ static int run(const struct ctl *ctl, int count, char **words)
         int own = words_match(&verbs[i], count, words);
         if (own == 0)
             continue;
+        if (ctl->help && verbs[i].more) {
+            printf("usage: posternctl %s %s\n\n%s", verbs[i].words, verbs[i].arguments,
+                   verbs[i].more);
+            return 0;
+        }
+        if (ctl->help)
+            break;
         if (count - own > verbs[i].most)
             return usage_of(&verbs[i]);
         return verbs[i].act(ctl, &verbs[i], words + own);
+    }
+    if (ctl->help) {
+        usage(stdout);
+        return 0;
     }
     if (count > 0)
         fprintf(stderr, "posternctl: no verb \"%s\"\n", words[0]);
@@ -281,15 +334,21 @@ static int run(const struct ctl *ctl, int count, char **words)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},           {"socket", required_argument, NULL, 's'},
-        {"listener", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},        {"cert", required_argument, NULL, 'c'},
-        {"next", required_argument, NULL, 'n'},     {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"socket", required_argument, NULL, 's'},
+                                            {"listener", required_argument, NULL, 'l'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {"cert", required_argument, NULL, 'c'},
+                                            {"next", required_argument, NULL, 'n'},
+                                            {"mx", no_argument, NULL, 'm'},
+                                            {"name", required_argument, NULL, 'N'},
+                                            {"ca", required_argument, NULL, 'C'},
+                                            {NULL, 0, NULL, 0}};
     struct ctl ctl = {.socket = POSTERN_CONTROL_SOCKET};
     int option;
 
-    while ((option = getopt_long(argc, argv, "js:l:c:n:hV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "js:l:c:n:mN:C:hV", options, NULL)) != -1) {
         switch (option) {
         case 'j':
             ctl.json = true;
@@ -306,9 +365,18 @@ int main(int argc, char **argv)
         case 'n':
             ctl.next = optarg;
             break;
+        case 'm':
+            ctl.mx = true;
+            break;
+        case 'N':
+            ctl.name = optarg;
+            break;
+        case 'C':
+            ctl.ca = optarg;
+            break;
         case 'h':
-            usage(stdout);
-            return 0;
+            ctl.help = true;
+            break;
         case 'V':
             printf("posternctl %s\n", POSTERN_VERSION);
             return 0;
