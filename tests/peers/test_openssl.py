@@ -164,12 +164,12 @@ class Openssl(Case):
         for groups in ("P-384", "X25519:P-384"):
             self.assertTalks(self.talk("p384", "-groups", groups),
                              r"(Server|Peer) Temp Key: ECDH, secp384r1")
-        self.assertNotRegex(self.talk("p384", "-groups", "X25519:P-256"), r"250[ -]")
-        self.assertNotRegex(self.talk("p384", "-tls1_2", "-groups", "X25519:P-256"), r"250[ -]")
+        self.assertNotRegex(self.talk("p384", "-groups", "X25519:P-256"), r"(?m)^250[ -]")
+        self.assertNotRegex(self.talk("p384", "-tls1_2", "-groups", "X25519:P-256"), r"(?m)^250[ -]")
 
     def test_no_renegotiation(self):
         text = self.talk("tls", "-tls1_2", script="sleep 0.7; printf 'R\\n'; sleep 1", commands=True)
-        self.assertNotRegex(text, r"Renegotiat\w* done|250")
+        self.assertNotRegex(text, r"(?m)Renegotiat\w* done|^250")
 
     def relay_try(self, *options, listener="asking", sender="a@c.example"):
         return self.talk(listener, *options, script="sleep 0.7; printf 'EHLO c.example\\r\\nMAIL FROM:"
