@@ -13,6 +13,9 @@
 enum { LOG_PEER_MAX = 256 };
 
 static enum log_level log_threshold = LOG_LEVEL_INFO;
+static bool collecting;
+static char held[LOG_HELD_MAX]; /* whole lines */
+static size_t held_len;
 
 void log_set_level(enum log_level level)
 {
@@ -125,6 +128,44 @@ void log_fixed(struct log_line *l, const char *key, uint64_t value, unsigned dec
     }
 }
 
+/* Each line by itself: what was too much at once, or too much for a pipe that is nearly full. */
+static void write_lines(const char *text, size_t len)
+{
+    while (len > 0) {
+        const char *end = memchr(text, '\n', len);
+        size_t line = end ? (size_t)(end - text) + 1 : len;
+        /* A log that can't be written must not stop mail; a full pipe drops the line. */
+        ssize_t written = write(STDERR_FILENO, text, line);
+        (void)written;
+        text += line;
+        len -= line;
+    }
+}
+
+static void write_out(const char *text, size_t len)
+{
+    ssize_t written = write(STDERR_FILENO, text, len);
+
+    if (written < 0 && memchr(text, '\n', len) == text + len - 1)
+        return;
+    if (written < (ssize_t)len)
+        write_lines(text + (written > 0 ? written : 0), len - (written > 0 ? (size_t)written : 0));
+}
+
+void log_collect(void)
+{
+    collecting = true;
+}
+
+void log_flush(void)
+{
+    size_t len = held_len;
+
+    held_len = 0;
+    if (len > 0)
+        write_out(held, len);
+}
+
 void log_write(const struct log_line *l)
 {
     char out[LOG_LINE_MAX + 8];
@@ -137,9 +178,16 @@ void log_write(const struct log_line *l)
     memcpy(out + len, l->text, l->len);
     len += l->len;
     out[len++] = '\n';
-    /* A log that can't be written must not stop mail; a full pipe drops the line. */
-    ssize_t written = write(STDERR_FILENO, out, len);
-    (void)written;
+    if (len > sizeof(held) - held_len)
+        log_flush();
+    if (!collecting || len > sizeof(held)) {
+        write_out(out, len);
+        return;
+    }
+    memcpy(held + held_len, out, len);
+    held_len += len;
+    if (l->level <= LOG_LEVEL_ERROR)
+        log_flush();
 }
 
 void log_text(enum log_level level, const char *id, const char *format, ...)

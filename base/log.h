@@ -5,14 +5,26 @@
  * bench's programs) log. A line is built in a fixed buffer and written with one write(2), so
  * that lines of several processes never mix. It goes to stderr; under systemd (JOURNAL_STREAM)
  * it carries the "<N>" priority prefix that the journal understands.
+ * A process with a loop may collect its lines (log_collect), and have them written with one write
+ * before anybody hears what they tell of (log_flush). One thread of a process logs.
  */
 #pragma once
 
 #include "span.h"
 
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+#include <limits.h>
 
-enum { LOG_LINE_MAX = 4096 };
+enum log_level {
+    LOG_LEVEL_ERROR = 3,
+    LOG_LEVEL_WARNING = 4,
+    LOG_LEVEL_INFO = 6,
+    LOG_LEVEL_DEBUG = 7
+};
+
+enum {
+    LOG_LINE_MAX = 4096,
+    LOG_HELD_MAX = PIPE_BUF, /* so much goes into a pipe at once, and not mixed with another's */
+};
 
 struct log_line {
     enum log_level level;
@@ -36,3 +48,11 @@ void log_text(enum log_level level, const char *id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The least important level that is written; LOG_LEVEL_INFO unless set. */
 void log_set_level(enum log_level level);
+/*
+ * From here on lines wait for log_flush, in their order. Where the next one finds no room they are
+ * written at once; so is an error, with all that waits before it, and what waits when an assertion
+ * fails. A process that is killed takes with it what waits.
+ */
+void log_collect(void);
+/* Writes what waits. Before a process ends, too. */
+void log_flush(void);

@@ -69,6 +69,10 @@ struct dp_events {
     void (*lost)(void *user, struct leg_id leg, const struct dp_lost_info *info);
     /* After a send ended with ERR_FULL: the leg's output has fallen below half its bound. */
     void (*writable)(void *user, struct leg_id leg);
+    /* All events of this turn of the loop were told, and nothing that was sent in them has gone
+     * out yet: what must be done before anybody hears of them is done here. It calls nothing of
+     * this dataplane. NULL: there is nothing to do. */
+    void (*turned)(void *user);
 };
 
 enum {
@@ -171,7 +175,8 @@ enum dp_relay_end {
 struct dp_relay_result {
     enum dp_relay_end end;
     struct body_flow flow; /* as it stands, for the next chunk or for the drain */
-    bool body_ended; /* the source's body was read to its end, wherever it got: nothing is to be drained */
+    bool body_ended; /* the source's body was read to its end, wherever it got: nothing is to be
+                        drained */
 };
 
 /*

@@ -220,6 +220,8 @@ int dp_turn(struct dp *dp, int64_t wait_ms)
 {
     turn_ready(dp);
     dp_timers_fire(dp);
+    if (dp->events.turned)
+        dp->events.turned(dp->user);
     turn_flush(dp);
     return dp->transport->ops->turn(dp->transport, wait_bound(dp, wait_ms));
 }

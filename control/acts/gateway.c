@@ -567,6 +567,13 @@ static void on_writable(void *user, struct leg_id leg)
     upstream_writable(g->upstream, leg);
 }
 
+/* A line is the system's before its reply is: what a sender was told, the log knows. */
+static void on_turned(void *user)
+{
+    (void)user;
+    log_flush();
+}
+
 const struct dp_events gateway_dp_events = {
     .accepted = on_accepted,
     .connected = on_connected,
@@ -574,6 +581,7 @@ const struct dp_events gateway_dp_events = {
     .ticket_record = on_ticket_record,
     .lost = on_lost,
     .writable = on_writable,
+    .turned = on_turned,
 };
 
 /* --- the gateway's own life --- */

@@ -514,6 +514,7 @@ int worker_main(const struct worker_start *start)
         return EX_CONFIG;
     }
     say(&w, CHANNEL_READY, 0, 0);
+    log_collect(); /* the gateway has them written before a turn's replies go out */
     err = dp_run(w.dp);
     if (err)
         log_text(LOG_LEVEL_ERROR, start->name, "event loop ended: %s", err_text(err));
@@ -525,5 +526,6 @@ int worker_main(const struct worker_start *start)
     w.tls->ops->free(w.tls);
     dp_free(w.dp);
     conf_free(w.conf);
+    log_flush();
     return err || w.failed ? EX_SOFTWARE : 0;
 }

@@ -400,6 +400,50 @@ static void addresses_are_told(void **state)
     close(dual);
 }
 
+/* An echo, and whether its far end has a byte of it when a turn's events were told. */
+struct turned {
+    struct tally tally; /* first: the events are its own */
+    int far;
+    unsigned told, too_late;
+};
+
+static void turned_look(void *user)
+{
+    struct turned *turned = user;
+    char byte;
+
+    if (turned->told == turned->tally.received)
+        return;
+    turned->told = turned->tally.received;
+    turned->too_late += recv(turned->far, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+static void a_turn_is_told_before_its_bytes_go_out(void **state)
+{
+    const struct dp_conf conf = {.max_legs = 4, .max_relays = 1};
+    struct dp_events events = tally_events;
+    struct turned turned = {.far = -1};
+    uint16_t port;
+    int listener = loopback_listen(&port);
+
+    events.turned = turned_look;
+    assert_int_equal(dp_uring_new(&conf, &events, &turned, &turned.tally.dp), ERR_OK);
+    assert_int_equal(dp_listen(turned.tally.dp, listener, 1), ERR_OK);
+    turned.far = loopback_connect(port);
+    turns_until(turned.tally.dp, &turned.tally.accepted, 1);
+    for (unsigned i = 1; i <= 3; i++) {
+        char byte = 'x';
+        assert_int_equal(send(turned.far, &byte, 1, 0), 1);
+        turns_until(turned.tally.dp, &turned.tally.received, i);
+        assert_int_equal(turned.told, i);
+        assert_int_equal(recv(turned.far, &byte, 1, 0), 1);
+    }
+    assert_int_equal(turned.too_late, 0);
+    dp_free(turned.tally.dp);
+    close(turned.far);
+    close(listener);
+}
+
 static void connects_end(void **state)
 {
     const struct dp_conf conf = {.max_legs = 4, .max_relays = 1};
@@ -499,6 +543,7 @@ int main(void)
         cmocka_unit_test(bodies_cross),
         cmocka_unit_test(one_side_is_killed),
         cmocka_unit_test(many_sessions_echo),
+        cmocka_unit_test(a_turn_is_told_before_its_bytes_go_out),
         cmocka_unit_test(connects_end),
         cmocka_unit_test(addresses_are_told),
         cmocka_unit_test(a_full_socket_gets_it_all),

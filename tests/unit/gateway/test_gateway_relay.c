@@ -2,8 +2,12 @@
 /* Whole messages from a client to a next hop, over the simulated dataplane. */
 #include "world.h"
 
+#include "log.h"
+
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* What the next hop got, without the line that we put in front. */
 static struct span after_received(struct hop_double *h)
@@ -64,6 +68,32 @@ static void tls_to_tls(void **state)
     assert_int_equal(w->hops[0].connections, 1); /* the pool's leg was used again */
     assert_non_null(memmem(w->hops[0].message.data, buf_len(&w->hops[0].message), "TLS1.3", 6));
     world_free(w);
+}
+
+/* The log is a pipe meanwhile. */
+static void a_sender_is_told_what_the_log_has(void **state)
+{
+    struct world *w = world_new(4, NULL, NULL, NULL);
+    struct actor *a = client_ready(w);
+    char got[4096];
+    int fds[2], kept = dup(STDERR_FILENO);
+
+    (void)state;
+    assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+    client_data(a);
+    log_collect();
+    assert_true(kept >= 0 && dup2(fds[1], STDERR_FILENO) >= 0);
+    client_say(a, world_body);
+    client_say(a, ".\r\n");
+    ssize_t n = read(fds[0], got, sizeof(got));
+    dup2(kept, STDERR_FILENO);
+    assert_true(n > 0 && memmem(got, (size_t)n, "result=relayed", 14));
+    client_hear(a, "250 2.0.0");
+    close(kept);
+    close(fds[0]);
+    close(fds[1]);
+    world_free(w);
+    log_flush();
 }
 
 static void implicit_tls(void **state)
@@ -258,6 +288,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_to_tls),
         cmocka_unit_test(tls_to_tls),
+        cmocka_unit_test(a_sender_is_told_what_the_log_has),
         cmocka_unit_test(implicit_tls),
         cmocka_unit_test(large_by_data_and_by_bdat),
         cmocka_unit_test(bdat_goes_out_as_data),
