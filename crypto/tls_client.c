@@ -178,8 +178,7 @@ static bool dane_judge(struct tls_handshake *h, X509_STORE_CTX *store, X509 *lea
     return judgement_failed(j);
 }
 
-/* store: ready for X509_verify_cert, its certificate the leaf. */
-static bool client_judge(struct tls_handshake *h, X509_STORE_CTX *store)
+static bool check_judge(struct tls_handshake *h, X509_STORE_CTX *store)
 {
     const struct tls_client_ctx *ctx = h->client;
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
@@ -196,6 +195,12 @@ static bool client_judge(struct tls_handshake *h, X509_STORE_CTX *store)
         return dane_judge(h, store, leaf);
     }
     return judgement_failed(&h->judgement);
+}
+
+/* store: ready for X509_verify_cert, its certificate the leaf. True: the handshake may go on. */
+static bool client_judge(struct tls_handshake *h, X509_STORE_CTX *store)
+{
+    return check_judge(h, store) || h->lenient;
 }
 
 static int verify_callback(X509_STORE_CTX *store, void *user)

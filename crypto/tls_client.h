@@ -68,6 +68,9 @@ void tls_client_ctx_free(struct tls_client_ctx *ctx);
 struct tls_client_request {
     const struct tls_client_ctx *ctx;
     enum tls_check check;
+    /* A check that is made may fail: the handshake goes on, and the facts say TLS_VERIFY_FAILED and
+     * why. */
+    bool lenient;
     const char *sni; /* NULL: none (an address); DANE: the TLSA base domain */
     /* Reference names for TLS_CHECK_NAME and for usage 2 of DANE (RFC 7672 section 3.2.3); ".d"
      * means d's subdomains. */

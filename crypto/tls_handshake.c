@@ -77,6 +77,7 @@ int tls_handshake_new_client(const struct tls_client_request *request, struct tl
     if (request->sni)
         h->sni = memcpy(h->names + at, request->sni, sni_len);
     h->check = request->check;
+    h->lenient = request->lenient;
     err = tlsa_copy(request, h);
     if (err) {
         tls_handshake_free(h);

@@ -52,6 +52,7 @@ struct tls_handshake {
     uint64_t explicit_nonce; /* of our Finished, TLS 1.2 GCM */
     uint32_t data_records;   /* that the last step emitted */
     enum tls_check check;    /* a client's; what follows too */
+    bool lenient;
     struct tls_tlsa *tlsa;   /* with the data behind the records, or NULL */
     size_t tlsa_len;
     size_t tlsa_usable; /* of these; the SSL object has them */

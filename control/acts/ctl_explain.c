@@ -267,6 +267,11 @@ static void print_result(const json_t *host)
         ctl_say(4, "result", text);
         if (tls)
             print_tls(json_object_get(host, "tls"));
+        if (*text_of(host, "would_refuse")) {
+            snprintf(text, sizeof(text), "in mode enforce the policy would refuse the host: %s",
+                     text_of(host, "would_refuse"));
+            ctl_say(4, "testing", text);
+        }
     } else if (strcmp(result, "failed") == 0) {
         snprintf(text, sizeof(text), "%s%s%s", text_of(host, "address"),
                  *text_of(host, "address") ? ": " : "", why);

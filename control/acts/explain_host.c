@@ -310,6 +310,8 @@ json_t *explain_host_json(const struct conf_route *route, const struct upstream_
     set_where(object, "address", host->addr ? json_string(net_addr_text(host->addr, addr)) : NULL);
     if (host->result == UPSTREAM_PROBE_MET)
         set_where(object, "tls", host->tls ? tls_json(host->tls) : json_null());
+    set_where(object, "would_refuse",
+              host->would_refuse ? explain_text("%s", host->would_refuse) : NULL);
     set_where(object, "why", host->why[0] ? explain_text("%s", host->why) : NULL);
     set_where(object, "advice", what_to_do ? json_string(what_to_do) : NULL);
     return object;

@@ -79,6 +79,8 @@ static void log_level(struct log_line *l, const struct conf_route *route,
         log_peer(l, "sts_id", span_str(facts->sts_id));
     if (v->testing)
         log_str(l, "sts_mode", "testing");
+    if (facts->would_refuse)
+        log_peer(l, "would_refuse", span_str(facts->would_refuse));
     if (v->source != TLS_SOURCE_ROUTE && v->use == TLS_USE) /* else it is the why of the hop */
         log_peer(l, "because", span_str(v->why));
 }

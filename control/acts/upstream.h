@@ -111,6 +111,9 @@ struct hop_facts {
      * host came to be judged. */
     const struct tls_verdict *verdict;
     const char *sts_id; /* of the MTA-STS policy behind it, NULL if none */
+    /* Of a connection under a policy in testing mode: why that would refuse it in mode enforce; NULL:
+     * it would not. */
+    const char *would_refuse;
     struct tls_facts tls;
     struct smtp_caps caps;
 };
@@ -143,6 +146,7 @@ struct upstream_probe_host { /* NULL: was not asked, or did not come about */
     /* With a connection. */
     const union net_addr *addr;   /* that was tried last */
     enum smtp_client_phase phase; /* FAILED: at what */
+    const char *would_refuse;     /* MET, as in hop_facts */
     const char *why;              /* FAILED, SKIPPED, and why plaintext was taken; "" otherwise */
     const struct smtp_caps *caps; /* MET */
     const struct tls_facts *tls;  /* MET, with TLS */

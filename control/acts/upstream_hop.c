@@ -353,6 +353,9 @@ void hop_facts(const struct hop *h, struct hop_facts *ret)
     ret->alarm = h->alarm;
     ret->verdict = h->verdict;
     ret->sts_id = upstream_verdict_sts_id(h);
+    if (h->facts.connected)
+        ret->would_refuse =
+            upstream_verdict_refusal(h->verdict, h->facts.has_tls ? &h->facts.tls : NULL);
 }
 
 /* --- back --- */

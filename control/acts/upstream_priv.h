@@ -257,6 +257,9 @@ const char *upstream_sni(const struct conf_route *r, const struct upstream_aim *
  * leg its route's own. */
 void upstream_pool_key(const struct hop *h, struct upstream_key *ret);
 enum tls_check upstream_check_of(enum conf_level level);
+/* What a handshake looks at: more than the level needs where a policy is in testing mode; whether
+ * that may fail, the level says. */
+enum tls_check upstream_check_made(const struct tls_verdict *verdict);
 /* Whether a leg for the hop's target is of no use once its certificate ran out. */
 bool upstream_judges_dates(const struct hop *h);
 /* What the leg's handshake asks for; ret points into names. */
@@ -317,6 +320,9 @@ bool upstream_verdict_domain(struct hop *h);
 bool upstream_verdict_host(struct hop *h);
 /* Of the MTA-STS policy behind the verdict; NULL: none is. */
 const char *upstream_verdict_sts_id(const struct hop *h);
+/* Why a policy in testing mode would refuse what a connection got; tls NULL: plaintext. NULL: it
+ * would not, or none is in testing mode. */
+const char *upstream_verdict_refusal(const struct tls_verdict *verdict, const struct tls_facts *tls);
 struct upstream_aim upstream_aim_of(const struct hop *h);
 
 /* upstream_probe.c: what happens to a probe's hop, told by the files above. */

@@ -117,6 +117,9 @@ void upstream_probe_leave(struct hop *h)
         .tls = met && p->has_tls ? &p->facts : NULL,
     };
 
+    if (met)
+        host.would_refuse = upstream_verdict_refusal(h->verdict, host.tls);
+
     if (h->host && upstream_host_dead(h->u, h->host)) {
         host.dead_for_ms = h->host->dead_until_ms - now;
         host.dead_why = h->host->last_error;

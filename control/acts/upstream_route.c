@@ -117,7 +117,7 @@ void upstream_names_find(const struct conf_route *r, const struct upstream_aim *
 {
     ret->items = ret->made;
     ret->len = 0;
-    switch (upstream_check_of(aim->verdict->level)) {
+    switch (upstream_check_made(aim->verdict)) {
     case TLS_CHECK_NOTHING:
     case TLS_CHECK_PIN:
         break;
@@ -190,6 +190,7 @@ static void hash_verdict(struct hash *h, const struct upstream_aim *aim)
 {
     hash_number(h, aim->verdict->level);
     hash_number(h, aim->verdict->source);
+    hash_number(h, aim->verdict->testing);
     hash_number(h, aim->tlsa != NULL);
     if (aim->tlsa)
         hash_tlsa(h, aim->tlsa);
@@ -250,11 +251,13 @@ void upstream_tls_request(const struct upstream_leg *leg, struct upstream_names 
     struct hash hash;
 
     upstream_names_find(r->conf, &aim, names);
-    *ret = (struct tls_client_request){.ctx = r->ctx,
-                                       .check = upstream_check_of(leg->level),
-                                       .sni = upstream_sni(r->conf, &aim),
-                                       .names = names->items,
-                                       .names_len = names->len};
+    *ret =
+        (struct tls_client_request){.ctx = r->ctx,
+                                    .check = upstream_check_made(aim.verdict),
+                                    .lenient = upstream_check_of(leg->level) == TLS_CHECK_NOTHING,
+                                    .sni = upstream_sni(r->conf, &aim),
+                                    .names = names->items,
+                                    .names_len = names->len};
     if (ret->check == TLS_CHECK_DANE) {
         ret->tlsa = names->tlsa;
         ret->tlsa_len = tls_verdict_records(aim.tlsa, names->tlsa);
@@ -300,6 +303,13 @@ enum tls_check upstream_check_of(enum conf_level level)
     }
     ASSERT(!"a host without a verdict");
     return TLS_CHECK_NAME;
+}
+
+enum tls_check upstream_check_made(const struct tls_verdict *verdict)
+{
+    enum tls_check check = upstream_check_of(verdict->level);
+
+    return check == TLS_CHECK_NOTHING && verdict->testing ? TLS_CHECK_NAME : check;
 }
 
 bool upstream_judges_dates(const struct hop *h)

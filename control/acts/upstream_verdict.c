@@ -151,6 +151,17 @@ const char *upstream_verdict_sts_id(const struct hop *h)
                : NULL;
 }
 
+const char *upstream_verdict_refusal(const struct tls_verdict *verdict, const struct tls_facts *tls)
+{
+    if (!verdict || !verdict->testing)
+        return NULL;
+    if (verdict->unlisted)
+        return "the policy does not list the host";
+    if (!tls)
+        return "there was no TLS";
+    return tls->verify == TLS_VERIFY_FAILED ? tls->verify_text : NULL;
+}
+
 struct upstream_aim upstream_aim_of(const struct hop *h)
 {
     return (struct upstream_aim){

@@ -249,10 +249,11 @@ static void sts_auto(enum dane_finding dane, const char *host, const struct sts_
         sts_enforce(host, sts, ret);
     } else if (status == DNS_OK && sts->mode == STS_MODE_TESTING) {
         ret->testing = true;
+        ret->unlisted = !sts_names(sts, host);
         if (dane != DANE_UNUSABLE)
             verdict_put(ret, TLS_USE, CONF_LEVEL_MAY, sts_source(sts),
                         "%s%s is in testing mode and %s %.64s", sts_which(sts), sts->id,
-                        sts_names(sts, host) ? "names" : "does not name", host);
+                        ret->unlisted ? "does not name" : "names", host);
     } else if (dane != DANE_UNUSABLE) {
         if (status == DNS_FAILED)
             verdict_put(ret, TLS_USE, CONF_LEVEL_MAY, TLS_SOURCE_NONE,

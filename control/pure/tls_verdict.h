@@ -35,6 +35,7 @@ struct tls_verdict {
     enum tls_verdict_use use;
     bool failed;   /* skipped because a look-up failed or was forged, not for what it found */
     bool testing;  /* an STS policy in testing mode: deliver what it would refuse, and report */
+    bool unlisted; /* with testing: it does not list the host */
     char why[160]; /* for log, explain and the sender: one sentence, without a peer's raw bytes */
 };
 

@@ -39,6 +39,8 @@ UNAUTHENTICATED = (*FALLS_BACK, "encrypt")
 SIGNED = ("dane", "autodane")
 LISTED = ("listed", "listother", "listtesting")
 WITH_POLICY = ("sts", "autosts")
+# Domains with a policy in testing mode that lists their host.
+TESTED = {"testsame": "mx-nobody", "testswap": "mx-swap", "teststrip": "may-strip"}
 
 
 class Garbage:
@@ -202,6 +204,10 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                 text += f"{domain}. MX 10 mx-nobody\n" + policy_records(domain, "7")
                 if mode:
                     cls.policies[domain] = policy(mode, *patterns)
+        for name, host in TESTED.items():
+            domain = f"autosts-{name}.open.example"
+            text += f"{domain}. MX 10 {host}\n" + policy_records(domain, "7")
+            cls.policies[domain] = policy("testing", "*.open.example")
         text += "".join(f"{kind}-unsigned MX 10 mx-nobody\n" for kind in KINDS)
         # What a list of policies has to say of: see list_write.
         text += "".join(f"autonone-{name} MX 10 mx-nobody\n" for name in LISTED)
@@ -273,7 +279,7 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                   for name in (*MIDDLE, "forged", "expired", "rolled", "other", "unusable", "full",
                                "wrongname", "none", "anchor", "mxforged", "failover", "testing", "off",
                                "names", "label", "missing", "unsigned", "listown", "listfail",
-                               *LISTED)]
+                               *LISTED, *TESTED)]
         routes.append({"domain": "dane-turned.turn.example", "next_hop": "mx", "mx_port": SMTP_PORT,
                        "tls": tls("dane")})
         settings = {"resolver": {
@@ -447,8 +453,24 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
     # --- MTA-STS
 
     def test_policy_in_testing_mode(self):
-        """RFC 8461 section 5: it is delivered, and the line shows the mode; level sts enforces it."""
-        self.goes("autosts-testing.open.example", "nobody", "may", "sts", sts_mode="testing", sts_id="7")
+        """RFC 8461 section 5: it is delivered, by TLS where that is to be had, and the line shows the
+        mode and what it would have refused; level sts enforces it."""
+        for name, at, why, verify in (("testsame", "nobody", None, "ok"),
+                                      ("testswap", "swap", "is neither sent by the server", "failed"),
+                                      ("teststrip", "strip", "there was no TLS", None),
+                                      ("testing", "nobody", "the policy does not list the host", "ok")):
+            event = self.goes(f"autosts-{name}.open.example", at, "may", "sts", sts_mode="testing",
+                              sts_id="7")
+            self.assertIn(why or "", event.get("would_refuse", ""), event)
+            self.assertEqual("would_refuse" in event, why is not None, event)
+            if verify:
+                self.assertEqual(event["tls_out"].split(":")[3], verify, event)
+            else:
+                self.assertEqual(event["fallback"], "plaintext")
+            status, host = self.host(f"autosts-{name}.open.example")
+            self.assertEqual((status, host["result"]), (0, "met"))
+            self.assertEqual(host.get("would_refuse", "").replace('"', "\\x22"),
+                             event.get("would_refuse", ""))
         self.goes_nowhere("sts-testing.open.example", "4.7.5")
 
     def test_policy_that_is_none(self):

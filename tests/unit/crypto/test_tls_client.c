@@ -132,6 +132,42 @@ static void an_unknown_ca_is_named(void **state)
     tls_client_ctx_free(ctx);
 }
 
+/* A lenient check of the chain passes and tells, also of a session that is resumed: it is judged
+ * again. Whoever does not let it pass does not get that session. */
+static void a_chain_that_may_be_wrong(void **state)
+{
+    const char *name = "mx.example";
+    struct tls_client_ctx *ctx =
+        lab_client_ctx(&(struct tls_client_conf){.names = true, .ca = other_ca.cert_file});
+    struct tls_client_request request = {
+        .ctx = ctx, .check = TLS_CHECK_NAME, .names = &name, .names_len = 1};
+    struct lab l;
+
+    lab_open(&l);
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX *peer_ctx = lab_peer_ctx(true, version, &mx);
+
+        request.session_key[0] = (uint8_t)version;
+        request.lenient = true;
+        for (int i = 0; i < 2; i++) {
+            visit(&l, &request, peer_ctx);
+            assert_true(l.done);
+            assert_int_equal(l.facts.resumed, i);
+            assert_int_equal(l.facts.verify, TLS_VERIFY_FAILED);
+            assert_non_null(strstr(l.facts.verify_text, "issuer"));
+            lab_next(&l);
+        }
+        request.lenient = false;
+        visit(&l, &request, peer_ctx);
+        assert_true(l.failed);
+        assert_int_equal(l.failure.kind, TLS_FAIL_VERIFY);
+        lab_next(&l);
+        SSL_CTX_free(peer_ctx);
+    }
+    lab_close(&l);
+    tls_client_ctx_free(ctx);
+}
+
 static void what_stands_in_the_ca_file_is_trusted(void **state)
 {
     const char *name = "mx.example";
@@ -409,6 +445,7 @@ int main(void)
         cmocka_unit_test(a_level_without_check_takes_any_certificate),
         cmocka_unit_test(pins_are_of_the_leaf),
         cmocka_unit_test(a_stored_chain_is_judged_again),
+        cmocka_unit_test(a_chain_that_may_be_wrong),
         cmocka_unit_test(our_own_certificate_is_shown),
         cmocka_unit_test(a_peers_bytes_are_escaped_in_facts),
         cmocka_unit_test(what_cannot_work_is_refused_with_a_reason),

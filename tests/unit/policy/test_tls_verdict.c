@@ -252,7 +252,9 @@ static void testing_delivers_but_at_level_sts(void **state)
     struct tls_verdict got;
 
     tls_verdict_make(CONF_LEVEL_AUTO, false, "mx.example.org", NULL, sts_of(S_TESTING_OTHER), &got);
-    assert_true(got.testing && got.use == TLS_USE);
+    assert_true(got.testing && got.unlisted && got.use == TLS_USE);
+    tls_verdict_make(CONF_LEVEL_AUTO, false, "mx.example.org", NULL, sts_of(S_TESTING_MATCH), &got);
+    assert_true(got.testing && !got.unlisted && got.use == TLS_USE);
     tls_verdict_make(CONF_LEVEL_STS, false, "mx.example.org", NULL, sts_of(S_TESTING_OTHER), &got);
     assert_true(!got.testing && got.use == TLS_SKIP);
     assert_string_equal(got.why, "MTA-STS policy 20261122 (testing, but level sts enforces it) "

@@ -37,7 +37,9 @@ static void world_at(enum conf_level level, unsigned hosts)
 
 /* --- one host --- */
 
-enum outcome { BY_NONE, BY_NOTHING, BY_NAME, BY_DANE }; /* plaintext will do; how it is judged */
+/* Plaintext will do, and with the second the name is looked at where there is TLS; how it is
+ * judged. */
+enum outcome { BY_NONE, BY_LOOKS, BY_NOTHING, BY_NAME, BY_DANE };
 
 struct cell {
     enum conf_level level;
@@ -87,8 +89,8 @@ static const struct cell cells[] = {
     {CONF_LEVEL_AUTO, false, DNS_BOGUS, NULL, NO_STS, UNKNOWN, 0, 0},
     {CONF_LEVEL_AUTO, true, NO_TLSA, STS(ENFORCE, both_hosts), NULL, BY_NAME, TLS_SOURCE_STS},
     {CONF_LEVEL_AUTO, true, NO_TLSA, STS(ENFORCE, no_host), REFUSED, 0, 0},
-    {CONF_LEVEL_AUTO, true, NO_TLSA, STS(TESTING, no_host), NULL, BY_NONE, TLS_SOURCE_STS},
-    {CONF_LEVEL_AUTO, true, NO_TLSA, STS(TESTING, both_hosts), NULL, BY_NONE, TLS_SOURCE_STS},
+    {CONF_LEVEL_AUTO, true, NO_TLSA, STS(TESTING, no_host), NULL, BY_LOOKS, TLS_SOURCE_STS},
+    {CONF_LEVEL_AUTO, true, NO_TLSA, STS(TESTING, both_hosts), NULL, BY_LOOKS, TLS_SOURCE_STS},
     {CONF_LEVEL_AUTO, true, NO_TLSA, STS(NONE, no_host), NULL, BY_NONE, TLS_SOURCE_NONE},
     {CONF_LEVEL_AUTO, true, NO_TLSA, DNS_FAILED, STS_MODE_NONE, NULL, NULL, BY_NONE,
      TLS_SOURCE_NONE},
@@ -116,9 +118,9 @@ static void cell_set(const struct cell *c)
 
 static enum tls_check check_of(enum outcome outcome)
 {
-    return outcome == BY_DANE   ? TLS_CHECK_DANE
-           : outcome == BY_NAME ? TLS_CHECK_NAME
-                                : TLS_CHECK_NOTHING;
+    return outcome == BY_DANE                          ? TLS_CHECK_DANE
+           : outcome == BY_NAME || outcome == BY_LOOKS ? TLS_CHECK_NAME
+                                                       : TLS_CHECK_NOTHING;
 }
 
 static void expect_facts(const struct cell *c, const struct hop_facts *facts)
@@ -203,6 +205,7 @@ static void test_every_cell(void **state)
             sender_expect(s, "rcpt 250 2.1.5\n");
             assert_int_equal(w.requests_len, 1);
             assert_int_equal(w.requests[0].check, check_of(c->outcome));
+            assert_int_equal(w.requests[0].lenient, c->outcome < BY_NAME);
             expect_facts(c, &facts);
         }
         /* What is not to count is not asked. */
@@ -239,7 +242,7 @@ static void test_nothing_weaker_in_any_cell(void **state)
             world_start(&w);
             struct sender *s = sender_open(&w, 0, 0, 1);
             world_run(&w, 5000);
-            if (c->outcome == BY_NONE) {
+            if (c->outcome <= BY_LOOKS) {
                 struct hop_facts facts;
                 hop_facts(s->hop, &facts);
                 sender_expect(s, "rcpt 250 2.1.5\n");
@@ -481,6 +484,22 @@ static void records_two(void)
     world_tlsa(&w, 1, 3, 8);
 }
 
+static void change_to_enforce(void)
+{
+    world_sts(&w, STS_MODE_ENFORCE, "1", both_hosts);
+}
+
+static void change_no_policy(void)
+{
+    w.sts.status = DNS_NODATA;
+}
+
+static void policy_testing(void)
+{
+    world_at(CONF_LEVEL_AUTO, 1);
+    world_sts(&w, STS_MODE_TESTING, "1", both_hosts);
+}
+
 static void policy_enforced(void)
 {
     world_at(CONF_LEVEL_AUTO, 1);
@@ -494,17 +513,80 @@ static void test_a_leg_is_of_its_verdict(void **state)
         void (*change)(void);
         bool leg;
     } changes[] = {
-        {records_two, change_nothing, true},      {records_two, change_order, true},
-        {records_two, change_data, false},        {records_two, change_usage, false},
-        {records_two, change_more, false},        {records_two, change_gone, false},
-        {policy_enforced, change_nothing, true},  {policy_enforced, change_id, false},
-        {policy_enforced, change_to_dane, false}, {policy_enforced, change_to_testing, false},
+        {records_two, change_nothing, true},       {records_two, change_order, true},
+        {records_two, change_data, false},         {records_two, change_usage, false},
+        {records_two, change_more, false},         {records_two, change_gone, false},
+        {policy_enforced, change_nothing, true},   {policy_enforced, change_id, false},
+        {policy_enforced, change_to_dane, false},  {policy_enforced, change_to_testing, false},
+        {policy_testing, change_nothing, true},    {policy_testing, change_to_enforce, false},
+        {policy_testing, change_no_policy, false},
     };
 
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         changes[i].before();
         expect_kept(changes[i].change, changes[i].leg);
     }
+}
+
+/* RFC 8461 section 5: a policy in testing mode refuses nothing, and what it would have refused is
+ * known, for the log and for reports. */
+static void test_testing_tells_what_it_would_refuse(void **state)
+{
+    static const struct {
+        const char *tlsa; /* usages */
+        const char *const *patterns;
+        enum tls_verify verify;
+        const char *ehlo;
+        const char *refusal;
+    } rows[] = {
+        {NULL, both_hosts, TLS_VERIFY_OK, NULL, NULL},
+        {NULL, both_hosts, TLS_VERIFY_FAILED, NULL, "fake name"},
+        {NULL, both_hosts, TLS_VERIFY_OK, no_starttls, "there was no TLS"},
+        {NULL, no_host, TLS_VERIFY_OK, NULL, "the policy does not list the host"},
+        {NULL, no_host, TLS_VERIFY_FAILED, no_starttls, "the policy does not list the host"},
+        {"01", both_hosts, TLS_VERIFY_FAILED, NULL, "fake name"}, /* beside unusable records */
+        {"01", both_hosts, TLS_VERIFY_OK, NULL, NULL},
+        {"3", no_host, TLS_VERIFY_OK, NULL, NULL}, /* DANE wins */
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct hop_facts facts;
+        world_at(CONF_LEVEL_AUTO, 1);
+        for (const char *usage = rows[i].tlsa; usage && *usage; usage++)
+            world_tlsa(&w, 1, (uint8_t)(*usage - '0'), 7);
+        world_sts(&w, STS_MODE_TESTING, "1", rows[i].patterns);
+        w.verify = rows[i].verify;
+        w.mtas[0].ehlo = rows[i].ehlo;
+        world_start(&w);
+        struct sender *s = sender_open(&w, 0, 0, 1);
+        world_run(&w, 5000);
+        sender_expect(s, "rcpt 250 2.1.5\n");
+        hop_facts(s->hop, &facts);
+        if (rows[i].refusal)
+            assert_string_equal(facts.would_refuse, rows[i].refusal);
+        else
+            assert_null(facts.would_refuse);
+        world_end(&w);
+    }
+}
+
+/* Who was looked at leniently is of no use to who must be verified, also as a session. */
+static void test_looked_at_is_not_verified(void **state)
+{
+    world_at(CONF_LEVEL_AUTO, 1);
+    world_sts(&w, STS_MODE_TESTING, "1", both_hosts);
+    world_start(&w);
+    sender_message(&w, 0, 0);
+    sender_expect(&w.senders[0], HEARD);
+    world_sts(&w, STS_MODE_ENFORCE, "1", both_hosts);
+    sender_message(&w, 1, 0);
+    sender_expect(&w.senders[1], HEARD);
+    assert_int_equal(w.mtas[0].connections, 2);
+    assert_int_equal(w.requests_len, 2);
+    assert_true(w.requests[0].lenient && !w.requests[1].lenient);
+    assert_string_equal(w.requests[0].names, w.requests[1].names);
+    assert_memory_not_equal(w.requests[0].session_key, w.requests[1].session_key, 32);
+    world_end(&w);
 }
 
 /* A leg that was good is not used where the host may not be used any more. */
@@ -572,6 +654,8 @@ int main(void)
         cmocka_unit_test(test_names_of_dane_with_mx),
         cmocka_unit_test(test_literal),
         cmocka_unit_test(test_a_leg_is_of_its_verdict),
+        cmocka_unit_test(test_testing_tells_what_it_would_refuse),
+        cmocka_unit_test(test_looked_at_is_not_verified),
         cmocka_unit_test(test_a_verdict_that_turned),
         cmocka_unit_test(test_dates_by_usage),
         cmocka_unit_test(test_stale_leg),

@@ -324,6 +324,7 @@ static int tls_start_client(struct tls_service *s, struct leg_id leg,
     *r = (struct request){0};
     memcpy(r->session_key, request->session_key, sizeof(r->session_key));
     r->check = request->check;
+    r->lenient = request->lenient;
     r->tlsa_len = request->tlsa_len;
     snprintf(r->sni, sizeof(r->sni), "%s", request->sni ? request->sni : "-");
     for (size_t i = 0; i < request->names_len; i++) {

@@ -57,6 +57,7 @@ struct sender {
 struct request { /* as the TLS service got it */
     uint8_t session_key[32];
     enum tls_check check;
+    bool lenient;
     size_t tlsa_len;
     char sni[64], names[128];
 };
