@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The user record layer's core: opens and seals one TLS record in place, over OpenSSL's AEADs
+ * The user record layer's core: opens and seals one TLS record in place, over the AEADs of tls_aead.h
  * (RFC 8446 section 5, RFC 5246 section 6.2.3.3). Pure: bytes in, bytes out; no socket, no clock,
  * no allocation per record. One struct per direction of one leg.
  *
@@ -42,7 +42,6 @@ struct tls_record_dir {
     enum tls_aead cipher;
     uint16_t max_plaintext;
     uint8_t key_len, secret_len;
-    bool sealing;
     bool left; /* another record layer has the direction: the kernel's */
     uint8_t key[TLS_KEY_MAX];
     uint8_t secret[TLS_SECRET_MAX]; /* for KeyUpdate; TLS 1.3 only */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test_crypto.h"
+#include "aead_backends.h"
 
 #include "tls_key_schedule.h"
 #include "tls_record.h"
@@ -63,6 +63,7 @@ static void fill(uint8_t *data, size_t n)
 
 static void client_record_of_rfc_8448_opens(void **state)
 {
+    backend_of(state);
     struct tls_keys keys = {.version = TLS_VERSION_1_3,
                             .aead = TLS_AEAD_AES_128_GCM,
                             .max_plaintext = TLS_PLAINTEXT_MAX,
@@ -90,6 +91,7 @@ static void client_record_of_rfc_8448_opens(void **state)
 
 static void sealed_records_open_in_place_and_out_of_place(void **state)
 {
+    backend_of(state);
     static const size_t sizes[] = {0, 1, 7, 8, 15, 16, 17, 255, 1400, 16383, 16384};
     static uint8_t out[TLS_RECORD_MAX], in[TLS_RECORD_MAX];
 
@@ -120,6 +122,7 @@ static void sealed_records_open_in_place_and_out_of_place(void **state)
 
 static void a_flipped_bit_anywhere_is_refused(void **state)
 {
+    backend_of(state);
     enum { N = 40 };
     uint8_t good[N + 64], bad[N + 64], plain[N];
 
@@ -143,6 +146,7 @@ static void a_flipped_bit_anywhere_is_refused(void **state)
 
 static void a_truncated_record_is_never_taken(void **state)
 {
+    backend_of(state);
     enum { N = 40 };
     uint8_t good[N + 64], cut[N + 64], plain[N];
 
@@ -170,6 +174,7 @@ static void a_truncated_record_is_never_taken(void **state)
 
 static void records_replayed_or_reordered_are_refused(void **state)
 {
+    backend_of(state);
     uint8_t one[64], two[64], copy[64];
 
     for (size_t kind = 0; kind < KINDS; kind++) {
@@ -193,6 +198,7 @@ static void records_replayed_or_reordered_are_refused(void **state)
 
 static void headers_are_judged_before_the_bytes(void **state)
 {
+    backend_of(state);
     struct pair p12 = pair_make(0), p13 = pair_make(3);
     static const struct {
         uint8_t header[5];
@@ -237,6 +243,7 @@ static size_t seal_inner(struct pair *p, uint8_t *inner, size_t n, uint8_t *out)
 
 static void padding_is_removed(void **state)
 {
+    backend_of(state);
     static uint8_t inner[TLS_PLAINTEXT_MAX + 2], out[TLS_RECORD_MAX];
     static const struct {
         size_t data, padding;
@@ -262,6 +269,7 @@ static void padding_is_removed(void **state)
 
 static void inner_plaintexts_out_of_bounds_are_refused(void **state)
 {
+    backend_of(state);
     static uint8_t inner[TLS_PLAINTEXT_MAX + 2], out[TLS_RECORD_MAX];
     static const struct {
         size_t n;
@@ -288,6 +296,7 @@ static void inner_plaintexts_out_of_bounds_are_refused(void **state)
 
 static void explicit_nonces_go_on_and_wrap(void **state)
 {
+    backend_of(state);
     struct tls_keys keys = keys_make(0);
     struct tls_record_dir tx, rx;
     struct tls_record got;
@@ -310,6 +319,7 @@ static void explicit_nonces_go_on_and_wrap(void **state)
 
 static void a_rekey_goes_on_at_both_ends(void **state)
 {
+    backend_of(state);
     uint8_t out[64], copy[64];
     struct tls_record got;
     size_t len;
@@ -352,16 +362,16 @@ static void a_zeroed_direction_can_be_freed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(client_record_of_rfc_8448_opens),
-        cmocka_unit_test(sealed_records_open_in_place_and_out_of_place),
-        cmocka_unit_test(a_flipped_bit_anywhere_is_refused),
-        cmocka_unit_test(a_truncated_record_is_never_taken),
-        cmocka_unit_test(records_replayed_or_reordered_are_refused),
-        cmocka_unit_test(headers_are_judged_before_the_bytes),
-        cmocka_unit_test(padding_is_removed),
-        cmocka_unit_test(inner_plaintexts_out_of_bounds_are_refused),
-        cmocka_unit_test(explicit_nonces_go_on_and_wrap),
-        cmocka_unit_test(a_rekey_goes_on_at_both_ends),
+        WITH_BOTH(client_record_of_rfc_8448_opens),
+        WITH_BOTH(sealed_records_open_in_place_and_out_of_place),
+        WITH_BOTH(a_flipped_bit_anywhere_is_refused),
+        WITH_BOTH(a_truncated_record_is_never_taken),
+        WITH_BOTH(records_replayed_or_reordered_are_refused),
+        WITH_BOTH(headers_are_judged_before_the_bytes),
+        WITH_BOTH(padding_is_removed),
+        WITH_BOTH(inner_plaintexts_out_of_bounds_are_refused),
+        WITH_BOTH(explicit_nonces_go_on_and_wrap),
+        WITH_BOTH(a_rekey_goes_on_at_both_ends),
         cmocka_unit_test(each_failure_has_its_alert),
         cmocka_unit_test(a_zeroed_direction_can_be_freed),
     };
