@@ -103,6 +103,14 @@ static json_t *records_json(const struct supervisor *s)
                      record_costs_json(r));
 }
 
+static json_t *aead_json(const struct supervisor *s)
+{
+    const struct aead_choice *a = s->serving ? &s->serving->plan.aead : NULL;
+
+    return a ? json_pack("{s:s, s:s}", "by", tls_aead_backend_name(a->backend), "why", a->why)
+             : json_object();
+}
+
 static json_t *counters_json(const struct supervisor *s)
 {
     json_t *object = json_object();
@@ -115,13 +123,13 @@ static json_t *counters_json(const struct supervisor *s)
 
 json_t *admin_status_json(const struct supervisor *s)
 {
-    return json_pack("{s:s, s:s, s:i, s:s, s:i, s:o, s:I, s:o, s:o, s:o, s:o}", "version",
+    return json_pack("{s:s, s:s, s:i, s:s, s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
                      POSTERN_VERSION, "state", supervisor_state_text(s), "pid", (int)getpid(),
                      "config", s->conf_file, "generation", s->serving ? (int)s->serving->number : 0,
                      "started", time_json(s->started_wall_us), "uptime_s",
                      (json_int_t)((clock_us() - s->started_us) / 1000000), "listeners",
-                     listeners_json(s), "records", records_json(s), "processes", processes_json(s),
-                     "counters", counters_json(s));
+                     listeners_json(s), "records", records_json(s), "aead", aead_json(s),
+                     "processes", processes_json(s), "counters", counters_json(s));
 }
 
 /* A worker wrote it: it may hold a peer's bytes, or anything at all. */

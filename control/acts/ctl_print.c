@@ -225,7 +225,8 @@ void ctl_print_status(const json_t *data)
            text_of(data, "config"));
     json_array_foreach(json_object_get(data, "listeners"), i, row)
         printf("listens on %s (%s)\n", text_of(row, "address"), text_of(row, "name"));
-    printf("%s\n\n", text_of(json_object_get(data, "records"), "why"));
+    printf("%s\n", text_of(json_object_get(data, "records"), "why"));
+    printf("AES-GCM by %s\n\n", text_of(json_object_get(data, "aead"), "why"));
     PRINT_TABLE(json_object_get(data, "processes"), columns);
     putchar('\n');
     print_counters(json_object_get(data, "counters"));

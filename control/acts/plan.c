@@ -92,6 +92,14 @@ static void plan_make(const struct trial *t, const struct conf *conf, enum plan_
     user_find(t, g->user, purpose, ret);
 }
 
+static void aead_plan(const struct trial *t, const struct conf *conf)
+{
+    char why[AEAD_ERROR_TEXT];
+
+    if (aead_choose(&conf->gateway, &t->verdict->plan.aead, why, sizeof(why)) != 0)
+        complain(t, &t->verdict->errors, "gateway.aead", why);
+}
+
 static void records_plan(const struct trial *t, const struct conf *conf, enum plan_purpose purpose)
 {
     struct plan_verdict *v = t->verdict;
@@ -170,6 +178,7 @@ void plan_try(const char *file, enum plan_purpose purpose, int text_fd, struct p
     if (conf_load_text(text, file, mode, &conf, &ret->errors) == 0) {
         const struct trial t = {.file = file, .text = text, .verdict = ret};
         plan_make(&t, conf, purpose);
+        aead_plan(&t, conf); /* what records cost depends on it */
         records_plan(&t, conf, purpose);
         if (ret->errors.count == 0 && text_fd >= 0 && text_keep(text, mode, text_fd) != 0)
             conf_errors_add(&ret->errors, file, 0, "", "%s", strerror(errno));

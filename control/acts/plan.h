@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "aead_choice.h"
 #include "conf.h"
 #include "record_choice.h"
 
@@ -28,6 +29,7 @@ struct plan {
     uint32_t log_level;
     uid_t uid;
     gid_t gid;
+    struct aead_choice aead;
     struct record_choice records;
     char control_socket[108];
     char metrics[64]; /* "": none */
@@ -60,7 +62,8 @@ struct plan_verdict {
 };
 
 /* Reads the file, parses it, tries each file that it names, looks its user up, and asks what the
- * kernel can do. text_fd: where the accepted text is kept (a memory file, sealed then), or -1. */
+ * processor and the kernel can do. This process uses the AEADs that were chosen from then on.
+ * text_fd: where the accepted text is kept (a memory file, sealed then), or -1. */
 void plan_try(const char *file, enum plan_purpose purpose, int text_fd, struct plan_verdict *ret);
 
 struct plan_check {

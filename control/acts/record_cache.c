@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record_cache.h"
 
+#include "tls_aead.h"
 #include "tls_openssl.h"
 
 #include <errno.h>
@@ -43,9 +44,10 @@ void record_cache_key(const struct platform_ktls *ktls, const struct platform_fi
     }
     snprintf(out, RECORD_CACHE_KEY_TEXT,
              "kernel %s %s\npackage %s\ntls %d receive %s send %s rekey %d splice %d\n"
-             "processor %s\npostern %s\nlibrary %s\n",
+             "processor %s\npostern %s\nlibrary %s\naead %s\n",
              name.release, name.version, fixes->package, ktls->ulp, rx, tx, ktls->rekey,
-             ktls->splice_pages, model, POSTERN_VERSION, OpenSSL_version(OPENSSL_VERSION));
+             ktls->splice_pages, model, POSTERN_VERSION, OpenSSL_version(OPENSSL_VERSION),
+             tls_aead_backend_name(tls_aead_used()));
 }
 
 /* Ours: root, who starts the gateway, may follow nobody else's file. */

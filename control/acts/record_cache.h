@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The costs that were measured, kept in a file of the state directory for the next start: they hold
- * for this kernel, what its TLS can do, processor, program and TLS library. A file of another machine or version, one
+ * for this kernel, what its TLS can do, processor, program, TLS library and
+ * what seals our own records. A file of another machine or version, one
  * that is damaged, or that somebody else owns, is as good as none, and is written anew.
  */
 #pragma once

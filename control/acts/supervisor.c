@@ -113,6 +113,16 @@ static void log_records(const struct record_choice *records)
     log_write(&l);
 }
 
+static void log_aead(const struct aead_choice *aead)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_LEVEL_INFO, SUPERVISOR_NAME, "aead");
+    log_str(&l, "by", tls_aead_backend_name(aead->backend));
+    log_str(&l, "why", aead->why);
+    log_write(&l);
+}
+
 static void take_over(struct generation *g)
 {
     struct supervisor *s = g->supervisor;
@@ -127,6 +137,7 @@ static void take_over(struct generation *g)
     log_text(LOG_LEVEL_INFO, SUPERVISOR_NAME, "%s workers=%u listeners=%u generation=%u",
              first ? "serving" : "reloaded", g->plan.workers, g->plan.listeners_len, g->number);
     log_records(&g->plan.records);
+    log_aead(&g->plan.aead);
     notify_serving(s);
     supervisor_workers_count(s);
     if (first) {

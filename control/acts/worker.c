@@ -404,6 +404,18 @@ static int conf_read(struct worker *w)
     return err;
 }
 
+/* The child that checked the configuration has used it on this machine, so that this does not fail;
+ * where it does all the same, mail goes on, as well protected, at OpenSSL's price. */
+static void aead_use(const struct worker *w)
+{
+    enum tls_aead_backend backend = w->start->plan->aead.backend;
+    char why[TLS_AEAD_WHY_TEXT];
+
+    if (tls_aead_use(backend, why, sizeof(why)) != ERR_OK)
+        log_text(LOG_LEVEL_WARNING, w->start->name, "aead %s: %s; it is OpenSSL's here",
+                 tls_aead_backend_name(backend), why);
+}
+
 static int services_make(struct worker *w)
 {
     uint32_t legs = legs_possible(w);
@@ -493,6 +505,7 @@ static int start_all(struct worker *w)
     int err;
 
     oom_prefer();
+    aead_use(w);
     err = conf_read(w);
     close(w->start->conf_fd);
     if (!err)

@@ -24,6 +24,9 @@ enum conf_dataplane { CONF_DATAPLANE_AUTO, CONF_DATAPLANE_KTLS, CONF_DATAPLANE_U
 /* Of a kernel that lacks fixes which kernel TLS needs. */
 enum conf_kernel_fixes { CONF_KERNEL_FIXES_REQUIRE, CONF_KERNEL_FIXES_WARN };
 
+/* Who seals and opens records that are postern's own. */
+enum conf_aead { CONF_AEAD_AUTO, CONF_AEAD_OPENSSL, CONF_AEAD_IPSEC_MB };
+
 enum conf_listener_tls { CONF_LISTENER_STARTTLS, CONF_LISTENER_IMPLICIT, CONF_LISTENER_NONE };
 
 /* What a route demands of TLS; docs/policy.md says what each refuses. The last three are a matter
@@ -67,6 +70,7 @@ struct conf_gateway {
     unsigned workers; /* 0: one per core */
     enum conf_dataplane dataplane;
     enum conf_kernel_fixes kernel_fixes;
+    enum conf_aead aead;
     const char *state_dir;
     const char *control_socket;
     const char *metrics; /* HOST:PORT, or "" for none */

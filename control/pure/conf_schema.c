@@ -17,6 +17,13 @@ static const struct conf_word conf_kernel_fixes_words[] = {
     {NULL, 0, NULL},
 };
 
+static const struct conf_word conf_aead_words[] = {
+    {"auto", CONF_AEAD_AUTO, NULL},
+    {"openssl", CONF_AEAD_OPENSSL, NULL},
+    {"ipsec-mb", CONF_AEAD_IPSEC_MB, NULL},
+    {NULL, 0, NULL},
+};
+
 static const struct conf_word conf_log_words[] = {
     {"error", LOG_LEVEL_ERROR, NULL},
     {"warning", LOG_LEVEL_WARNING, NULL},

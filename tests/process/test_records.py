@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Who seals and opens TLS records: is it chosen by what this kernel can, refused where it can't be
-had, measured once, and told? What this kernel can is taken from postern-platform."""
+"""Who seals and opens TLS records: is it chosen by what this kernel and processor can, refused where
+it can't be had, measured once, and told? What this kernel can is taken from postern-platform."""
 import os
 import sys
 
@@ -104,6 +104,38 @@ class Records(Case):
             wait_for(lambda: (worker()["kernel_receive"], worker()["kernel_send"]) == (1, 1), 10,
                      "the connection is counted")
             self.assertRegex(made.ctl("status")[1], r"(?m)^worker/0 .* 1 +1 +kernel$")
+
+    def aead(self, gateway):
+        wait_for(lambda: gateway.ctl_json("status")["state"] == "serving", 10,
+                 "workers are ready")
+        said = gateway.ctl_json("status")["aead"]
+        self.assertIn(f"\nAES-GCM by {said['why']}\n", gateway.ctl("status")[1])
+        self.assertEqual(gateway.events("aead")[-1], said)
+        with Client(gateway.address()) as c:
+            c.starttls(tls_context())
+            for _ in range(20):
+                c.expect(250, "NOOP")
+        return said
+
+    def test_aead_is_as_configured_and_auto_is_the_fastest(self):
+        auto = self.aead(self.served())
+        print("#", auto["why"], flush=True)
+        if auto["by"] == "ipsec-mb":
+            self.assertRegex(auto["why"], r"^libipsec-mb \S+: the processor has VAES and VPCLMULQDQ$")
+        else:
+            self.assertRegex(auto["why"], r"^OpenSSL \S+: \w")
+        said = self.aead(self.served(aead="openssl"))
+        self.assertEqual(said["by"], "openssl")
+        self.assertRegex(said["why"], r"^OpenSSL \S+: the configuration says openssl$")
+        if auto["by"] == "openssl":
+            reason = auto["why"].split(": ", 1)[1]
+            said = self.refused(aead="ipsec-mb")
+            self.assertIn("gateway.aead", said)
+            self.assertIn(reason, said)
+            return
+        said = self.aead(self.served(aead="ipsec-mb"))
+        self.assertEqual(said["by"], "ipsec-mb")
+        self.assertRegex(said["why"], r"^libipsec-mb \S+: the configuration says ipsec-mb$")
 
     def cache(self, gateway):
         with open(os.path.join(gateway.folder, "state", "record-cost"), "rb") as f:

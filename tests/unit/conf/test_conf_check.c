@@ -146,6 +146,7 @@ static const struct rule refused[] = {
      "gateway.kernel_fixes",
      "\"warn\""},
     {{.gateway = "hostname = \"gw\"; dataplane = \"dpdk\";"}, "gateway.dataplane", "DPDK"},
+    {{.gateway = "hostname = \"gw\"; aead = \"libipsec\";"}, "gateway.aead", "\"ipsec-mb\""},
     /* Suites and versions, and a profile that asks more of who uses it. */
     {{.listener = LISTENER "tls = \"none\"; min_version = \"1.3\";"},
      "listeners[0].min_version",

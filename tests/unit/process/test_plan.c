@@ -122,6 +122,26 @@ static void a_dataplane_is_named_with_its_line(void **state)
     }
 }
 
+static void an_aead_is_planned_or_named_with_its_line(void **state)
+{
+    char said[TLS_AEAD_WHY_TEXT];
+    bool is_there = tls_aead_use(TLS_AEAD_BACKEND_IPSEC_MB, said, sizeof(said)) == ERR_OK;
+
+    written("\n user = \"nobody\"; dataplane = \"uring\";\n aead = \"ipsec-mb\";");
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tried(purposes[i]), is_there);
+        if (is_there)
+            assert_int_equal(verdict.plan.aead.backend, TLS_AEAD_BACKEND_IPSEC_MB);
+        else
+            named(&verdict.errors, "5: gateway.aead: found \"ipsec-mb\"");
+    }
+    written(" user = \"nobody\"; dataplane = \"uring\"; aead = \"openssl\";");
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(tried(purposes[i]));
+        assert_int_equal(verdict.plan.aead.backend, TLS_AEAD_BACKEND_OPENSSL);
+    }
+}
+
 /* Whether there is such a user, and whether root finds kernel TLS, matters to who starts it. */
 static void what_only_root_can_know_is_a_warning(void **state)
 {
@@ -180,6 +200,7 @@ int main(void)
         cmocka_unit_test(a_parser_s_error_is_the_same_for_all),
         cmocka_unit_test(a_user_is_named_with_its_line),
         cmocka_unit_test(a_dataplane_is_named_with_its_line),
+        cmocka_unit_test(an_aead_is_planned_or_named_with_its_line),
         cmocka_unit_test(what_only_root_can_know_is_a_warning),
         cmocka_unit_test(what_needs_a_restart_is_what_the_schema_says),
     };

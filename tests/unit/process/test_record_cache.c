@@ -171,6 +171,7 @@ static void the_key_names_what_matters(void **state)
     assert_non_null(strstr(key, "\nprocessor "));
     assert_non_null(strstr(key, "\npostern " POSTERN_VERSION "\n"));
     assert_non_null(strstr(key, "\nlibrary OpenSSL "));
+    assert_non_null(strstr(key, "\naead openssl\n"));
     assert_memory_equal(key, "kernel ", 7);
     assert_non_null(strstr(key, "\ntls 1 receive 00"));
     bool *const bits[] = {&ktls.ulp, &ktls.rekey, &ktls.splice_pages,
