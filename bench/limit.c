@@ -5,6 +5,7 @@
 #include "limit_sum.h"
 #include "option.h"
 #include "report.h"
+#include "tls_aead.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ enum {
 };
 
 struct limit_options {
-    const char *tls, *cipher, *cert, *key;
+    const char *tls, *cipher, *aead, *cert, *key;
     uint64_t size, per_session, sessions, rounds, cpu;
     bool json;
 };
@@ -35,6 +36,8 @@ static const struct option_row rows[] = {
     LIMIT("tls", "VERSION", OPTION_TEXT, tls, 0, 8, "1.2 or 1.3 (1.3)"),
     LIMIT("cipher", "NAME", OPTION_TEXT, cipher, 0, 32,
           "aes-128-gcm, aes-256-gcm or chacha20-poly1305 (aes-128-gcm)"),
+    LIMIT("aead", "NAME", OPTION_TEXT, aead, 0, 32,
+          "who seals and opens records: auto, openssl or ipsec-mb (auto, as posternd)"),
     LIMIT("cert", "FILE", OPTION_TEXT, cert, 0, 4095, "certificate chain, PEM (self-made P-256)"),
     LIMIT("key", "FILE", OPTION_TEXT, key, 0, 4095, "its key, PEM"),
     LIMIT("rounds", "N", OPTION_U64, rounds, 1, ROUNDS_MAX, "interleaved; medians count (5)"),
@@ -62,6 +65,7 @@ struct limit {
     struct limit_options options;
     const struct cipher_row *cipher;
     bool tls12;
+    char aead[TLS_AEAD_WHY_TEXT]; /* who seals and opens, and why */
     struct tls_keys keys;
     struct limit_handshake *handshake;
     double values[LIMIT_PART_COUNT][ROUNDS_MAX];
@@ -88,6 +92,32 @@ static int options_check(struct limit *l, char *error, size_t room)
     else
         return ERR_OK;
     return ERR_SYNTAX;
+}
+
+/* As gateway.aead of a configuration says it, or would. ChaCha20-Poly1305 is OpenSSL's in any case.
+ */
+static int aead_use(struct limit *l, char *error, size_t room)
+{
+    const char *name = l->options.aead;
+    bool is_chacha = l->cipher->aead == TLS_AEAD_CHACHA20_POLY1305;
+    enum tls_aead_backend backend = TLS_AEAD_BACKEND_OPENSSL;
+
+    if (strcmp(name, "auto") == 0 && !is_chacha) {
+        tls_aead_use_fastest(l->aead, sizeof(l->aead));
+        return ERR_OK;
+    }
+    if (strcmp(name, "ipsec-mb") == 0 && !is_chacha) {
+        backend = TLS_AEAD_BACKEND_IPSEC_MB;
+    } else if (strcmp(name, "auto") != 0 && strcmp(name, "openssl") != 0) {
+        snprintf(error, room, "--aead: found \"%s\", allowed %s", name,
+                 is_chacha ? "with this cipher auto and openssl" : "auto, openssl and ipsec-mb");
+        return ERR_SYNTAX;
+    }
+    int err = tls_aead_use(backend, l->aead, sizeof(l->aead));
+    if (err != ERR_OK)
+        snprintf(error, room, "--aead: found \"%s\", which is not to be had here: %s", name,
+                 l->aead);
+    return err;
 }
 
 static int limit_prepare(struct limit *l, char *error, size_t room)
@@ -208,12 +238,13 @@ static json_t *report_json(const struct limit *l)
     const struct limit_options *o = &l->options;
     json_t *spread = json_object();
     json_t *out = json_pack(
-        "{ss ss ss sI sI sI sI sI so sf sf sf sf}", "verb", "limit", "tls", o->tls, "cipher",
-        l->cipher->name, "size", (json_int_t)o->size, "per_session", (json_int_t)o->per_session,
-        "sessions", (json_int_t)o->sessions, "rounds", (json_int_t)o->rounds, "cpu",
-        (json_int_t)o->cpu, "spread", spread, "limit_mb_s", l->sum.bytes_s / 1e6,
-        "kernel_limit_mb_s", l->sum.kernel_bytes_s / 1e6, "cpu_ms_message", l->sum.message_s * 1e3,
-        "relay_percent", l->sum.relay_share * 100);
+        "{ss ss ss ss ss sI sI sI sI sI so sf sf sf sf}", "verb", "limit", "tls", o->tls, "cipher",
+        l->cipher->name, "aead", tls_aead_backend_name(tls_aead_used()), "aead_why", l->aead,
+        "size", (json_int_t)o->size, "per_session", (json_int_t)o->per_session, "sessions",
+        (json_int_t)o->sessions, "rounds", (json_int_t)o->rounds, "cpu", (json_int_t)o->cpu,
+        "spread", spread, "limit_mb_s", l->sum.bytes_s / 1e6, "kernel_limit_mb_s",
+        l->sum.kernel_bytes_s / 1e6, "cpu_ms_message", l->sum.message_s * 1e3, "relay_percent",
+        l->sum.relay_share * 100);
 
     for (unsigned i = 0; out && i < LIMIT_PART_COUNT; i++) {
         double scale = limit_part_scale(i);
@@ -233,6 +264,7 @@ static void report_print(const struct limit *l)
 
     printf("TLS %s, %s, on processor %u; CPU time, median (smallest to largest) of %u\n", o->tls,
            l->cipher->name, (unsigned)o->cpu, (unsigned)o->rounds);
+    printf("records sealed and opened by %s\n", l->aead);
     for (unsigned i = 0; i < LIMIT_PART_COUNT; i++) {
         double scale = limit_part_scale(i);
         if (i == LIMIT_PART_KERNEL && l->sum.kernel_bytes_s <= 0) {
@@ -273,6 +305,7 @@ int limit_main(int argc, char **argv)
 
     l.options = (struct limit_options){.tls = "1.3",
                                        .cipher = ciphers[0].name,
+                                       .aead = "auto",
                                        .size = 4096,
                                        .per_session = 1,
                                        .sessions = 20,
@@ -285,6 +318,8 @@ int limit_main(int argc, char **argv)
     }
     if (err == ERR_OK)
         err = options_check(&l, error, sizeof(error));
+    if (err == ERR_OK)
+        err = aead_use(&l, error, sizeof(error));
     if (err != ERR_OK) {
         fprintf(stderr, "postern-bench: limit: %s\n", error);
         return BENCH_USAGE;

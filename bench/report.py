@@ -96,6 +96,8 @@ def head(results):
     yield f"Both legs: {suites}; ECDSA P-256; X25519; TLS from the first byte"
     for relay in results["relays"].values():
         yield f"{relay['title']}: {relay['version']}; CPU by {relay['cpu_counted_by']}"
+    for why in dict.fromkeys(x["aead_why"] for x in results["limits"] if "aead_why" in x):
+        yield f"Records of postern and of the limit are sealed and opened by {why}"
     for title, why in results["lacking"].items():
         yield f"{title}: not on this machine: {why}"
 
