@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Seals and opens one record's bytes with an AEAD. Who does: OpenSSL's EVP (tls_aead_openssl.c),
- * or, for AES-GCM where the processor has AES and carry-less multiplication on 512-bit registers,
+ * or, for AES-GCM where the processor has AES and carry-less multiplication on wide registers,
  * Intel's libipsec-mb (tls_aead_ipsec_mb.c). That is settled once a process, before its first
  * thread, its sandbox and its first key; until then it is OpenSSL. ChaCha20-Poly1305 is always
  * OpenSSL's.
  *
- * A key that is ready for use takes 1.0 to 1.2 KB, and a session has four over its two legs: with
+ * A key that is ready for use takes 1.0 to 1.3 KB, and a session has four over its two legs: with
  * thousands of idle sessions these would be most of the memory. So each thread keeps
  * TLS_AEAD_SLOTS of them for the directions that seal or open now. One that was not used for a
  * while loses its slot to another, and is keyed again (less than 0.5 microseconds) when it goes on.
