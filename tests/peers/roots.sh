@@ -25,7 +25,7 @@ recipe() {
     opensmtpd) echo "trixie opensmtpd,ca-certificates" ;;
     nginx) echo "$own_suite nginx,libnginx-mod-stream" ;;
     haproxy) echo "$own_suite haproxy" ;;
-    dns) echo "$own_suite nsd,ldnsutils" ;;
+    dns) echo "$own_suite nsd,ldnsutils,unbound,gnutls-bin,ca-certificates" ;;
     # Packages that ship real mail as test data: bounces of a hundred servers, the email parser's
     # tests, DKIM's, a list manager's, a spam filter's samples.
     corpus) echo "$own_suite libpython3-testsuite python3-flufl.bounce python3-dkim mailman3 spamassassin" ;;

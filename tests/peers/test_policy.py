@@ -22,6 +22,7 @@ from certs import Authority, der, openssl, spki  # noqa: E402
 from client import Client, wait_for  # noqa: E402
 from gateway import Gateway  # noqa: E402
 from https import Https, response  # noqa: E402
+from references import References  # noqa: E402
 from setup import Case  # noqa: E402
 from sink import Sink  # noqa: E402
 from zones import HEAD, Zones  # noqa: E402
@@ -39,6 +40,13 @@ UNAUTHENTICATED = (*FALLS_BACK, "encrypt")
 SIGNED = ("dane", "autodane")
 LISTED = ("listed", "listother", "listtesting")
 WITH_POLICY = ("sts", "autosts")
+# Modes of policies, whether they list the domain's host, and what is wrong with that: nothing, its CA, its
+# name, its date, its STARTTLS.
+STS_HOSTS = {"nobody": "mx-nobody", "swap": "mx-swap", "other": "may-nobody", "past": "mx-past", "strip": "mx-strip"}
+STS_GRID = [(mode, listed, host) for mode in ("enforce", "testing", "none") for listed in ("in", "out")
+            for host in STS_HOSTS]
+# Usage, selector and matching type of hosts mx-mUSM, with a record that fits, and mx-xUSM, with another's.
+MATRIX = [f"{u}{s}{m}" for u in "23" for s in "01" for m in "012"]
 # Domains with a policy in testing mode that lists their host.
 TESTED = {"testsame": "mx-nobody", "testswap": "mx-swap", "teststrip": "may-strip"}
 
@@ -106,7 +114,10 @@ def policy_records(domain, identity):
     return (f'_mta-sts.{domain}. TXT "v=STSv1; id={identity};"\nmta-sts.{domain}. A {HTTPS}\n')
 
 
-class Policy(Case):
+class Policy(References, Case):
+    name_servers = {f"{zone}.example": (NAME_SERVER, DNS_PORT) for zone in ("safe", "open")}
+    smtp_port = SMTP_PORT
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -115,9 +126,11 @@ class Policy(Case):
         cls.other = Authority(os.path.join(cls.folder, "other"))
         cls.addresses = {m: f"127.0.1.{i + 1}" for i, m in enumerate(MIDDLE)}
         names = [f"mx-{m}.{zone}.example" for m in MIDDLE for zone in ("safe", "open")]
+        names += [f"mx-{kind}{cell}.safe.example" for kind in "mx" for cell in MATRIX]
         cls.good = cls.authority.issue("mx.test", names)
         cls.swapped = cls.other.issue("mx.test", names)
         cls.expired = self_signed(cls.folder, "expired", -1)
+        cls.past = cls.authority.issue_past("mx.past", ["mx-oldchain.safe.example", "mx-past.open.example"])
         cls.policies = {}
         cls.zones_serve()
         cls.https_serve()
@@ -143,6 +156,7 @@ class Policy(Case):
                     open_ += policy_records(domain, "20261122")
                     cls.policies[domain] = policy("enforce", "*.open.example")
         safe, open_ = safe + cls.more_safe(), open_ + cls.more_open()
+        cls.in_zones = {"safe": safe, "open": open_}
         signed = cls.zones.sign("safe.example", safe)
         # Whoever answers in the zone's stead has other data, and the old signatures.
         forged = re.sub(r"(mx-forged\S*\s+\d+\s+IN\s+TLSA\s+3 1 1 )\w+", r"\g<1>" + "ab" * 32, signed)
@@ -180,7 +194,14 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
             "full": (good, [tlsa(3, 0, 0, cls.good[0])]),
             "wrongname": (good, [tlsa(2, 0, 1, ca)]),
             "none": (good, []),
+            "oldchain": ("127.0.1.21", [tlsa(2, 0, 1, ca)]),
+            "oldchainleaf": ("127.0.1.21", [tlsa(3, 1, 1, cls.past[0])]),
         }
+        for cell in MATRIX:
+            usage, selector, matching = (int(c) for c in cell)
+            for kind, leaf, issuer in (("m", cls.good[0], ca), ("x", cls.swapped[0], cls.other.cert)):
+                hosts[kind + cell] = (good, [tlsa(usage, selector, matching,
+                                                  issuer if usage == 2 else leaf)])
         text = ""
         for name, (address, records) in hosts.items():
             text += f"mx-{name} A {address}\n" + "".join(f"{port}.mx-{name} TLSA {r}\n" for r in records)
@@ -204,10 +225,20 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                 text += f"{domain}. MX 10 mx-nobody\n" + policy_records(domain, "7")
                 if mode:
                     cls.policies[domain] = policy(mode, *patterns)
+        for kind in WITH_POLICY:
+            for mode, listed, host in STS_GRID:
+                domain = f"{kind}-{mode}{listed}{host}.open.example"
+                text += f"{domain}. MX 10 {STS_HOSTS[host]}\n" + policy_records(domain, "60")
+                name = STS_HOSTS[host] + ".open.example" if listed == "in" else "mx.elsewhere.example"
+                cls.policies[domain] = policy(mode, name)
         for name, host in TESTED.items():
             domain = f"autosts-{name}.open.example"
             text += f"{domain}. MX 10 {host}\n" + policy_records(domain, "7")
             cls.policies[domain] = policy("testing", "*.open.example")
+        text += "mx-past A 127.0.1.21\nmx-self A 127.0.1.20\n"
+        text += "".join(f"{kind}-{name} MX 10 {host}\n" for kind in ("verify", "pin")
+                        for name, host in (("past", "mx-past"), ("self", "mx-self"),
+                                           ("elsewhere", "mx-nobody")))
         text += "".join(f"{kind}-unsigned MX 10 mx-nobody\n" for kind in KINDS)
         # What a list of policies has to say of: see list_write.
         text += "".join(f"autonone-{name} MX 10 mx-nobody\n" for name in LISTED)
@@ -239,6 +270,7 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                "swap": {"cert": cls.swapped}}
         cls.sinks = {m: Sink(port=SMTP_PORT, host=cls.addresses[m], **how[m]) for m in MIDDLE}
         cls.sinks["expired"] = Sink(port=SMTP_PORT, host="127.0.1.20", cert=cls.expired)
+        cls.sinks["past"] = Sink(port=SMTP_PORT, host="127.0.1.21", cert=cls.past)
 
     @classmethod
     def list_write(cls, name="list", **more):
@@ -280,6 +312,19 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                                "wrongname", "none", "anchor", "mxforged", "failover", "testing", "off",
                                "names", "label", "missing", "unsigned", "listown", "listfail",
                                *LISTED, *TESTED)]
+        routes += [{"domain": f"{kind}-{name}.safe.example", "next_hop": "mx", "mx_port": SMTP_PORT,
+                    "tls": tls(kind)}
+                   for kind in SIGNED
+                   for name in ("oldchain", "oldchainleaf", *(k + cell for k in "mx" for cell in MATRIX))]
+        routes += [{"domain": f"{kind}-{''.join(cell)}.open.example", "next_hop": "mx",
+                    "mx_port": SMTP_PORT, "tls": tls(kind)} for kind in WITH_POLICY for cell in STS_GRID]
+        # Certificates that are good but for one thing; a pin asks for none of them but the key.
+        for name, key in (("past", cls.past), ("self", cls.expired), ("elsewhere", cls.good)):
+            names = [".elsewhere.example" if name == "elsewhere" else ".open.example"]
+            for level in ({"level": "verify", "ca": cls.authority.cert, "names": names},
+                          {"level": "pin", "spki": [spki(key[0])]}):
+                routes.append({"domain": f"{level['level']}-{name}.open.example", "next_hop": "mx",
+                               "mx_port": SMTP_PORT, "tls": level})
         routes.append({"domain": "dane-turned.turn.example", "next_hop": "mx", "mx_port": SMTP_PORT,
                        "tls": tls("dane")})
         settings = {"resolver": {
@@ -390,7 +435,23 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                 self.assertRegex(reply, "^451 ", event)
         self.assertEqual(self.plaintext_mail(capture), 0)
 
+    def test_certificates_that_are_wrong(self):
+        """For level verify one thing is enough; for level pin the key is all."""
+        for name, at in (("past", "past"), ("self", "expired"), ("elsewhere", "nobody")):
+            self.goes_nowhere(f"verify-{name}.open.example", "4.7.5")
+            self.goes(f"pin-{name}.open.example", at, "pin", "route", verify="pin")
+
     # --- DANE
+
+    def test_every_kind_of_record(self):
+        for cell in MATRIX:
+            self.goes(f"dane-m{cell}.safe.example", "nobody", "dane", "dane", verify="dane " + " ".join(cell)
+                      + (f", name mx-m{cell}.safe.example" if cell[0] == "2" else ""))
+            self.goes_nowhere(f"dane-x{cell}.safe.example", "4.7.5")
+
+    def test_usage_2_wants_a_chain_of_today(self):
+        self.goes_nowhere("dane-oldchain.safe.example", "4.7.5")
+        self.goes("dane-oldchainleaf.safe.example", "past", "dane", "dane", verify="dane 3 1 1")
 
     def test_dane_takes(self):
         """RFC 7671, 7672: what matches, whatever name and date are at usage 3."""
@@ -473,6 +534,28 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                              event.get("would_refuse", ""))
         self.goes_nowhere("sts-testing.open.example", "4.7.5")
 
+    def test_every_mode_and_host(self):
+        """At level sts a policy refuses unless its mode is none, which level sts does not take; at level
+        auto it refuses in mode enforce alone, and tells in testing."""
+        for kind in WITH_POLICY:
+            for mode, listed, at in STS_GRID:
+                with self.subTest(kind=kind, mode=mode, listed=listed, at=at):
+                    good = listed == "in" and at == "nobody"
+                    strict = mode == "enforce" or (kind == "sts" and mode == "testing")
+                    if kind == "sts" and mode == "none" or strict and listed == "out":
+                        expected = "skipped"
+                    else:
+                        expected = "met" if good or not strict else "failed"
+                    status, host = self.host(f"{kind}-{mode}{listed}{at}.open.example")
+                    self.assertEqual((status, host["result"]), (0 if expected == "met" else 77, expected), host)
+                    level, source = {("autosts", "testing"): ("may", "sts"),
+                                     ("autosts", "none"): ("may", "none")}.get((kind, mode), ("verify", "sts"))
+                    self.assertEqual((host["verdict"]["level"], host["verdict"]["source"]), (level, source))
+                    tells = kind == "autosts" and mode == "testing" and not good
+                    self.assertEqual("would_refuse" in host, tells, host)
+                    if expected == "met":
+                        self.assertEqual(host["tls"] is None, at == "strip")
+
     def test_policy_that_is_none(self):
         self.goes("autosts-off.open.example", "nobody", "may", "none")
         self.goes_nowhere("sts-off.open.example", "4.7.5")
@@ -533,6 +616,11 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
         with Gateway(routes, settings={"tls": {"policy_list": group}},
                      authority=self.authority) as gateway:
             wait_for(lambda: "is expired and not used" in gateway.log(), 10, "a word on the list")
+
+    def in_dns(self, domain):
+        """Routes are there for more domains than zones have."""
+        name, zone = domain.split(".")[:2]
+        return re.search(rf"(?m)^({name}|{re.escape(domain)}\.) MX ", self.in_zones[zone]) is not None
 
     # --- explain and probe
 

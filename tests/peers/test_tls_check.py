@@ -155,22 +155,7 @@ class TlsCheck(Case):
     # --- what is wrong, one thing each
 
     def test_expired(self):
-        self.only(self.sink(cert=self.past()), "dates", "expired on 2020-02-01")
-
-    def past(self):
-        """A certificate of the authority for January 2020."""
-        base = os.path.join(self.folder, "past")
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", base + ".key", "-out", base + ".csr",
-                "-subj", "/CN=" + NAME)
-        open(base + ".db", "w").close()
-        with open(base + ".cnf", "w") as f:
-            f.write(f"[ca]\ndefault_ca=c\n[c]\ndatabase={base}.db\nnew_certs_dir={self.folder}\n"
-                    f"default_md=sha256\npolicy=p\nrand_serial=yes\nx509_extensions=e\n[p]\n"
-                    f"commonName=supplied\n[e]\nsubjectAltName=DNS:{NAME}\n")
-        openssl("ca", "-batch", "-config", base + ".cnf", "-cert", self.authority.cert, "-keyfile",
-                self.authority.key, "-in", base + ".csr", "-out", base + ".pem", "-startdate",
-                "20200101000000Z", "-enddate", "20200201000000Z", "-notext")
-        return base + ".pem", base + ".key"
+        self.only(self.sink(cert=self.authority.issue_past("past", [NAME])), "dates", "expired on 2020-02-01")
 
     def test_soon_expired(self):
         self.only(self.sink(cert=self.issue("soon", days=("-days", "9"))), "dates", "valid only until",
