@@ -18,6 +18,7 @@ from client import PATIENCE, wait_for
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("POSTERN_BUILD", os.path.join(TOP, "build"))
 DATAPLANE = os.environ.get("POSTERN_DATAPLANE")  # of gateways whose tests name none
+AEAD = os.environ.get("POSTERN_AEAD")  # the same
 
 
 def libconfig(value, indent=0):
@@ -85,6 +86,8 @@ class Gateway:
                         "metrics": "", "user": "nobody", "drain_timeout_s": 5},
             "tls": {"certificates": [{"cert": cert, "key": key}]},
             "resolver": {"reverse": False}}, settings or {})
+        if AEAD:
+            self.settings["gateway"].setdefault("aead", AEAD)
         if DATAPLANE:
             self.settings["gateway"].setdefault("dataplane", DATAPLANE)
             # Some kernels of the tests lack fixes, and nobody attacks them.
