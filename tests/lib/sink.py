@@ -8,6 +8,7 @@ How it answers is asked for by addresses, so that a session script needs nothing
 A dash and an enhanced code may follow: rcpt-550-5.1.1. `behave` does the same for a whole server:
 {"EHLO": "554 5.3.0 no"}; a value that is bytes is sent as it is, CUT and STALL act.
 """
+import contextlib
 import re
 import socket
 import ssl
@@ -309,6 +310,9 @@ class Sink:
 
     def close(self):
         self.stalled.set()
+        with contextlib.suppress(OSError):
+            # Whoever waits in accept hears of it: else it would go on at the next one's descriptor.
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
     def clear(self):
