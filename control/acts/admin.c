@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "log.h"
+#include "ratchet_show.h"
 #include "upstream.h"
 
 #include <errno.h>
@@ -125,8 +126,11 @@ static void client_error(struct client *c, int code, const char *text)
 
 static void rows_end(struct client *c)
 {
-    if (c->rows_kind == CHANNEL_EXPLAIN) {
-        client_error(c, EX_TEMPFAIL, "no worker answered in time; try again");
+    if (c->rows_kind == CHANNEL_EXPLAIN || c->rows_kind == CHANNEL_RATCHET) {
+        client_error(c, EX_TEMPFAIL,
+                     c->rows_kind == CHANNEL_RATCHET
+                         ? "the ratchet's process did not answer in time; try again"
+                         : "no worker answered in time; try again");
         return;
     }
     json_t *rows = c->rows;
@@ -206,14 +210,14 @@ static void part_close(struct client *c, struct part *part)
         rows_end(c);
 }
 
-/* The worker says how the question itself is wrong, or all that was found. */
-static void explain_answer(struct client *c, struct part *part, uint64_t bytes)
+/* The process says how the question itself is wrong, or all that was found. */
+static void object_answer(struct client *c, struct part *part, uint64_t bytes)
 {
     json_t *answer = admin_object_json(part->fd, bytes);
     const char *error = json_string_value(json_object_get(answer, "error"));
 
     if (!answer) {
-        client_error(c, EX_SOFTWARE, "the worker's answer makes no sense, or it had no memory");
+        client_error(c, EX_SOFTWARE, "the answer makes no sense, or there was no memory for it");
         return;
     }
     if (!error) {
@@ -232,8 +236,8 @@ void admin_rows(struct admin *a, const struct member *m, const struct channel_me
         struct part *part = c->rows_id && c->rows_id == message->id ? part_find(c, m) : NULL;
         if (!part)
             continue;
-        if (c->rows_kind == CHANNEL_EXPLAIN) {
-            explain_answer(c, part, message->number);
+        if (c->rows_kind == CHANNEL_EXPLAIN || c->rows_kind == CHANNEL_RATCHET) {
+            object_answer(c, part, message->number);
         } else {
             admin_rows_json(c->rows, c->rows_kind, part->worker, part->fd, message->number);
             part_close(c, part);
@@ -294,6 +298,37 @@ static void explain_begin_at(struct client *c, const json_t *request, bool probe
         sd_event_source_set_time_relative(c->timer, EXPLAIN_TIMEOUT_US);
 }
 
+/* --- the ratchet -------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *request, const char *key)
+{
+    const char *text = json_string_value(json_object_get(request, key));
+
+    return text ? text : "";
+}
+
+static void ratchet_ask(struct client *c, const json_t *request)
+{
+    const struct member *m = &c->admin->supervisor->ratchet;
+    struct channel_message message = {0};
+
+    if (!ratchet_request_write(text_of(request, "act"), text_of(request, "destination"),
+                               text_of(request, "host"), message.text, sizeof(message.text))) {
+        client_error(c, EX_USAGE, "a name is too long");
+        return;
+    }
+    c->rows_kind = CHANNEL_RATCHET;
+    c->rows_id = c->admin->next_id++;
+    c->parts = calloc(1, sizeof(*c->parts));
+    if (!c->parts)
+        client_error(c, EX_OSERR, err_text(ERR_NOMEM));
+    else if (m->state != MEMBER_READY || !part_ask(c, m, &message))
+        client_error(c, EX_TEMPFAIL,
+                     "the ratchet's process is not ready; posternctl status says why");
+    else
+        sd_event_source_set_time_relative(c->timer, ROWS_TIMEOUT_US);
+}
+
 /* --- verbs -------------------------------------------------------------------------------- */
 
 static void verb_status(struct client *c, const json_t *request)
@@ -343,13 +378,18 @@ static void verb_probe(struct client *c, const json_t *request)
     explain_begin_at(c, request, true);
 }
 
+static void verb_ratchet(struct client *c, const json_t *request)
+{
+    ratchet_ask(c, request);
+}
+
 static const struct verb {
     const char *name;
     void (*act)(struct client *c, const json_t *request);
 } verbs[] = {
     {"status", verb_status}, {"sessions", verb_sessions}, {"routes", verb_routes},
     {"reload", verb_reload}, {"check", verb_check},       {"explain", verb_explain},
-    {"probe", verb_probe},
+    {"probe", verb_probe},   {"ratchet", verb_ratchet},
 };
 
 void admin_reload_done(struct admin *a, const char *error)

@@ -58,6 +58,7 @@ static json_t *processes_json(const struct supervisor *s)
         for (unsigned i = 0; i < g->plan.workers; i++)
             json_array_append_new(array, member_json(&g->workers[i]));
     }
+    json_array_append_new(array, member_json(&s->ratchet));
     if (s->metrics.supervisor)
         json_array_append_new(array, member_json(&s->metrics));
     return array;

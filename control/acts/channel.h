@@ -22,11 +22,15 @@ enum channel_kind {
                          feed, a listener's name or nothing; number: 1 to connect as well */
     CHANNEL_RESOLVER, /* worker, fd: the socket to a new resolver process */
     CHANNEL_CLIENT,   /* resolver, fd: the socket of a worker that will ask */
+    CHANNEL_RATCHET,  /* ratchet, fd: do what text asks (ratchet_show.h), write an object of JSON there, say
+                         ROWS */
+    CHANNEL_EXPIRY,   /* ratchet, number: how many seconds what was had counts */
     CHANNEL_PING,     /* worker: say PONG; one that does not is stuck */
     /* From a child. */
     CHANNEL_READY,
     CHANNEL_FAILED,     /* it can't start; text says why */
-    CHANNEL_ROWS,       /* id: the request's; number: rows that were written; of EXPLAIN: bytes */
+    CHANNEL_ROWS,       /* id: the request's; number: rows that were written; of EXPLAIN and RATCHET:
+                            bytes */
     CHANNEL_UNLISTENED, /* nothing is accepted any more: another process may */
     CHANNEL_PONG,
 };

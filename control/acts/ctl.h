@@ -17,3 +17,5 @@ void ctl_print_routes(const json_t *data);
 void ctl_print_explain(const json_t *data);
 /* "label       text", its lines broken between words. */
 void ctl_say(int indent, const char *label, const char *text);
+void ctl_print_ratchet(const json_t *data);
+void ctl_print_ratchet_done(const json_t *data);

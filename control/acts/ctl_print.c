@@ -1,27 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ctl.h"
+#include "ctl_print.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { COLUMNS_MAX = 10, CELL_MAX = 72 };
 
-/* A column: its title, and how a row's cell is written. */
-struct column {
-    const char *title;
-    void (*write)(char *out, size_t room, const json_t *row);
-    bool right; /* numbers */
-};
-
-static const char *text_of(const json_t *row, const char *key)
+const char *ctl_text(const json_t *row, const char *key)
 {
     const char *text = json_string_value(json_object_get(row, key));
 
     return text && *text ? text : "-";
 }
 
-static long long number_of(const json_t *row, const char *key)
+long long ctl_number(const json_t *row, const char *key)
 {
     return (long long)json_integer_value(json_object_get(row, key));
 }
@@ -30,7 +21,7 @@ static long long number_of(const json_t *row, const char *key)
 static void write_number(char *out, size_t room, const json_t *row, const char *key)
 {
     if (json_is_integer(json_object_get(row, key)))
-        snprintf(out, room, "%lld", number_of(row, key));
+        snprintf(out, room, "%lld", ctl_number(row, key));
     else
         snprintf(out, room, "-");
 }
@@ -74,7 +65,7 @@ static void print_cell(const char *text, size_t width, bool right, bool last)
     fputs(last ? "\n" : "  ", stdout);
 }
 
-static void print_table(const json_t *rows, const struct column *columns, size_t columns_len)
+void ctl_print_table(const json_t *rows, const struct ctl_column *columns, size_t columns_len)
 {
     size_t width[COLUMNS_MAX];
     char cell[CELL_MAX];
@@ -101,29 +92,24 @@ static void print_table(const json_t *rows, const struct column *columns, size_t
 }
 
 #define PRINT_TABLE(rows, columns)                                                                 \
-    print_table(rows, columns, sizeof(columns) / sizeof((columns)[0]))
+    ctl_print_table(rows, columns, sizeof(columns) / sizeof((columns)[0]))
 
-#define TEXT_CELL(key)                                                                             \
-    static void write_##key(char *out, size_t room, const json_t *row)                             \
-    {                                                                                              \
-        snprintf(out, room, "%s", text_of(row, #key));                                             \
-    }
 #define NUMBER_CELL(key)                                                                           \
     static void write_##key(char *out, size_t room, const json_t *row)                             \
     {                                                                                              \
         write_number(out, room, row, #key);                                                        \
     }
 
-TEXT_CELL(process)
-TEXT_CELL(state)
-TEXT_CELL(records)
-TEXT_CELL(id)
-TEXT_CELL(worker)
-TEXT_CELL(listener)
-TEXT_CELL(client)
-TEXT_CELL(helo)
-TEXT_CELL(host)
-TEXT_CELL(last_error)
+CTL_TEXT_CELL(process)
+CTL_TEXT_CELL(state)
+CTL_TEXT_CELL(records)
+CTL_TEXT_CELL(id)
+CTL_TEXT_CELL(worker)
+CTL_TEXT_CELL(listener)
+CTL_TEXT_CELL(client)
+CTL_TEXT_CELL(helo)
+CTL_TEXT_CELL(host)
+CTL_TEXT_CELL(last_error)
 NUMBER_CELL(pid)
 NUMBER_CELL(generation)
 NUMBER_CELL(restarts)
@@ -135,35 +121,35 @@ NUMBER_CELL(idle)
 
 static void write_uptime(char *out, size_t room, const json_t *row)
 {
-    write_seconds(out, room, number_of(row, "uptime_s"));
+    write_seconds(out, room, ctl_number(row, "uptime_s"));
 }
 
 static void write_age(char *out, size_t room, const json_t *row)
 {
-    write_seconds(out, room, number_of(row, "age_ms") / 1000);
+    write_seconds(out, room, ctl_number(row, "age_ms") / 1000);
 }
 
 static void write_idle_time(char *out, size_t room, const json_t *row)
 {
-    write_seconds(out, room, number_of(row, "idle_ms") / 1000);
+    write_seconds(out, room, ctl_number(row, "idle_ms") / 1000);
 }
 
 static void write_body(char *out, size_t room, const json_t *row)
 {
-    write_bytes(out, room, number_of(row, "body_bytes"));
+    write_bytes(out, room, ctl_number(row, "body_bytes"));
 }
 
 static void write_tls(char *out, size_t room, const json_t *row)
 {
     if (json_is_true(json_object_get(row, "tls")))
-        snprintf(out, room, "%s", text_of(row, "tls_version"));
+        snprintf(out, room, "%s", ctl_text(row, "tls_version"));
     else
         snprintf(out, room, "-");
 }
 
 static void write_dead(char *out, size_t room, const json_t *row)
 {
-    long long ms = number_of(row, "dead_for_ms");
+    long long ms = ctl_number(row, "dead_for_ms");
 
     if (ms > 0)
         write_seconds(out, room, (ms + 999) / 1000);
@@ -187,12 +173,13 @@ static void print_counters(const json_t *counters)
         {"postern_message_body_bytes_total", "body bytes", true},
         {"postern_hop_connections_open", "next hop connections", false},
         {"postern_hop_plaintext_messages_total", "messages in plaintext", false},
+        {"postern_ratchet_hosts_dropped", "hosts with less TLS", false},
         {"postern_alarms_total", "alarms", false},
     };
 
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
         char value[32];
-        long long n = number_of(counters, shown[i].key);
+        long long n = ctl_number(counters, shown[i].key);
         if (shown[i].bytes)
             write_bytes(value, sizeof(value), n);
         else
@@ -203,7 +190,7 @@ static void print_counters(const json_t *counters)
 
 void ctl_print_status(const json_t *data)
 {
-    static const struct column columns[] = {
+    static const struct ctl_column columns[] = {
         {"PROCESS", write_process, false},
         {"CONFIG", write_generation, true},
         {"PID", write_pid, true},
@@ -218,15 +205,15 @@ void ctl_print_status(const json_t *data)
     char uptime[32];
     size_t i;
 
-    write_seconds(uptime, sizeof(uptime), number_of(data, "uptime_s"));
-    printf("postern %s is %s, pid %lld, up %s, since %s\n", text_of(data, "version"),
-           text_of(data, "state"), number_of(data, "pid"), uptime, text_of(data, "started"));
-    printf("configuration %lld of this start, from %s\n", number_of(data, "generation"),
-           text_of(data, "config"));
+    write_seconds(uptime, sizeof(uptime), ctl_number(data, "uptime_s"));
+    printf("postern %s is %s, pid %lld, up %s, since %s\n", ctl_text(data, "version"),
+           ctl_text(data, "state"), ctl_number(data, "pid"), uptime, ctl_text(data, "started"));
+    printf("configuration %lld of this start, from %s\n", ctl_number(data, "generation"),
+           ctl_text(data, "config"));
     json_array_foreach(json_object_get(data, "listeners"), i, row)
-        printf("listens on %s (%s)\n", text_of(row, "address"), text_of(row, "name"));
-    printf("%s\n", text_of(json_object_get(data, "records"), "why"));
-    printf("AES-GCM by %s\n\n", text_of(json_object_get(data, "aead"), "why"));
+        printf("listens on %s (%s)\n", ctl_text(row, "address"), ctl_text(row, "name"));
+    printf("%s\n", ctl_text(json_object_get(data, "records"), "why"));
+    printf("AES-GCM by %s\n\n", ctl_text(json_object_get(data, "aead"), "why"));
     PRINT_TABLE(json_object_get(data, "processes"), columns);
     putchar('\n');
     print_counters(json_object_get(data, "counters"));
@@ -234,7 +221,7 @@ void ctl_print_status(const json_t *data)
 
 static void print_missing(const json_t *data)
 {
-    long long missing = number_of(data, "workers_missing");
+    long long missing = ctl_number(data, "workers_missing");
 
     if (missing > 0)
         fprintf(stderr, "posternctl: %lld workers did not answer in time\n", missing);
@@ -242,7 +229,7 @@ static void print_missing(const json_t *data)
 
 void ctl_print_sessions(const json_t *data)
 {
-    static const struct column columns[] = {
+    static const struct ctl_column columns[] = {
         {"ID", write_id, false},         {"LISTENER", write_listener, false},
         {"CLIENT", write_client, false}, {"STATE", write_state, false},
         {"TLS", write_tls, false},       {"MESSAGES", write_messages, true},
@@ -260,7 +247,7 @@ void ctl_print_sessions(const json_t *data)
 
 void ctl_print_routes(const json_t *data)
 {
-    static const struct column columns[] = {
+    static const struct ctl_column columns[] = {
         {"HOST", write_host, false},    {"WORKER", write_worker, false},
         {"OPEN", write_open, true},     {"IDLE", write_idle, true},
         {"DEAD FOR", write_dead, true}, {"LAST ERROR", write_last_error, false},

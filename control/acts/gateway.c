@@ -650,7 +650,8 @@ int gateway_start(struct gateway *g, struct dp *dp, struct tls_service *tls,
                                      .tls = tls,
                                      .resolver = resolver,
                                      .shared = g->conf.shared,
-                                     .max_legs = g->conf.max_legs};
+                                     .max_legs = g->conf.max_legs,
+                                     .ratchet = g->conf.ratchet};
     int err;
 
     g->dp = dp;

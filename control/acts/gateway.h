@@ -8,6 +8,7 @@
 
 #include "conf.h"
 #include "dp.h"
+#include "ratchet_table.h"
 #include "resolver.h"
 #include "shared.h"
 #include "tls_service.h"
@@ -21,6 +22,7 @@ struct gateway_conf {
     const char *name; /* "worker/0", for log lines outside a session */
     uint64_t id_seed; /* makes session ids unique across workers and restarts */
     uint32_t max_legs;
+    struct ratchet_line ratchet;
     /* Called once the last session of a draining gateway has ended. */
     void (*drained)(void *user);
     void *user;

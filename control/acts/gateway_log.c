@@ -103,6 +103,8 @@ static void log_hop(struct log_line *l, const struct hop_facts *facts)
         log_str(l, "alarm", "the next hop refuses this gateway");
     if (facts->plaintext_retry)
         log_str(l, "fallback", "plaintext");
+    if (facts->ratchet_was)
+        log_str(l, "ratchet_was", facts->ratchet_was);
     if (facts->why[0] != '\0')
         log_peer(l, "why", span_str(facts->why));
 }

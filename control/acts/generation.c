@@ -31,20 +31,23 @@ static _Noreturn void worker_child(struct member *m, int resolver_fd, pid_t pare
                                  .plan = &g->plan,
                                  .shared = {m->supervisor->shared, m->column},
                                  .parent = parent};
-    int fds[PLAN_LISTENERS_MAX + 3];
+    int fds[PLAN_LISTENERS_MAX + 4];
     size_t len = 0;
 
     member_child_begin(m, parent);
     fds[len++] = m->channel;
     fds[len++] = g->conf_fd;
     fds[len++] = resolver_fd;
+    fds[len++] = m->supervisor->ratchet_line[0];
     for (unsigned i = 0; i < g->plan.listeners_len; i++)
         fds[len++] = listener_set_fd(m->supervisor->listeners, m->slot, &g->plan.listeners[i].addr);
     member_child_keep(fds, len);
     start.channel = fds[0];
     start.conf_fd = fds[1];
     start.resolver_fd = fds[2];
-    memcpy(start.listen_fds, fds + 3, (len - 3) * sizeof(fds[0]));
+    start.ratchet = (struct ratchet_line){m->supervisor->ratchet_table, fds[3]};
+    ratchet_table_seal(m->supervisor->ratchet_table);
+    memcpy(start.listen_fds, fds + 4, (len - 4) * sizeof(fds[0]));
     /* Without the C library's exit handlers: they are the supervisor's. */
     _exit(worker_main(&start));
 }
@@ -193,6 +196,10 @@ void generation_member_restart(struct member *m)
         metrics_start(m->supervisor);
         return;
     }
+    if (m->kind == MEMBER_RATCHET) {
+        ratchet_start(m->supervisor);
+        return;
+    }
     if (member_run(m) == 0)
         return;
     log_text(LOG_LEVEL_ERROR, SUPERVISOR_NAME, "process=%s can't be started: %s", m->name,
@@ -284,7 +291,8 @@ int generation_start(struct supervisor *s, const struct plan *plan, int conf_fd,
 
 static bool all_ready(const struct generation *g)
 {
-    if (g->resolver.state != MEMBER_READY)
+    /* What destinations had before is known before the first message goes out. */
+    if (g->resolver.state != MEMBER_READY || !g->supervisor->ratchet_loaded)
         return false;
     for (unsigned i = 0; i < g->plan.workers; i++)
         if (g->workers[i].state != MEMBER_READY)
@@ -325,17 +333,22 @@ void generation_listen(struct generation *g)
         member_listen(&g->workers[i]);
 }
 
+void generation_ready_check(struct generation *g)
+{
+    if (g->state != GENERATION_STARTING || !all_ready(g))
+        return;
+    g->timer = sd_event_source_disable_unref(g->timer);
+    g->state = GENERATION_HANDOVER;
+    supervisor_generation_ready(g);
+}
+
 void generation_member_ready(struct member *m)
 {
     struct generation *g = m->generation;
 
     switch (g->state) {
     case GENERATION_STARTING:
-        if (!all_ready(g))
-            return;
-        g->timer = sd_event_source_disable_unref(g->timer);
-        g->state = GENERATION_HANDOVER;
-        supervisor_generation_ready(g);
+        generation_ready_check(g);
         return;
     case GENERATION_SERVING:
         if (m->kind == MEMBER_WORKER)

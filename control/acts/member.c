@@ -202,6 +202,8 @@ static int member_exited(sd_event_source *source, const siginfo_t *info, void *u
         admin_member_gone(s->admin, info->si_pid);
     if (m->generation)
         generation_member_died(m);
+    else if (m->kind == MEMBER_RATCHET)
+        supervisor_ratchet_gone(s);
     supervisor_handover(s);
     return 0;
 }
@@ -217,6 +219,8 @@ static void message_take(struct member *m, const struct channel_message *message
         m->pings = 0;
         if (m->generation)
             generation_member_ready(m);
+        else if (m->kind == MEMBER_RATCHET)
+            supervisor_ratchet_ready(m->supervisor);
         supervisor_workers_count(m->supervisor);
         return;
     case CHANNEL_FAILED:
@@ -241,6 +245,8 @@ static void message_take(struct member *m, const struct channel_message *message
     case CHANNEL_EXPLAIN:
     case CHANNEL_RESOLVER:
     case CHANNEL_CLIENT:
+    case CHANNEL_RATCHET:
+    case CHANNEL_EXPIRY:
     case CHANNEL_PING:
         return;
     }

@@ -75,9 +75,11 @@ static void plan_make(const struct trial *t, const struct conf *conf, enum plan_
         ret->workers = PLAN_WORKERS_MAX;
     ret->drain_timeout_s = g->drain_timeout_s;
     ret->log_level = (uint32_t)g->log_level;
+    ret->ratchet_expiry_s = conf->tls.ratchet_expiry_days * 86400;
     if (span_to_cstr(span_str(g->control_socket), ret->control_socket,
                      sizeof(ret->control_socket)) != 0 ||
         span_to_cstr(span_str(g->metrics), ret->metrics, sizeof(ret->metrics)) != 0 ||
+        span_to_cstr(span_str(g->state_dir), ret->state_dir, sizeof(ret->state_dir)) != 0 ||
         conf->listeners_len > PLAN_LISTENERS_MAX) {
         complain(t, &t->verdict->errors, "gateway", "found a value longer than what is allowed");
         return;

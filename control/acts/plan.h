@@ -33,6 +33,8 @@ struct plan {
     struct record_choice records;
     char control_socket[108];
     char metrics[64]; /* "": none */
+    char state_dir[1025];
+    uint32_t ratchet_expiry_s;
     uint32_t listeners_len;
     struct plan_listener listeners[PLAN_LISTENERS_MAX];
 };

@@ -21,10 +21,11 @@ struct ctl {
     const char *cert, *next; /* NULL: any */
     const char *name, *ca;   /* the same */
     bool json, mx, help;
+    bool all; /* ratchet: every destination */
 };
 
 struct verb {
-    const char *words; /* one or two */
+    const char *words; /* one to three */
     const char *arguments;
     const char *help;
     int most; /* arguments */
@@ -233,6 +234,58 @@ static const char tls_check_help[] =
     "Exit: 0 all is well, 76 a check failed, 75 something could not be tried (again later),\n"
     "68 there is no such domain, 64 wrong usage.\n";
 
+/* act of the request: the verb's last word. */
+static int ratchet(const struct ctl *ctl, const struct verb *verb, char **names, const char *act)
+{
+    int code = 0;
+    json_t *data =
+        ask(ctl,
+            json_pack("{s:s, s:s, s:s, s:s}", "verb", verb->asks, "act", act, "destination",
+                      names[0] ? names[0] : "", "host", names[0] && names[1] ? names[1] : ""),
+            &code);
+
+    return data ? told(ctl, verb, data, 0) : code;
+}
+
+static int act_ratchet_list(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    return ratchet(ctl, verb, arguments, "list");
+}
+
+static int act_ratchet_accept(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    return arguments[0] ? ratchet(ctl, verb, arguments, "accept") : usage_of(verb);
+}
+
+/* Everything only where that was said. */
+static int act_ratchet_clear(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    return ctl->all == (arguments[0] != NULL) ? usage_of(verb)
+                                              : ratchet(ctl, verb, arguments, "clear");
+}
+
+static const char ratchet_help[] =
+    "The gateway remembers the best TLS that mail to each host of a destination went out by:\n"
+    "plaintext, encrypt (any certificate), verify (a policy of the domain's was met), dane. A\n"
+    "destination is a recipients' domain, or a next hop of a route as host:port. Where a host has\n"
+    "less than that, routes of level \"may\" and \"auto\" go on and log it (ratchet = \"warn\"), "
+    "or defer\n"
+    "mail with 451 4.7.5 (\"hold\"). A host that is new to a domain is held to the weakest of the\n"
+    "others.\n"
+    "\n"
+    "Find out why it dropped before you accept: somebody on the way may strip STARTTLS, or forge\n"
+    "DNS. \"posternctl policy probe postmaster@DOMAIN\" shows what is there now.\n"
+    "\n"
+    "  posternctl policy ratchet                           all, those that dropped first\n"
+    "  posternctl policy ratchet example.org               a domain, those below it, and its "
+    "hosts\n"
+    "  posternctl policy ratchet accept example.org        what is offered now is the best from "
+    "now on\n"
+    "  posternctl policy ratchet accept example.org mx1.example.org     the same of one host\n"
+    "  posternctl policy ratchet clear example.org         forgotten; what comes next counts as "
+    "new\n"
+    "  posternctl policy ratchet clear --all\n";
+
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
 
 static const struct verb verbs[] = {
@@ -245,6 +298,12 @@ static const struct verb verbs[] = {
      "explain", ctl_print_explain},
     {"policy probe", "USER@DOMAIN", "the same, and tries each host without mail", 1, act_explain,
      "probe", ctl_print_explain},
+    {"policy ratchet accept", "DESTINATION [HOST]", "takes less TLS than before for good", 2,
+     act_ratchet_accept, "ratchet", ctl_print_ratchet_done, ratchet_help},
+    {"policy ratchet clear", "DESTINATION [HOST] | --all", "forgets what TLS there was", 2,
+     act_ratchet_clear, "ratchet", ctl_print_ratchet_done, ratchet_help},
+    {"policy ratchet", "[DOMAIN]", "the best TLS that destinations had, and which have less now", 1,
+     act_ratchet_list, "ratchet", ctl_print_ratchet, ratchet_help},
     {"tls check", "HOST[:PORT]", "checks what a mail server does with STARTTLS", 1, act_tls_check,
      NULL, ctl_print_tls_check, tls_check_help},
     {"reload", "", "takes the configuration and certificates anew", 0, act_show, "reload",
@@ -265,9 +324,10 @@ static void usage(FILE *out)
 {
     fputs("usage: posternctl [--json] [--socket PATH] VERB\n\n", out);
     for (size_t i = 0; i < VERBS; i++) {
-        char call[64];
+        char call[80];
         snprintf(call, sizeof(call), "%s %s", verbs[i].words, verbs[i].arguments);
-        fprintf(out, "  %-27s %s\n", call, verbs[i].help);
+        fprintf(out, "  %-27s%s%s\n", call,
+                strlen(call) > 27 ? "\n                              " : " ", verbs[i].help);
     }
     fputs("\n"
           "  -j, --json           prints JSON\n"
@@ -279,7 +339,8 @@ static void usage(FILE *out)
           "  -m, --mx             tls: HOST is a domain, all its hosts are checked\n"
           "  -N, --name NAME      tls: that the certificate must have\n"
           "  -C, --ca FILE        tls: the CAs that count, as PEM\n"
-          "  -h, --help           this text; behind \"tls check\", more of it\n"
+          "  -a, --all            policy ratchet clear: every destination\n"
+          "  -h, --help           this text; behind \"tls check\" or \"policy ratchet\", more\n"
           "  -V, --version        the version\n"
           "\n"
           "Exit codes are those of sysexits.h. See posternctl(1).\n",
@@ -295,14 +356,16 @@ static int act_help(const struct ctl *ctl, const struct verb *verb, char **argum
 /* How many of the words given are the verb's own; 0: another verb. */
 static int words_match(const struct verb *verb, int count, char **words)
 {
-    char two[64];
+    const char *rest = verb->words;
+    int own = 0;
 
-    if (strcmp(verb->words, words[0]) == 0)
-        return 1;
-    if (count < 2)
-        return 0;
-    snprintf(two, sizeof(two), "%s %s", words[0], words[1]);
-    return strcmp(verb->words, two) == 0 ? 2 : 0;
+    for (; own < count && *rest; own++) {
+        size_t len = strcspn(rest, " ");
+        if (strlen(words[own]) != len || strncmp(rest, words[own], len) != 0)
+            return 0;
+        rest += len + (rest[len] == ' ');
+    }
+    return *rest ? 0 : own;
 }
 
 static int run(const struct ctl *ctl, int count, char **words)
@@ -344,11 +407,12 @@ int main(int argc, char **argv)
                                             {"mx", no_argument, NULL, 'm'},
                                             {"name", required_argument, NULL, 'N'},
                                             {"ca", required_argument, NULL, 'C'},
+                                            {"all", no_argument, NULL, 'a'},
                                             {NULL, 0, NULL, 0}};
     struct ctl ctl = {.socket = POSTERN_CONTROL_SOCKET};
     int option;
 
-    while ((option = getopt_long(argc, argv, "js:l:c:n:mN:C:hV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "js:l:c:n:mN:C:ahV", options, NULL)) != -1) {
         switch (option) {
         case 'j':
             ctl.json = true;
@@ -373,6 +437,9 @@ int main(int argc, char **argv)
             break;
         case 'C':
             ctl.ca = optarg;
+            break;
+        case 'a':
+            ctl.all = true;
             break;
         case 'h':
             ctl.help = true;

@@ -178,6 +178,10 @@ static const int calls_resolver[] = {
     SCMP_SYS(sendmmsg), SCMP_SYS(clone3), SCMP_SYS(clone),   SCMP_SYS(listen),
 };
 
+static const int calls_ratchet[] = {
+    SCMP_SYS(fsync), SCMP_SYS(ftruncate), /* of the memory file that an answer goes into */
+};
+
 static const int calls_metrics[] = {
     SCMP_SYS(accept4),
     SCMP_SYS(accept),
@@ -334,6 +338,8 @@ static int add_kind(scmp_filter_ctx ctx, enum sandbox kind)
         return ADD_ALL(ctx, SCMP_ACT_ALLOW, calls_resolver);
     case SANDBOX_METRICS:
         return ADD_ALL(ctx, SCMP_ACT_ALLOW, calls_metrics);
+    case SANDBOX_RATCHET:
+        return ADD_ALL(ctx, SCMP_ACT_ALLOW, calls_ratchet);
     }
     return -EINVAL;
 }

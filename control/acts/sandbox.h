@@ -14,6 +14,7 @@ enum sandbox {
     SANDBOX_WORKER,   /* sockets it was given and makes, its ring, files read only */
     SANDBOX_RESOLVER, /* sockets, threads, files read only but for its directory of policies */
     SANDBOX_METRICS,  /* the sockets it was given */
+    SANDBOX_RATCHET,  /* the same, and files of its directory */
 };
 
 /* From root to user (whose ids were looked up before): groups, ids, every capability, and none to
@@ -23,7 +24,7 @@ int sandbox_drop_root(uid_t uid, gid_t gid, pid_t parent, char *why, size_t why_
 /* The seccomp filter, for all threads. What is on no list fails with ENOSYS, as on an older kernel;
  * what only an intruder would call (execve, ptrace, ...) kills the process. */
 int sandbox_enter(enum sandbox kind, char *why, size_t why_room) ERR_CHECK;
-/* SANDBOX_RESOLVER's: files are made, replaced and removed by calls that name this directory's
+/* SANDBOX_RESOLVER's and SANDBOX_RATCHET's: files are made, replaced and removed by calls that name this directory's
  * descriptor, and by no others. */
 int sandbox_enter_with(enum sandbox kind, int directory, char *why, size_t why_room) ERR_CHECK;
 /* Nothing is written but below this directory (-1: nowhere), by Landlock, where the kernel has it

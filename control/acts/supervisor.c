@@ -140,6 +140,7 @@ static void take_over(struct generation *g)
     log_aead(&g->plan.aead);
     notify_serving(s);
     supervisor_workers_count(s);
+    ratchet_reload(s);
     if (first) {
         metrics_start(s);
         reload_if_asked(s);
@@ -242,8 +243,23 @@ void supervisor_generation_failed(struct generation *g, const char *why)
 
 void supervisor_generation_gone(struct supervisor *s)
 {
-    if (s->stopping && TAILQ_EMPTY(&s->generations))
+    /* Workers' last words are on the way to the ratchet's process: it goes after them. */
+    if (s->stopping && TAILQ_EMPTY(&s->generations) && !ratchet_end(s))
         sd_event_exit(s->event, s->exit_code);
+}
+
+void supervisor_ratchet_ready(struct supervisor *s)
+{
+    s->ratchet_loaded = true;
+    if (s->starting)
+        generation_ready_check(s->starting);
+}
+
+void supervisor_ratchet_gone(struct supervisor *s)
+{
+    if (s->ratchet_again)
+        ratchet_start(s);
+    supervisor_generation_gone(s);
 }
 
 /* Whether there is room for the processes of one generation more. Transactions of older ones are
@@ -484,7 +500,7 @@ static int setup(struct supervisor *s)
     s->started_wall_us = (uint64_t)wall.tv_sec * 1000000 + (uint64_t)wall.tv_nsec / 1000;
     s->started_us = clock_us();
     if (sd_event_new(&s->event) < 0 || signals_watch(s) != 0 || shared_new(&s->shared) != 0 ||
-        listener_set_new(&s->listeners) != 0 ||
+        listener_set_new(&s->listeners) != 0 || ratchet_open(s) != 0 ||
         sd_event_add_time_relative(s->event, &s->ping_timer, CLOCK_MONOTONIC, PING_US, 0, ping_due,
                                    s) < 0) {
         log_text(LOG_LEVEL_ERROR, SUPERVISOR_NAME, "can't start: %s", strerror(errno));
@@ -523,6 +539,7 @@ static int open_all(struct supervisor *s)
         close(conf_fd);
         return EX_UNAVAILABLE;
     }
+    ratchet_start(s);
     generation_begin(s, &plan, conf_fd);
     return s->stopping && TAILQ_EMPTY(&s->generations) ? s->exit_code : 0;
 }
@@ -541,6 +558,7 @@ static void teardown(struct supervisor *s)
     }
     member_kill(&s->metrics, SIGKILL);
     member_release(&s->metrics);
+    ratchet_close(s);
     if (s->metrics_fd >= 0)
         close(s->metrics_fd);
     sd_event_source_disable_unref(s->ping_timer);
@@ -551,7 +569,11 @@ static void teardown(struct supervisor *s)
 
 int supervisor_run(const char *conf_file)
 {
-    struct supervisor s = {.conf_file = conf_file, .metrics_fd = -1, .metrics.channel = -1};
+    struct supervisor s = {.conf_file = conf_file,
+                           .metrics_fd = -1,
+                           .metrics.channel = -1,
+                           .ratchet.channel = -1,
+                           .ratchet_line = {-1, -1}};
     int code;
 
     TAILQ_INIT(&s.generations);

@@ -9,6 +9,7 @@
 #include "channel.h"
 #include "listener_set.h"
 #include "plan.h"
+#include "ratchet_table.h"
 #include "shared.h"
 
 #include <sys/queue.h>
@@ -19,7 +20,7 @@
 struct supervisor;
 struct generation;
 
-enum member_kind { MEMBER_RESOLVER, MEMBER_WORKER, MEMBER_METRICS };
+enum member_kind { MEMBER_RESOLVER, MEMBER_WORKER, MEMBER_METRICS, MEMBER_RATCHET };
 
 enum member_state {
     MEMBER_GONE,     /* never to be started again */
@@ -33,7 +34,7 @@ struct member {
     enum member_kind kind;
     enum member_state state;
     struct supervisor *supervisor;
-    struct generation *generation; /* NULL: metrics */
+    struct generation *generation; /* NULL: metrics, ratchet */
     unsigned slot;
     char name[24];
     pid_t pid;
@@ -91,6 +92,12 @@ struct supervisor {
     uint64_t started_wall_us, started_us;
     struct member metrics;
     int metrics_fd;
+    struct member ratchet;
+    struct ratchet_table *ratchet_table;
+    int ratchet_line[2];   /* the workers' end, and its own */
+    bool ratchet_loaded;   /* the table has what was known */
+    bool ratchet_again;    /* it ends, and is started anew by another plan */
+    struct plan ratchet_of; /* that it was started by */
     struct admin *admin;
 };
 
@@ -125,11 +132,17 @@ void member_release(struct member *m);
 void member_retry(struct member *m);
 /* Where member.c tells what happened to a member of a generation (generation.c). */
 void generation_member_ready(struct member *m);
+/* Perhaps all that it starts with is ready now. */
+void generation_ready_check(struct generation *g);
 void generation_member_died(struct member *m);
 /* Forks the process and gives it what it needs (generation.c, for resolver and worker). */
 void generation_member_restart(struct member *m);
 
 /* supervisor.c: what the others report to it. */
+/* The ratchet's process is ready, for the first time or again. */
+void supervisor_ratchet_ready(struct supervisor *s);
+/* It has ended. */
+void supervisor_ratchet_gone(struct supervisor *s);
 void supervisor_generation_ready(struct generation *g);
 /* A worker has let go of its sockets, or is gone: perhaps the new generation can listen now. */
 void supervisor_handover(struct supervisor *s);
@@ -146,6 +159,15 @@ const char *supervisor_state_text(const struct supervisor *s);
 /* metrics_process.c: the process that serves the metrics. Opens the socket; ERR_SYSTEM, why. */
 int metrics_open(struct supervisor *s, const char *address, char *why, size_t why_room) ERR_CHECK;
 void metrics_start(struct supervisor *s);
+
+/* ratchet_member.c: the process that keeps the ratchet's book. ERR_NOMEM, ERR_SYSTEM. */
+int ratchet_open(struct supervisor *s) ERR_CHECK;
+void ratchet_close(struct supervisor *s);
+void ratchet_start(struct supervisor *s);
+/* The configuration that serves is a new one. */
+void ratchet_reload(struct supervisor *s);
+/* It puts the book on disk and ends; false: it is not there. */
+bool ratchet_end(struct supervisor *s);
 
 /* admin.c: the control socket. */
 int admin_new(struct supervisor *s, const char *path, char *why, size_t why_room,

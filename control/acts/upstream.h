@@ -14,6 +14,7 @@
 
 #include "conf.h"
 #include "dp.h"
+#include "ratchet_table.h"
 #include "resolver.h"
 #include "shared.h"
 #include "smtp_answer.h"
@@ -57,6 +58,7 @@ struct upstream_conf {
     struct resolver *resolver;
     struct shared_column shared;
     uint32_t max_legs;
+    struct ratchet_line ratchet;
 };
 
 /* ERR_CONFIG: a file of a route's TLS can't be used; why says which. */
@@ -114,6 +116,7 @@ struct hop_facts {
     /* Of a connection under a policy in testing mode: why that would refuse it in mode enforce; NULL:
      * it would not. */
     const char *would_refuse;
+    const char *ratchet_was; /* the level that the host had before, where it has less now; or NULL */
     struct tls_facts tls;
     struct smtp_caps caps;
 };

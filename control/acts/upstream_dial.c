@@ -130,6 +130,16 @@ void upstream_dial_unfit(struct hop *h)
         hop_give_up(h, &h->failure, false);
 }
 
+void upstream_dial_held(struct hop *h, const char *text)
+{
+    hop_pin(h);
+    failure_make(h, 451, 7, 5, text);
+    h->unreachable = h->plaintext = false;
+    h->addr++;
+    address_next(h);
+    hop_unpin(h);
+}
+
 void upstream_dial_again(struct hop *h, bool stale, const struct smtp_reply *reply, const char *why)
 {
     uint64_t now = dp_now_ms(h->u->conf.dp);

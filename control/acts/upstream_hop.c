@@ -181,6 +181,8 @@ void hop_activate(struct hop *h, struct upstream_leg *leg)
         upstream_probe_ready(h, leg);
         return;
     }
+    if (!leg->reused && upstream_ratchet_holds(h, leg))
+        return;
     if (h->txn->mail.requiretls && !smtp_client_caps(leg->client)->requiretls) {
         upstream_dial_unfit(h);
         return;
@@ -195,6 +197,7 @@ void hop_activate(struct hop *h, struct upstream_leg *leg)
     h->facts.plaintext_retry = leg->plaintext_retry;
     h->facts.tls = leg->facts;
     h->facts.caps = *smtp_client_caps(leg->client);
+    h->facts.ratchet_was = leg->ratchet_was;
     upstream_why(h->why, "%s", leg->why);
     h->mail_sent = h->data_sent = false;
     h->rcpts_pushed = 0;
@@ -466,8 +469,11 @@ static void on_final(struct hop *h, const struct smtp_client_event *e)
     }
     translate(h, e, &reply);
     h->final = true;
-    if (smtp_reply_class(&reply) == 2 && !h->facts.has_tls)
-        upstream_count(h->u, COUNTER_HOP_PLAINTEXT);
+    if (smtp_reply_class(&reply) == 2) {
+        upstream_ratchet_proved(h);
+        if (!h->facts.has_tls)
+            upstream_count(h->u, COUNTER_HOP_PLAINTEXT);
+    }
     if (e->reply.code == 421)
         leg_close(h->leg, early ? DP_CLOSE_CUT : DP_CLOSE_FLUSH);
     h->events->final(h->user, &reply, early);

@@ -10,6 +10,7 @@
  *   upstream_leg.c   one connection: from connect to close, and its SMTP machine
  *   upstream_route.c what a route's level means: contexts, names, keys of pool and sessions
  *   upstream_tls.c   handshakes: how they begin, and what the service tells of them
+ *   upstream_ratchet.c  whether a connection has less TLS than its destination had before
  *   upstream_probe.c  a hop that carries no mail: it tells what mail would meet
  *
  * A hop uses at most one leg, a leg serves at most one hop. Both can go while their own events are
@@ -133,6 +134,8 @@ struct upstream_leg {
     struct tls_facts facts;
     bool plaintext_retry;
     char why[UPSTREAM_WHY]; /* of the retry */
+    const char *ratchet_was; /* the level that its host had before, where it has less; or NULL */
+    bool ratchet_proved;     /* a message was taken over it, and that was told */
     bool ready, idle, reused;
     uint64_t idle_more_ms; /* after the first look at whether its place is wanted */
     unsigned messages;
@@ -303,6 +306,8 @@ void upstream_dial_again(struct hop *h, bool stale, const struct smtp_reply *rep
                          const char *why);
 /* Its leg is ready, and not for this message: the next hop does not take REQUIRETLS. */
 void upstream_dial_unfit(struct hop *h);
+/* Its leg was ready, has less TLS than it must have, and is gone: text is for the sender. */
+void upstream_dial_held(struct hop *h, const char *text);
 void upstream_dial_stop(struct hop *h);
 
 /* upstream_verdict.c */
@@ -324,6 +329,17 @@ const char *upstream_verdict_sts_id(const struct hop *h);
  * would not, or none is in testing mode. */
 const char *upstream_verdict_refusal(const struct tls_verdict *verdict, const struct tls_facts *tls);
 struct upstream_aim upstream_aim_of(const struct hop *h);
+
+/* upstream_ratchet.c */
+/* Of a leg that is ready, for the hop's target; what it tells is not told of a probe. Where it is
+ * not fine, what there was, and a sentence about it. */
+enum ratchet_finding upstream_ratchet_find(const struct hop *h, const struct upstream_leg *leg,
+                                           struct ratchet_had *ret_was, char text[UPSTREAM_WHY]);
+/* A new leg is ready for the hop's message. True: it has less than it must, and is gone; the hop
+ * goes on to the next address or host. */
+bool upstream_ratchet_holds(struct hop *h, struct upstream_leg *leg);
+/* The next hop has taken a message over the hop's leg. */
+void upstream_ratchet_proved(struct hop *h);
 
 /* upstream_probe.c: what happens to a probe's hop, told by the files above. */
 uint64_t upstream_probe_time(const struct hop *h, uint64_t mail_ms);

@@ -298,6 +298,8 @@ static void message_take(struct worker *w, const struct channel_message *message
         say(w, CHANNEL_PONG, message->id, 0);
         break;
     case CHANNEL_CLIENT:
+    case CHANNEL_RATCHET:
+    case CHANNEL_EXPIRY:
     case CHANNEL_READY:
     case CHANNEL_FAILED:
     case CHANNEL_ROWS:
@@ -423,6 +425,7 @@ static int services_make(struct worker *w)
                                    .shared = w->start->shared,
                                    .name = w->start->name,
                                    .max_legs = legs,
+                                   .ratchet = w->start->ratchet,
                                    .drained = drained,
                                    .user = w};
     const struct record_choice *records = &w->start->plan->records;

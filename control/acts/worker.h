@@ -7,6 +7,7 @@
 #pragma once
 
 #include "plan.h"
+#include "ratchet_table.h"
 #include "shared.h"
 
 struct worker_start {
@@ -17,6 +18,7 @@ struct worker_start {
     const struct plan *plan;
     int channel;
     int resolver_fd;
+    struct ratchet_line ratchet;
     int listen_fds[PLAN_LISTENERS_MAX]; /* of its slot, in the order of the plan's listeners */
     struct shared_column shared;
     pid_t parent;

@@ -50,6 +50,9 @@ enum conf_bare_newline { CONF_BARE_NEWLINE_REJECT, CONF_BARE_NEWLINE_NORMALIZE }
 enum conf_sender_level { CONF_SENDER_ENCRYPT, CONF_SENDER_VERIFY };
 enum conf_refuse { CONF_REFUSE_PERMANENT, CONF_REFUSE_TEMPORARY };
 
+/* What becomes of mail where a destination has less TLS than before (ratchet.h). */
+enum conf_ratchet { CONF_RATCHET_OFF, CONF_RATCHET_WARN, CONF_RATCHET_HOLD };
+
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_PLAIN, CONF_AUTH_LOGIN };
 
 struct conf_cert {
@@ -134,6 +137,8 @@ struct conf_tls_defaults {
     struct conf_cert *certificates;
     size_t certificates_len;
     unsigned ticket_rotate_s; /* 0: no tickets */
+    enum conf_ratchet ratchet;
+    unsigned ratchet_expiry_days; /* how long what was had before counts */
     struct conf_policy_list policy_list;
     struct policy_list *policies; /* conf_parse leaves it NULL; conf_load reads the list into it */
 };
@@ -199,6 +204,7 @@ struct conf_route {
         struct conf_hash *fingerprints;
         size_t fingerprints_len;
         struct conf_cert client; /* ours to show; NULLs for none */
+        enum conf_ratchet ratchet;
     } tls;
     bool has_source4, has_source6;
     union net_addr source4, source6;

@@ -352,6 +352,11 @@ static void route_check_tls(const struct place *p, struct conf_route *route,
         route->tls.suites = tls->suites;
     if (!written(p, "tls.groups"))
         route->tls.groups = tls->groups;
+    if (!written(p, "tls.ratchet"))
+        route->tls.ratchet = tls->ratchet;
+    else if (!may_fall_back(route->tls.level))
+        refuse_unused(p, "tls.ratchet",
+                      "with level \"may\" or \"auto\": others refuse what is less");
     certificates_finish(&route->tls.client, 1);
     hipaa_check_route(p, route);
     route_check_judges(p, route);

@@ -84,6 +84,10 @@ static const struct conf_word conf_sender_level_words[] = {
     {NULL, 0, NULL},
 };
 
+static const struct conf_word conf_ratchet_words[] = {{"off", CONF_RATCHET_OFF, NULL},
+                                                      {"warn", CONF_RATCHET_WARN, NULL},
+                                                      {"hold", CONF_RATCHET_HOLD, NULL},
+                                                      {NULL, 0, NULL}};
 static const struct conf_word conf_refuse_words[] = {
     {"permanent", CONF_REFUSE_PERMANENT, NULL},
     {"temporary", CONF_REFUSE_TEMPORARY, NULL},

@@ -73,7 +73,7 @@ class Start(ProcessCase):
     def test_children_have_no_privileges(self):
         gateway = self.plain()
         found = processes(gateway)
-        self.assertEqual(set(found), {"resolver", "worker/0", "worker/1"})
+        self.assertEqual(set(found), {"ratchet", "resolver", "worker/0", "worker/1"})
         threads = [(name, status_of(f"{row['pid']}/task/{thread}"))
                    for name, row in found.items() for thread in os.listdir(f"/proc/{row['pid']}/task")]
         self.assertEqual([said["Name"] for name, said in threads if name == "worker/0"][1:], ["handshakes"])
@@ -201,7 +201,7 @@ class Restart(ProcessCase):
                 greeted(gateway.address(), 3)
             with self.assertRaises(Closed):
                 c.line()
-        wait_for(lambda: len(processes(gateway)) == 3, 5, "worker restarted")
+        wait_for(lambda: len(processes(gateway)) == 4, 5, "worker restarted")
         row = processes(gateway)[name]
         self.assertNotEqual(row["pid"], pid)
         self.assertEqual(row["restarts"], 1)
@@ -216,14 +216,14 @@ class Restart(ProcessCase):
             self.kill(gateway, "worker/0")
             wait_for(lambda n=deaths: len(gateway.events("process_died")) == n, 5, "death seen")
             if deaths < 4:
-                wait_for(lambda: len(processes(gateway)) == 3, 10, "restarted")
+                wait_for(lambda: len(processes(gateway)) == 4, 10, "restarted")
         self.assertIn("worker/0", processes(gateway, "waiting"))
         delays = [float(d["restart_in"]) for d in gateway.events("process_died")]
         self.assertEqual(delays, [0, 0.5, 1, 2])
         for _ in range(20):
             self.assertLess(greeted(gateway.address(), 3), 1.5)
         self.assertIn("worker/0", processes(gateway, "waiting"))
-        wait_for(lambda: len(processes(gateway)) == 3, 10, "restarted")
+        wait_for(lambda: len(processes(gateway)) == 4, 10, "restarted")
         pids = set()
         clients = [Client(gateway.address()) for _ in range(40)]
         for c in clients:
@@ -285,7 +285,7 @@ class Reload(ProcessCase):
             self.assertEqual(self.reload(gateway)[0], 0)
             c.expect(250, "NOOP")
             self.assertEqual(c.reply()[0], 421)
-        wait_for(lambda: len(processes(gateway, None)) == 2, 10, "the old ones are gone")
+        wait_for(lambda: len(processes(gateway, None)) == 3, 10, "the old ones are gone")
 
     def test_many_reloads_cut_no_transaction(self):
         sink = self.sink()
@@ -405,7 +405,7 @@ class Reload(ProcessCase):
             self.assertEqual(self.reload(gateway)[0], 0)
             for _ in range(10):
                 greeted(gateway.address(), 3)
-            wait_for(lambda n=workers: len(processes(gateway, None)) == n + 1, 10, "old ones gone")
+            wait_for(lambda n=workers: len(processes(gateway, None)) == n + 2, 10, "old ones gone")
 
     def refused(self, address):
         try:
@@ -437,7 +437,7 @@ class Reload(ProcessCase):
         gateway.settings["resolver"]["trust_anchor"] = anchor
         self.assertNotEqual(self.reload(gateway)[0], 0)
         greeted(gateway.address())
-        self.assertEqual(set(processes(gateway)), {"resolver", "worker/0", "worker/1"})
+        self.assertEqual(set(processes(gateway)), {"ratchet", "resolver", "worker/0", "worker/1"})
 
     def test_many_reloads_leave_nothing_behind(self):
         gateway = self.plain()
@@ -446,7 +446,7 @@ class Reload(ProcessCase):
             self.assertEqual(gateway.ctl("reload")[0], 0)
         gateway.process.send_signal(signal.SIGHUP)
         gateway.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: len(gateway.ctl_json("status")["processes"]) == 3 and
+        wait_for(lambda: len(gateway.ctl_json("status")["processes"]) == 4 and
                  len(gateway.events("reloaded")) >= 6, 20, "settled")
         time.sleep(0.5)
         wait_for(lambda: len(os.listdir(f"/proc/{gateway.process.pid}/fd")) == before, 10,

@@ -47,6 +47,8 @@ static const char *level_for(const struct one *one)
     if (row_is(one, CONF_GROUP_ROUTE_TLS, "spki") ||
         row_is(one, CONF_GROUP_ROUTE_TLS, "fingerprints"))
         return "\"pin\"";
+    if (row_is(one, CONF_GROUP_ROUTE_TLS, "ratchet"))
+        return "\"may\"";
     return "\"encrypt\"";
 }
 
