@@ -316,6 +316,39 @@ static void route_check_judges(const struct place *p, const struct conf_route *r
     }
 }
 
+/* Whether DNSSEC can prove nothing of a name, or of what a route's domain stands for. A file of
+ * anchors may have one for a zone below, so then nobody can tell here. */
+static bool is_insecure(const struct conf_resolver *resolver, const char *name)
+{
+    struct span all = span_str(name[0] == '.' ? name + 1 : name);
+
+    if (resolver->trust_anchor && resolver->trust_anchor[0])
+        return false;
+    for (size_t i = 0; i < resolver->insecure.len; i++) {
+        struct span domain =
+            span_str(resolver->insecure.items[i] ? resolver->insecure.items[i] : "");
+        bool below = domain.len > 0 && domain.len < all.len &&
+                     all.ptr[all.len - domain.len - 1] == '.' && span_ends_nocase(all, domain);
+        if (below || span_equal_nocase(all, domain))
+            return true;
+    }
+    return false;
+}
+
+/* Level dane waits for ever where nothing is ever proved. */
+static void route_check_insecure(const struct place *p, const struct conf_route *route)
+{
+    const struct conf_resolver *resolver = &p->r->conf->resolver;
+    bool insecure = route->mx && route->domain && is_insecure(resolver, route->domain);
+
+    for (size_t i = 0; i < route->hops_len; i++)
+        insecure |= route->hops[i].host && is_insecure(resolver, route->hops[i].host);
+    if (insecure && route->tls.level == CONF_LEVEL_DANE)
+        refuse(p, "tls.level", "\"dane\" for a host in a domain of resolver.insecure",
+               "\"verify\" or \"pin\": DNSSEC proves no TLSA record there, and mail would wait for "
+               "ever");
+}
+
 /* Levels that DNS and HTTPS decide need a name to ask for. */
 static void route_check_asked(const struct place *p, const struct conf_route *route)
 {
@@ -361,6 +394,7 @@ static void route_check_tls(const struct place *p, struct conf_route *route,
     hipaa_check_route(p, route);
     route_check_judges(p, route);
     route_check_asked(p, route);
+    route_check_insecure(p, route);
     if (route->tls.level == CONF_LEVEL_NONE) {
         static const char *const of_tls[] = {"tls.mode",   "tls.profile", "tls.min_version",
                                              "tls.suites", "tls.groups",  "tls.sni",

@@ -15,6 +15,8 @@ struct rule {
 #define SENDER "domain = \"partner.example\"; "
 #define ROUTE_MX "domain = \"example.org\"; next_hop = \"mx\"; "
 #define ROUTE_ADDRESS "domain = \"example.org\"; next_hop = \"192.0.2.1:25\"; "
+#define DANE "level = \"dane\";"
+#define INSECURE(domains) "insecure = [ \"" domains "\" ];"
 #define HIPAA "profile = \"hipaa\"; "
 #define LISTENER_HIPAA LISTENER HIPAA "require_tls = true; "
 #define AUTH "auth = { mechanism = \"plain\"; user = \"u\"; password = \"p\"; };"
@@ -126,6 +128,21 @@ static const struct rule refused[] = {
     {{.route = ROUTE_ADDRESS, .route_tls = "level = \"auto\";"},
      "routes[0].tls.level",
      "an address has no TLSA records"},
+    {{.resolver = INSECURE("mail.example"), .route_tls = DANE}, "routes[0].tls.level", "for ever"},
+    {{.resolver = INSECURE("EXAMPLE"), .route_tls = DANE}, "routes[0].tls.level", "for ever"},
+    {{.resolver = INSECURE("a.test\", \"example.org"), .route = ROUTE_MX, .route_tls = DANE},
+     "routes[0].tls.level",
+     "for ever"},
+    {{.resolver = INSECURE("corp.test"),
+      .route = "domain = \".in.corp.test\"; next_hop = \"mx\"; ",
+      .route_tls = DANE},
+     "routes[0].tls.level",
+     "for ever"},
+    {{.resolver = INSECURE("corp.test"),
+      .route = "domain = \"*\"; next_hop = [ \"a.example:25\", \"b.corp.test:25\" ]; ",
+      .route_tls = DANE},
+     "routes[0].tls.level",
+     "for ever"},
     {{.route_tls = "level = \"dane\"; ca = \"ca.pem\"; "},
      "routes[0].tls.ca",
      "\"verify\", \"sts\" or \"auto\""},
@@ -270,6 +287,17 @@ static const struct parts accepted[] = {
     {.route_tls = "level = \"dane\"; mode = \"implicit\";"},
     {.route = ROUTE_MX, .route_tls = "level = \"dane\";"},
     {.route = ROUTE AUTH, .route_tls = "level = \"dane\";"},
+    {.resolver = INSECURE("ail.example"), .route_tls = DANE},
+    {.resolver = INSECURE("a.mail.example"), .route_tls = DANE},
+    {.resolver = INSECURE("mail.example"), .route = ROUTE_MX, .route_tls = DANE},
+    {.resolver = INSECURE("corp.test"),
+     .route = "domain = \"*\"; next_hop = \"mx\"; ",
+     .route_tls = DANE},
+    {.resolver = INSECURE("corp.test"),
+     .route = "domain = \".test\"; next_hop = \"mx\"; ",
+     .route_tls = DANE},
+    {.resolver = INSECURE("mail.example"), .route_tls = "level = \"auto\";"},
+    {.resolver = INSECURE("mail.example") " trust_anchor = \"anchors\";", .route_tls = DANE},
     {.route = ROUTE_MX, .route_tls = "level = \"sts\"; ca = \"ca.pem\";"},
     {.route = ROUTE_MX,
      .route_tls = "level = \"auto\"; ca = \"ca.pem\"; client = { cert = \"c\"; };"},
