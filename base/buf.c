@@ -44,10 +44,8 @@ void buf_commit(struct buf *b, size_t len)
     b->end += len;
 }
 
-int buf_append(struct buf *b, const void *data, size_t len)
+int buf_append_grown(struct buf *b, const void *data, size_t len)
 {
-    if (len == 0)
-        return ERR_OK;
     uint8_t *to = buf_reserve(b, len);
     if (!to)
         return ERR_FULL;
@@ -106,7 +104,7 @@ void buf_clear(struct buf *b)
     b->start = b->end = 0;
 }
 
-void buf_release(struct buf *b)
+void buf_free(struct buf *b)
 {
     free(b->data);
     *b = (struct buf){.max = b->max};

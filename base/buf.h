@@ -28,7 +28,18 @@ static inline struct span buf_span(const struct buf *b)
 {
     return span_make(b->data ? b->data + b->start : NULL, b->end - b->start);
 }
-int buf_append(struct buf *b, const void *data, size_t len) ERR_CHECK;
+/* Of buf_append, where there is no room. */
+int buf_append_grown(struct buf *b, const void *data, size_t len) ERR_CHECK;
+static inline ERR_CHECK int buf_append(struct buf *b, const void *data, size_t len)
+{
+    if (len == 0)
+        return ERR_OK;
+    if (len > b->cap - b->end || b->max != 0)
+        return buf_append_grown(b, data, len);
+    memcpy(b->data + b->end, data, len);
+    b->end += len;
+    return ERR_OK;
+}
 int buf_append_span(struct buf *b, struct span s) ERR_CHECK;
 int buf_printf(struct buf *b, const char *format, ...)
     __attribute__((format(printf, 2, 3))) ERR_CHECK;
@@ -41,5 +52,11 @@ void buf_commit(struct buf *b, size_t len);
 void buf_consume(struct buf *b, size_t len);
 /* Empties it and keeps the memory. */
 void buf_clear(struct buf *b);
+/* Of buf_release, where there is memory. */
+void buf_free(struct buf *b);
 /* Empties it and gives the memory back; the bound stays. */
-void buf_release(struct buf *b);
+static inline void buf_release(struct buf *b)
+{
+    if (b->data)
+        buf_free(b);
+}

@@ -10,6 +10,10 @@ void text_u64(struct text *t, uint64_t value, unsigned min_digits)
     char digits[DIGITS_MAX];
     size_t at = sizeof(digits);
 
+    if (value < 10 && min_digits <= 1) { /* most are */
+        text_put(t, &"0123456789"[value], 1);
+        return;
+    }
     ASSERT(min_digits <= DIGITS_MAX);
     do {
         digits[--at] = (char)('0' + value % 10);

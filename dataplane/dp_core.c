@@ -308,6 +308,7 @@ void dp_free(struct dp *dp)
         leg_buffers_free(dp, &dp->legs[slot]);
     }
     dp_arenas_free(dp);
+    dp_spare_free(dp);
     free(dp->timers);
     free(dp->legs);
     free(dp);

@@ -10,6 +10,32 @@
 
 #include <errno.h>
 
+/* The memory of what was sent last, which is in the processor's cache, for what is sent next. */
+static void spare_take(struct dp *dp, struct buf *b)
+{
+    if (!b->data && dp->spare_len > 0)
+        *b = dp->spare[--dp->spare_len];
+}
+
+static void spare_give(struct dp *dp, struct buf *b)
+{
+    if (!b->data)
+        return;
+    if (dp->spare_len == DP_SPARE_MAX || b->cap > DP_SPARE_SIZE) {
+        buf_release(b);
+        return;
+    }
+    buf_clear(b);
+    dp->spare[dp->spare_len++] = *b;
+    buf_init(b, 0);
+}
+
+void dp_spare_free(struct dp *dp)
+{
+    while (dp->spare_len > 0)
+        buf_release(&dp->spare[--dp->spare_len]);
+}
+
 static size_t buffered(const struct dp_leg *leg)
 {
     return buf_len(&leg->plain) + buf_len(&leg->out) + buf_len(&leg->sending);
@@ -42,7 +68,9 @@ bool dp_leg_append(struct dp *dp, struct dp_leg *leg, const void *data, size_t l
         return false;
     if (dp_tx_kernel(leg) && (leg->tls->alert_sent || leg->tls->close_notify_sent))
         return true;
-    if (buf_append(dp_tx_user(leg) ? &leg->plain : &leg->out, data, len) != ERR_OK) {
+    struct buf *to = dp_tx_user(leg) ? &leg->plain : &leg->out;
+    spare_take(dp, to);
+    if (buf_append(to, data, len) != ERR_OK) {
         dp_leg_lose(dp, leg, DP_LOST_SEND, 0, ENOMEM);
         return false;
     }
@@ -86,6 +114,8 @@ static bool seal_record(struct dp *dp, struct dp_leg *leg, enum tls_content type
 {
     struct tls_record_dir *tx = &leg->tls->tx;
     size_t before = tls_record_before(tx), size;
+
+    spare_take(dp, &leg->out);
     uint8_t *room = buf_reserve(&leg->out, tls_record_size(before, len, tls_record_after(tx)));
 
     if (!room || tls_record_seal(tx, type, data, len, room, &size) != ERR_OK) {
@@ -103,7 +133,7 @@ void dp_leg_seal(struct dp *dp, struct dp_leg *leg)
     if (buf_len(&leg->plain) == 0)
         return;
     if (leg->tls->alert_sent || leg->tls->close_notify_sent || leg->output_dead) {
-        buf_release(&leg->plain);
+        spare_give(dp, &leg->plain);
         return;
     }
     while (buf_len(&leg->plain) > 0) {
@@ -114,7 +144,7 @@ void dp_leg_seal(struct dp *dp, struct dp_leg *leg)
             return;
         buf_consume(&leg->plain, n);
     }
-    buf_release(&leg->plain);
+    spare_give(dp, &leg->plain);
 }
 
 void dp_leg_control_record(struct dp *dp, struct dp_leg *leg, enum tls_content type,
@@ -239,9 +269,9 @@ void dp_leg_output(struct dp *dp, struct dp_leg *leg)
     if (!leg->output_dead && buf_len(&leg->sending) == 0 && !leg->bulk)
         out_to_sending(leg);
     if (leg->output_dead || (buf_len(&leg->sending) == 0 && !leg->bulk)) {
-        buf_release(&leg->sending);
-        buf_release(&leg->out);
-        buf_release(&leg->plain);
+        spare_give(dp, &leg->sending);
+        spare_give(dp, &leg->out);
+        spare_give(dp, &leg->plain);
         bulk_drop(dp, leg);
         output_gone(dp, leg);
         return;
@@ -259,7 +289,7 @@ static void sent_consume(struct dp *dp, struct dp_leg *leg, size_t n)
     buf_consume(&leg->sending, head);
     n -= head;
     if (buf_len(&leg->sending) == 0)
-        buf_release(&leg->sending);
+        spare_give(dp, &leg->sending);
     while (leg->bulk && leg->bulk->runs_sent < leg->bulk->runs_len) {
         struct iovec *run = &leg->bulk->runs[1 + leg->bulk->runs_sent];
         size_t part = n < run->iov_len ? n : run->iov_len;
@@ -275,7 +305,7 @@ static void sent_consume(struct dp *dp, struct dp_leg *leg, size_t n)
 
 static void send_failed(struct dp *dp, struct dp_leg *leg, int error)
 {
-    buf_release(&leg->sending);
+    spare_give(dp, &leg->sending);
     bulk_drop(dp, leg);
     if (leg->state == DP_LEG_FLUSHING)
         dp_leg_close_now(dp, leg, true);

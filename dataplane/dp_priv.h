@@ -39,6 +39,12 @@ enum {
     DP_ARENA_OUT_ROOM = DP_BATCH + 64 * 1024,
     DP_ARENA_RUNS = 64,
     DP_ARENAS_KEPT = 8, /* free ones that stay mapped */
+#ifdef __SANITIZE_ADDRESS__
+    DP_SPARE_MAX = 0, /* it judges memory that was freed, and no other */
+#else
+    DP_SPARE_MAX = 32, /* buffers of the output that wait for their next use */
+#endif
+    DP_SPARE_SIZE = 32 * 1024, /* larger ones do not */
 };
 
 /* The memory of one batch of a relay: its bytes in, and what goes out of them. */
@@ -149,6 +155,8 @@ struct dp {
     struct dp_leg *legs;
     uint32_t max_legs, legs_used; /* slots below legs_used were used once */
     uint32_t free_head, ready_head, ready_tail, flush_head, flush_tail;
+    struct buf spare[DP_SPARE_MAX + 1];
+    unsigned spare_len;
     struct dp_arena *arenas_free;
     uint32_t arenas, arenas_kept, max_arenas;
     struct dp_relay_run *relays; /* all that run */
@@ -232,6 +240,7 @@ void dp_kernel_end(struct dp *dp, struct dp_leg *leg);
 
 /* dp_output.c */
 size_t dp_leg_pending(const struct dp_leg *leg);
+void dp_spare_free(struct dp *dp);
 /* Appends to what control sent, without its bound; false: out of memory, the leg is lost. */
 bool dp_leg_append(struct dp *dp, struct dp_leg *leg, const void *data, size_t len);
 /* Seals all that waits, so that what comes next may take sequence numbers itself. */

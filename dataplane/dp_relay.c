@@ -545,7 +545,7 @@ int dp_relay(struct dp *dp, const struct dp_relay *relay, dp_relay_done *done, v
 
     if (err != ERR_OK)
         return err;
-    struct dp_relay_run *run = calloc(1, sizeof(*run));
+    struct dp_relay_run *run = malloc(sizeof(*run));
     if (!run)
         return ERR_NOMEM;
     *run = (struct dp_relay_run){.dp = dp,
