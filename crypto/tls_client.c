@@ -40,10 +40,25 @@ const char *tls_client_groups_text(const struct tls_client_ctx *ctx)
 
 /* ---- judging a certificate ---- */
 
-static bool judgement_failed(struct tls_judgement *j)
+static bool judgement_failed(struct tls_judgement *j, enum tls_cert_fault fault)
 {
     j->verify = TLS_VERIFY_FAILED;
+    j->fault = fault;
     return false;
+}
+
+static enum tls_cert_fault chain_fault(int error)
+{
+    switch (error) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return TLS_CERT_EXPIRED;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+        return TLS_CERT_NAME;
+    case X509_V_ERR_OUT_OF_MEM:
+        return TLS_CERT_OTHER;
+    default:
+        return TLS_CERT_UNTRUSTED;
+    }
 }
 
 static bool pin_judge(const struct tls_client_ctx *ctx, X509 *leaf, struct tls_judgement *ret)
@@ -55,7 +70,7 @@ static bool pin_judge(const struct tls_client_ctx *ctx, X509 *leaf, struct tls_j
     snprintf(ret->text, sizeof(ret->text), "pin");
     if (!tls_cert_spki_sha256(leaf, spki) || !tls_cert_sha256(leaf, whole)) {
         snprintf(ret->text, sizeof(ret->text), "the server's certificate can't be hashed");
-        return judgement_failed(ret);
+        return judgement_failed(ret, TLS_CERT_OTHER);
     }
     for (size_t i = 0; i < ctx->spki_pins_len; i++)
         if (CRYPTO_memcmp(ctx->spki_pins[i], spki, sizeof(spki)) == 0)
@@ -67,7 +82,7 @@ static bool pin_judge(const struct tls_client_ctx *ctx, X509 *leaf, struct tls_j
     snprintf(ret->text, sizeof(ret->text),
              "none of %zu pins matches; the server's key is sha256/%s",
              ctx->spki_pins_len + ctx->cert_pins_len, text);
-    return judgement_failed(ret);
+    return judgement_failed(ret, TLS_CERT_OTHER);
 }
 
 static bool names_judge(const struct tls_handshake *h, X509 *leaf, struct tls_judgement *ret)
@@ -85,7 +100,7 @@ static bool names_judge(const struct tls_handshake *h, X509 *leaf, struct tls_ju
         tls_text_escape(h->names, strlen(h->names), asked, sizeof(asked));
     snprintf(ret->text, sizeof(ret->text), "the certificate is for %s, not for %s",
              tls_cert_names_text(leaf, has, sizeof(has)), asked);
-    return judgement_failed(ret);
+    return judgement_failed(ret, TLS_CERT_NAME);
 }
 
 static void common_name_text(const X509_NAME *name, char *out, size_t room)
@@ -140,12 +155,12 @@ static bool chain_judge(struct tls_handshake *h, X509_STORE_CTX *store)
 {
     if (!h->client->names) {
         snprintf(h->judgement.text, sizeof(h->judgement.text), "this route has no CAs to judge by");
-        return judgement_failed(&h->judgement);
+        return judgement_failed(&h->judgement, TLS_CERT_OTHER);
     }
     if (X509_verify_cert(store) == 1)
         return true;
     chain_explain(h->client, store, h->judgement.text, sizeof(h->judgement.text));
-    return judgement_failed(&h->judgement);
+    return judgement_failed(&h->judgement, chain_fault(X509_STORE_CTX_get_error(store)));
 }
 
 /* RFC 7671 section 5: of usage 3 the certificate is all there is to judge; of usage 2 the chain to
@@ -171,11 +186,12 @@ static bool dane_judge(struct tls_handshake *h, X509_STORE_CTX *store, X509 *lea
         return false;
     }
     int error = X509_STORE_CTX_get_error(store);
-    if (error == X509_V_OK || error == X509_V_ERR_DANE_NO_MATCH)
+    if (error == X509_V_OK || error == X509_V_ERR_DANE_NO_MATCH) {
         tls_dane_explain(h, leaf, j->text, sizeof(j->text));
-    else
-        chain_explain(h->client, store, j->text, sizeof(j->text));
-    return judgement_failed(j);
+        return judgement_failed(j, TLS_CERT_TLSA);
+    }
+    chain_explain(h->client, store, j->text, sizeof(j->text));
+    return judgement_failed(j, chain_fault(error));
 }
 
 static bool check_judge(struct tls_handshake *h, X509_STORE_CTX *store)
@@ -183,6 +199,7 @@ static bool check_judge(struct tls_handshake *h, X509_STORE_CTX *store)
     const struct tls_client_ctx *ctx = h->client;
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
 
+    h->judgement = (struct tls_judgement){0};
     switch (h->check) {
     case TLS_CHECK_NOTHING:
         h->judgement = (struct tls_judgement){.verify = TLS_VERIFY_UNCHECKED};
@@ -194,7 +211,7 @@ static bool check_judge(struct tls_handshake *h, X509_STORE_CTX *store)
     case TLS_CHECK_DANE:
         return dane_judge(h, store, leaf);
     }
-    return judgement_failed(&h->judgement);
+    return judgement_failed(&h->judgement, TLS_CERT_OTHER);
 }
 
 /* store: ready for X509_verify_cert, its certificate the leaf. True: the handshake may go on. */

@@ -147,6 +147,7 @@ void tls_export_facts(const struct tls_handshake *h, struct tls_facts *ret)
     if (!ret->resumed || ret->version == TLS_VERSION_1_3)
         tls_export_group(h->ssl, ret->group, sizeof(ret->group));
     ret->verify = h->judgement.verify;
+    ret->fault = h->judgement.fault;
     snprintf(ret->verify_text, sizeof(ret->verify_text), "%.*s", (int)sizeof(ret->verify_text) - 1,
              h->judgement.text);
     if (leaf)

@@ -16,6 +16,16 @@ enum tls_verify {
     TLS_VERIFY_FAILED,    /* it was checked and did not match, and the level lets that pass */
 };
 
+/* Which fault a certificate has that was checked. */
+enum tls_cert_fault {
+    TLS_CERT_FINE,
+    TLS_CERT_NAME,      /* it is for other names */
+    TLS_CERT_EXPIRED,   /* it, or one of its chain */
+    TLS_CERT_UNTRUSTED, /* no chain to a CA, or to an anchor of DANE */
+    TLS_CERT_TLSA,      /* no TLSA record is usable, or none matches */
+    TLS_CERT_OTHER,
+};
+
 enum { TLS_CERT_NAMES = 512 };
 
 struct tls_facts {
@@ -25,6 +35,7 @@ struct tls_facts {
     uint16_t bits;  /* of the AEAD key */
     bool resumed;
     enum tls_verify verify;
+    enum tls_cert_fault fault; /* of verify failed */
     char verify_text[96]; /* why not, or by what: "pin", "name mx.example.org" */
     char peer_name[256];  /* the certificate's subject CN or first DNS name, escaped; "" if none */
     uint8_t cert_sha256[32];

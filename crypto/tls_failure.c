@@ -112,6 +112,7 @@ void tls_failure_explain(const struct tls_handshake *h, struct tls_failure *ret)
     }
     if (h->judgement.verify == TLS_VERIFY_FAILED && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         ret->kind = h->server ? TLS_FAIL_CLIENT_CERT : TLS_FAIL_VERIFY;
+        ret->fault = h->judgement.fault;
         snprintf(ret->text, sizeof(ret->text), "%s", h->judgement.text);
         return;
     }

@@ -22,6 +22,7 @@ enum {
 /* What came of looking at the peer's certificate. */
 struct tls_judgement {
     enum tls_verify verify;
+    enum tls_cert_fault fault;
     char text[160];
 };
 

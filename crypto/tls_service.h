@@ -36,6 +36,7 @@ enum tls_fail {
 
 struct tls_failure {
     enum tls_fail kind;
+    enum tls_cert_fault fault; /* of TLS_FAIL_VERIFY */
     char text[160]; /* what happened and, where known, what would be right */
 };
 

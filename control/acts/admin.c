@@ -124,12 +124,20 @@ static void client_error(struct client *c, int code, const char *text)
 
 /* --- rows of workers ---------------------------------------------------------------------- */
 
+/* One process answers, with all that there is. */
+static bool answers_object(enum channel_kind kind)
+{
+    return kind == CHANNEL_EXPLAIN || kind == CHANNEL_RATCHET || kind == CHANNEL_TLSRPT;
+}
+
 static void rows_end(struct client *c)
 {
-    if (c->rows_kind == CHANNEL_EXPLAIN || c->rows_kind == CHANNEL_RATCHET) {
+    if (answers_object(c->rows_kind)) {
         client_error(c, EX_TEMPFAIL,
                      c->rows_kind == CHANNEL_RATCHET
                          ? "the ratchet's process did not answer in time; try again"
+                     : c->rows_kind == CHANNEL_TLSRPT
+                         ? "the resolver process did not answer in time; try again"
                          : "no worker answered in time; try again");
         return;
     }
@@ -236,7 +244,7 @@ void admin_rows(struct admin *a, const struct member *m, const struct channel_me
         struct part *part = c->rows_id && c->rows_id == message->id ? part_find(c, m) : NULL;
         if (!part)
             continue;
-        if (c->rows_kind == CHANNEL_EXPLAIN || c->rows_kind == CHANNEL_RATCHET) {
+        if (answers_object(c->rows_kind)) {
             object_answer(c, part, message->number);
         } else {
             admin_rows_json(c->rows, c->rows_kind, part->worker, part->fd, message->number);
@@ -329,6 +337,33 @@ static void ratchet_ask(struct client *c, const json_t *request)
         sd_event_source_set_time_relative(c->timer, ROWS_TIMEOUT_US);
 }
 
+/* --- TLS reports -------------------------------------------------------------------------- */
+
+/* The resolver process counts, and its own sums have what those of other generations wrote. */
+static void verb_tlsrpt(struct client *c, const json_t *request)
+{
+    const struct generation *g = c->admin->supervisor->serving;
+    struct channel_message message = {.number =
+                                          json_is_true(json_object_get(request, "yesterday"))};
+    bool ready = g && g->resolver.state == MEMBER_READY && g->resolver.pid > 0;
+
+    if (span_to_cstr(span_str(text_of(request, "domain")), message.text, sizeof(message.text)) !=
+        ERR_OK) {
+        client_error(c, EX_USAGE, "that is longer than a domain can be");
+        return;
+    }
+    c->rows_kind = CHANNEL_TLSRPT;
+    c->rows_id = c->admin->next_id++;
+    c->parts = calloc(1, sizeof(*c->parts));
+    if (!c->parts)
+        client_error(c, EX_OSERR, err_text(ERR_NOMEM));
+    else if (!ready || !part_ask(c, &g->resolver, &message))
+        client_error(c, EX_TEMPFAIL,
+                     "the resolver process is not ready; posternctl status says why");
+    else
+        sd_event_source_set_time_relative(c->timer, ROWS_TIMEOUT_US);
+}
+
 /* --- verbs -------------------------------------------------------------------------------- */
 
 static void verb_status(struct client *c, const json_t *request)
@@ -389,7 +424,7 @@ static const struct verb {
 } verbs[] = {
     {"status", verb_status}, {"sessions", verb_sessions}, {"routes", verb_routes},
     {"reload", verb_reload}, {"check", verb_check},       {"explain", verb_explain},
-    {"probe", verb_probe},   {"ratchet", verb_ratchet},
+    {"probe", verb_probe},   {"ratchet", verb_ratchet},   {"tlsrpt", verb_tlsrpt},
 };
 
 void admin_reload_done(struct admin *a, const char *error)

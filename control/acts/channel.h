@@ -25,12 +25,14 @@ enum channel_kind {
     CHANNEL_RATCHET,  /* ratchet, fd: do what text asks (ratchet_show.h), write an object of JSON there, say
                          ROWS */
     CHANNEL_EXPIRY,   /* ratchet, number: how many seconds what was had counts */
+    CHANNEL_TLSRPT,   /* resolver, fd: write an object of JSON there, say ROWS. text: a domain, or
+                         nothing; number: 1 for yesterday */
     CHANNEL_PING,     /* worker: say PONG; one that does not is stuck */
     /* From a child. */
     CHANNEL_READY,
     CHANNEL_FAILED,     /* it can't start; text says why */
-    CHANNEL_ROWS,       /* id: the request's; number: rows that were written; of EXPLAIN and RATCHET:
-                            bytes */
+    CHANNEL_ROWS,       /* id: the request's; number: rows that were written; of EXPLAIN, RATCHET and
+                            TLSRPT: bytes */
     CHANNEL_UNLISTENED, /* nothing is accepted any more: another process may */
     CHANNEL_PONG,
 };

@@ -306,3 +306,60 @@ void ctl_print_tlsrpt_read(const json_t *data)
         fprintf(stderr, "posternctl: %s: %s\n", text_of(error, "file"), text_of(error, "error"));
     }
 }
+
+/* --- what we count --- */
+
+json_t *ctl_tlsrpt_report(const json_t *data)
+{
+    const char *text = json_string_value(json_object_get(data, "report"));
+
+    return text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+}
+
+static void print_report(const json_t *data)
+{
+    struct tlsrpt_report *report;
+    bool seen[TLSRPT_RESULTS + 1] = {false};
+    char why[WHY_MAX];
+
+    if (tlsrpt_report_parse(span_str(text_of(data, "report")), &report, why, sizeof(why)) !=
+        ERR_OK) {
+        fprintf(stderr, "posternctl: %s\n", why);
+        return;
+    }
+    json_t *rows = json_object(), *row;
+    const char *key;
+    for (size_t i = 0; i < report->policies_len; i++)
+        policy_add(rows, report, &report->policies[i]);
+    json_t *list = rows_list(rows);
+    json_object_foreach(rows, key, row)
+    {
+        print_row(row, seen);
+    }
+    json_decref(list);
+    json_decref(rows);
+    tlsrpt_report_free(report);
+}
+
+void ctl_print_tlsrpt_show(const json_t *data)
+{
+    const json_t *row;
+    size_t i;
+
+    if (json_object_get(data, "report")) {
+        print_report(data);
+        return;
+    }
+    printf("%s: %lld sessions good, %lld failed", text_of(data, "day"), number_of(data, "good"),
+           number_of(data, "failed"));
+    if (number_of(data, "dropped") > 0)
+        printf(", %lld not counted for lack of room", number_of(data, "dropped"));
+    putchar('\n');
+    json_array_foreach(json_object_get(data, "domains"), i, row)
+    {
+        printf("%10lld good %10lld failed  %s\n", number_of(row, "good"), number_of(row, "failed"),
+               text_of(row, "domain"));
+    }
+    if (number_of(data, "domains_omitted") > 0)
+        printf("and %lld more domains\n", number_of(data, "domains_omitted"));
+}

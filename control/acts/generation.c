@@ -6,6 +6,7 @@
 #include "resolver_process.h"
 #include "resolver_store.h"
 #include "sandbox.h"
+#include "state_folder.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -52,6 +53,19 @@ static _Noreturn void worker_child(struct member *m, int resolver_fd, pid_t pare
     _exit(worker_main(&start));
 }
 
+static int folder_open(const struct member *m, const struct conf *conf, const char *name,
+                       const char *what)
+{
+    const struct plan *plan = &m->generation->plan;
+    char why[CHANNEL_TEXT];
+    int folder =
+        state_folder_open(conf->gateway.state_dir, name, plan->uid, plan->gid, why, sizeof(why));
+
+    if (folder < 0)
+        log_text(LOG_LEVEL_INFO, m->name, "%s are not kept: %s", what, why);
+    return folder;
+}
+
 static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
                             struct resolver_process **ret, char *why, size_t why_room)
 {
@@ -60,7 +74,8 @@ static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
     const struct plan *plan = &m->generation->plan;
     struct conf_errors errors = {0};
     struct conf *conf;
-    int store;
+    struct tlsrpt_tally *tally = NULL;
+    int folders[2];
     int err = plan_conf_load(conf_fd, m->supervisor->conf_file, &conf, &errors);
 
     if (err) {
@@ -68,19 +83,22 @@ static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
         return err;
     }
     close(conf_fd);
-    store = resolver_store_open(conf->gateway.state_dir, plan->uid, plan->gid, why, why_room);
-    if (store < 0)
-        log_text(LOG_LEVEL_INFO, m->name, "policies of MTA-STS are not kept: %s", why);
-    why[0] = '\0';
+    folders[0] = folder_open(m, conf, RESOLVER_STORE_FOLDER, "policies of MTA-STS");
+    folders[1] = conf->tlsrpt.organization
+                     ? folder_open(m, conf, TLSRPT_TALLY_FOLDER, "counts for TLS reports")
+                     : -1;
     err = sandbox_drop_root(plan->uid, plan->gid, parent, why, why_room);
     if (!err)
-        err = sandbox_write_below(store, why, why_room);
+        err = sandbox_write_below(folders, 2, why, why_room);
+    if (!err && conf->tlsrpt.organization)
+        err = tlsrpt_tally_new(conf, folders[1], &tally);
     if (!err)
-        err = resolver_process_new(&conf->resolver, store, &counters, ret, why, why_room);
+        err =
+            resolver_process_new(&conf->resolver, folders[0], tally, &counters, ret, why, why_room);
     /* It held passwords of next hops, which are no business of this process. */
     conf_free(conf);
     if (!err)
-        err = sandbox_enter_with(SANDBOX_RESOLVER, store, why, why_room);
+        err = sandbox_enter_with(SANDBOX_RESOLVER, folders, 2, why, why_room);
     return err;
 }
 

@@ -20,7 +20,7 @@ struct ctl {
     const char *listener;
     const char *cert, *next; /* NULL: any */
     const char *name, *ca;   /* the same */
-    bool json, mx, help;
+    bool json, mx, yesterday, help;
     bool all; /* ratchet: every destination */
 };
 
@@ -286,6 +286,28 @@ static const char ratchet_help[] =
     "new\n"
     "  posternctl policy ratchet clear --all\n";
 
+/* With --json, a domain's report is printed as it would be sent. */
+static int act_tlsrpt_show(const struct ctl *ctl, const struct verb *verb, char **arguments)
+{
+    int code = 0;
+    json_t *data = ask(ctl,
+                       json_pack("{s:s, s:s, s:b}", "verb", verb->asks, "domain",
+                                 arguments[0] ? arguments[0] : "", "yesterday", ctl->yesterday),
+                       &code);
+
+    if (!data)
+        return code;
+    json_t *report = ctl_tlsrpt_report(data);
+    if (ctl->json) {
+        print_json(report ? json_incref(report) : json_incref(data));
+    } else {
+        verb->print(data);
+    }
+    json_decref(report);
+    json_decref(data);
+    return 0;
+}
+
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
 
 static const struct verb verbs[] = {
@@ -316,6 +338,8 @@ static const struct verb verbs[] = {
      act_user_add, NULL, NULL},
     {"tlsrpt read", "FILE...", "sums up TLS reports that others sent", INT_MAX, act_tlsrpt_read,
      NULL, ctl_print_tlsrpt_read},
+    {"tlsrpt show", "[DOMAIN] [--yesterday]", "what TLS reports of ours say", 1, act_tlsrpt_show,
+     "tlsrpt", ctl_print_tlsrpt_show},
     {"help", "", "this text", 0, act_help, NULL, NULL},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -340,6 +364,7 @@ static void usage(FILE *out)
           "  -N, --name NAME      tls: that the certificate must have\n"
           "  -C, --ca FILE        tls: the CAs that count, as PEM\n"
           "  -a, --all            policy ratchet clear: every destination\n"
+          "  -y, --yesterday      tlsrpt show: not today\n"
           "  -h, --help           this text; behind \"tls check\" or \"policy ratchet\", more\n"
           "  -V, --version        the version\n"
           "\n"
@@ -408,11 +433,12 @@ int main(int argc, char **argv)
                                             {"name", required_argument, NULL, 'N'},
                                             {"ca", required_argument, NULL, 'C'},
                                             {"all", no_argument, NULL, 'a'},
+                                            {"yesterday", no_argument, NULL, 'y'},
                                             {NULL, 0, NULL, 0}};
     struct ctl ctl = {.socket = POSTERN_CONTROL_SOCKET};
     int option;
 
-    while ((option = getopt_long(argc, argv, "js:l:c:n:mN:C:ahV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "js:l:c:n:mN:C:ayhV", options, NULL)) != -1) {
         switch (option) {
         case 'j':
             ctl.json = true;
@@ -440,6 +466,9 @@ int main(int argc, char **argv)
             break;
         case 'a':
             ctl.all = true;
+            break;
+        case 'y':
+            ctl.yesterday = true;
             break;
         case 'h':
             ctl.help = true;

@@ -40,9 +40,9 @@ static int prepare(const struct member *m, pid_t parent, struct ratchet_process 
         json_object_seed(seed | 1);
     int err = sandbox_drop_root(plan->uid, plan->gid, parent, why, why_room);
     if (!err)
-        err = sandbox_write_below(store, why, why_room);
+        err = sandbox_write_below(&store, 1, why, why_room);
     if (!err)
-        err = sandbox_enter_with(SANDBOX_RATCHET, store, why, why_room);
+        err = sandbox_enter_with(SANDBOX_RATCHET, &store, 1, why, why_room);
     if (err)
         return err;
     err = ratchet_process_new(s->ratchet_table, store, &counters, plan->ratchet_expiry_s, ret);

@@ -12,6 +12,7 @@
 #include "dns_answer.h"
 #include "errcode.h"
 #include "sts_policy.h"
+#include "tlsrpt_event.h"
 
 struct dns_question; /* one outstanding question */
 
@@ -38,6 +39,9 @@ struct resolver_ops {
                void (*done)(void *user, const struct sts_answer *answer), void *user,
                struct dns_question **ret);
     void (*cancel)(struct resolver *r, struct dns_question *question);
+    /* For the TLS reports that the process keeps. Never waits: what can't be told now is dropped, and
+     * counted. */
+    void (*report)(struct resolver *r, const struct tlsrpt_event *event);
 };
 struct resolver {
     const struct resolver_ops *ops;

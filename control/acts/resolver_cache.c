@@ -286,6 +286,7 @@ static void sts_pack(const struct sts_answer *a, struct text *t)
     put_u8(t, a->status);
     put_u8(t, a->mode);
     text_put(t, &a->expires, sizeof(a->expires));
+    text_put(t, &a->max_age_s, sizeof(a->max_age_s));
     put_name(t, a->id);
     put_name(t, a->why);
     put_u8(t, a->mx_len);
@@ -298,9 +299,11 @@ static void sts_unpack(struct span *s, struct sts_answer *ret)
     ret->status = (enum dns_status)take_u8(s);
     ret->mode = (enum sts_mode)take_u8(s);
     memcpy(&ret->expires, take(s, sizeof(ret->expires)), sizeof(ret->expires));
+    memcpy(&ret->max_age_s, take(s, sizeof(ret->max_age_s)), sizeof(ret->max_age_s));
     take_name(s, ret->id, sizeof(ret->id));
     take_name(s, ret->why, sizeof(ret->why));
     ret->from_cache = true;
+    ret->fault = STS_FAULT_NONE;
     ret->mx_len = take_u8(s);
     for (unsigned i = 0; i < ret->mx_len; i++)
         take_name(s, ret->mx[i], sizeof(ret->mx[i]));

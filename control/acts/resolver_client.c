@@ -517,7 +517,26 @@ static void client_cancel(struct resolver *r, struct dns_question *question)
     timer_set(c);
 }
 
+static void client_report(struct resolver *r, const struct tlsrpt_event *event)
+{
+    const struct resolver_client *c = client_of(r);
+    struct {
+        uint64_t none;
+        uint32_t kind;
+    } head = {.kind = RESOLVER_REPORT};
+    const size_t head_len = offsetof(struct resolver_wire_report, event);
+    struct iovec parts[] = {{&head, head_len}, {(void *)event, tlsrpt_event_len(event)}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+    _Static_assert(offsetof(struct resolver_wire_report, event) <= sizeof(head), "all of it");
+    if (c->fd >= 0 && sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        count(c, COUNTER_TLSRPT_SESSIONS);
+    else
+        count(c, COUNTER_TLSRPT_DROPPED);
+}
+
 static const struct resolver_ops client_ops = {
+    .report = client_report,
     .mx = client_mx,
     .addr = client_addr,
     .ptr = client_ptr,

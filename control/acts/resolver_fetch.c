@@ -214,7 +214,8 @@ static bool is_plain_text(const char *type)
 }
 
 /* Nothing in it is the server's own text. False where all is well. */
-static bool fault_text(const struct fetch *fetch, CURLcode code, char *why, size_t room)
+static bool fault_text(const struct fetch *fetch, CURLcode code, bool *ret_rejected, char *why,
+                       size_t room)
 {
     long status = 0, verify = X509_V_OK;
     const char *type = NULL;
@@ -222,6 +223,8 @@ static bool fault_text(const struct fetch *fetch, CURLcode code, char *why, size
     curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(fetch->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
     curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
+    *ret_rejected =
+        code == CURLE_PEER_FAILED_VERIFICATION || (code != CURLE_OK && verify != X509_V_OK);
     if (fetch->oversize)
         snprintf(why, room, "the file is larger than 64 KiB");
     else if (code != CURLE_OK && verify != X509_V_OK)
@@ -244,11 +247,11 @@ static void fetch_end(struct fetch *fetch, CURLcode code)
     struct buf body = fetch->body;
     void *user = fetch->user;
     char why[RESOLVER_FETCH_WHY];
-    bool bad = fault_text(fetch, code, why, sizeof(why));
+    bool rejected, bad = fault_text(fetch, code, &rejected, why, sizeof(why));
 
     buf_init(&fetch->body, 0);
     fetch_free(fetch);
-    done(user, bad ? span_make(NULL, 0) : buf_span(&body), bad ? why : NULL);
+    done(user, bad ? span_make(NULL, 0) : buf_span(&body), rejected, bad ? why : NULL);
     buf_release(&body);
 }
 

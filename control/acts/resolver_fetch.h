@@ -27,9 +27,10 @@ int resolver_fetches_new(const char *ca, uint16_t port, unsigned timeout_s,
                          struct resolver_fetches **ret, char *why, size_t why_room) ERR_CHECK;
 void resolver_fetches_free(struct resolver_fetches *f);
 
-/* done is called once, from resolver_fetches_turn: body where why is NULL. ERR_LIMIT where
+/* done is called once, from resolver_fetches_turn: body where why is NULL; rejected: it is the server's
+ * certificate that is not valid. ERR_LIMIT where
  * RESOLVER_FETCHES_MAX are under way, ERR_NOMEM: done is not called then. */
-typedef void resolver_fetch_done(void *user, struct span body, const char *why);
+typedef void resolver_fetch_done(void *user, struct span body, bool rejected, const char *why);
 int resolver_fetch_start(struct resolver_fetches *f, const char *domain,
                          const union net_addr *addrs, unsigned addrs_len, resolver_fetch_done *done,
                          void *user) ERR_CHECK;

@@ -41,6 +41,7 @@ struct client {
 struct resolver_process {
     struct ub_ctx *ub;
     struct resolver_sts *sts;
+    struct tlsrpt_tally *tally; /* NULL: none */
     struct client clients[CLIENTS_MAX];
 };
 
@@ -317,6 +318,14 @@ static bool question_valid(const struct resolver_wire_question *q, size_t len)
     return false;
 }
 
+static bool report_valid(const struct resolver_wire_report *r, size_t len)
+{
+    const size_t head = offsetof(struct resolver_wire_report, event);
+
+    return len > head && len <= sizeof(*r) && r->kind == RESOLVER_REPORT &&
+           tlsrpt_event_valid(&r->event, len - head);
+}
+
 static void lookup_start(struct lookup *l)
 {
     const struct resolver_wire_question *q = &l->question;
@@ -356,13 +365,22 @@ static void lookup_start(struct lookup *l)
 static bool client_read(struct resolver_process *r, unsigned index)
 {
     struct client *c = &r->clients[index];
-    struct resolver_wire_question question;
-    ssize_t n = recv(c->fd, &question, sizeof(question), MSG_DONTWAIT | MSG_TRUNC);
+    union {
+        struct resolver_wire_question question;
+        struct resolver_wire_report report;
+    } packet;
+    const struct resolver_wire_question *question = &packet.question;
+    ssize_t n = recv(c->fd, &packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
 
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return false;
+    if (n > 0 && report_valid(&packet.report, (size_t)n)) {
+        if (r->tally)
+            tlsrpt_tally_add(r->tally, &packet.report.event);
+        return true;
+    }
     /* Who talks garbage is broken or taken over: nothing more is taken from it. */
-    if (n <= 0 || !question_valid(&question, (size_t)n)) {
+    if (n <= 0 || !question_valid(question, (size_t)n)) {
         client_close(c);
         return false;
     }
@@ -372,11 +390,11 @@ static bool client_read(struct resolver_process *r, unsigned index)
     l->process = r;
     l->client = index;
     l->generation = c->generation;
-    l->question = question;
-    l->answer.id = question.id;
-    l->answer.kind = question.kind;
+    l->question = *question;
+    l->answer.id = question->id;
+    l->answer.kind = question->kind;
     c->outstanding++;
-    c->names += question.kind == RESOLVER_PTR;
+    c->names += question->kind == RESOLVER_PTR;
     lookup_start(l);
     return true;
 }
@@ -394,6 +412,27 @@ static void client_ready(struct resolver_process *r, unsigned index)
     }
 }
 
+static char *tally_text(const struct resolver_process *r, const struct channel_message *message)
+{
+    if (r->tally)
+        return tlsrpt_tally_show(r->tally, (unsigned)(message->number & 1), message->text);
+    return strdup("{\"error\": \"nothing is counted: the configuration has no group tlsrpt\", "
+                  "\"exit\": 78}"); /* EX_CONFIG */
+}
+
+static void tally_show(const struct resolver_process *r, int channel,
+                       const struct channel_message *message, int fd)
+{
+    struct channel_message answer = {.kind = CHANNEL_ROWS, .id = message->id};
+    char *text = tally_text(r, message);
+    size_t len = text ? strlen(text) : 0;
+
+    if (len > 0 && write(fd, text, len) == (ssize_t)len)
+        answer.number = len;
+    free(text);
+    (void)!channel_send(channel, &answer, -1);
+}
+
 static int channel_ready(struct resolver_process *r, int channel)
 {
     struct channel_message message;
@@ -404,9 +443,13 @@ static int channel_ready(struct resolver_process *r, int channel)
         return 0;
     if (err)
         return err;
-    if (message.kind == CHANNEL_CLIENT && fd >= 0)
+    if (message.kind == CHANNEL_CLIENT && fd >= 0) {
         client_add(r, fd);
-    else if (fd >= 0)
+        return 0;
+    }
+    if (message.kind == CHANNEL_TLSRPT && fd >= 0)
+        tally_show(r, channel, &message, fd);
+    if (fd >= 0)
         close(fd);
     return 0;
 }
@@ -431,7 +474,11 @@ static unsigned fds_collect(struct resolver_process *r, int channel, struct poll
         short events = (short)((takes ? POLLIN : 0) | (TAILQ_EMPTY(&c->unsent) ? 0 : POLLOUT));
         fds[FD_CLIENTS + i] = (struct pollfd){events ? c->fd : -1, events, 0};
     }
-    return FD_STS + resolver_sts_fds(r->sts, fds + FD_STS, ret_ms);
+    unsigned len = FD_STS + resolver_sts_fds(r->sts, fds + FD_STS, ret_ms);
+    int tally_ms = r->tally ? tlsrpt_tally_wait_ms(r->tally) : -1;
+    if (tally_ms >= 0 && (*ret_ms < 0 || tally_ms < *ret_ms))
+        *ret_ms = tally_ms;
+    return len;
 }
 
 static int turn(struct resolver_process *r, int channel, const struct pollfd *fds, unsigned len)
@@ -451,6 +498,8 @@ static int turn(struct resolver_process *r, int channel, const struct pollfd *fd
             client_ready(r, i);
     }
     resolver_sts_turn(r->sts, fds + FD_STS, len - FD_STS);
+    if (r->tally)
+        tlsrpt_tally_turn(r->tally);
     return 0;
 }
 
@@ -467,6 +516,8 @@ int resolver_process_run(struct resolver_process *r, int channel)
             return ERR_SYSTEM;
         }
         int err = turn(r, channel, fds, len);
+        if (err && r->tally)
+            tlsrpt_tally_flush(r->tally);
         if (err)
             return err == ERR_CLOSED ? 0 : err;
     }
@@ -508,7 +559,7 @@ static int warm_up(struct resolver_process *r, char *why, size_t why_room)
     return ERR_CONFIG;
 }
 
-int resolver_process_new(const struct conf_resolver *conf, int store,
+int resolver_process_new(const struct conf_resolver *conf, int store, struct tlsrpt_tally *tally,
                          const struct shared_column *counters, struct resolver_process **ret,
                          char *why, size_t why_room)
 {
@@ -517,9 +568,11 @@ int resolver_process_new(const struct conf_resolver *conf, int store,
 
     *ret = NULL;
     if (!r) {
+        tlsrpt_tally_free(tally);
         snprintf(why, why_room, "%s", err_text(ERR_NOMEM));
         return ERR_NOMEM;
     }
+    r->tally = tally;
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         r->clients[i].fd = -1;
         TAILQ_INIT(&r->clients[i].unsent);
@@ -550,5 +603,6 @@ void resolver_process_free(struct resolver_process *r)
             client_close(&r->clients[i]);
     ub_ctx_delete(r->ub);
     resolver_sts_free(r->sts);
+    tlsrpt_tally_free(r->tally);
     free(r);
 }

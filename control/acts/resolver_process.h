@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The resolver process: DNS for all workers of a generation, validated by libunbound, which also
- * keeps the cache; and the policies of MTA-STS, by HTTPS (resolver_sts.c). It runs without
+ * keeps the cache; the policies of MTA-STS, by HTTPS (resolver_sts.c); and how sessions ended, for TLS
+ * reports (tlsrpt_tally.c). It runs without
  * privileges, holds no secrets, and takes questions only from the sockets that the supervisor hands
  * it over its channel (CHANNEL_CLIENT). Questions of a worker beyond its bound wait in its socket;
  * a worker that talks garbage harms itself only.
@@ -9,15 +10,17 @@
 #pragma once
 
 #include "conf.h"
+#include "tlsrpt_tally.h"
 
 struct resolver_process;
 
 struct shared_column;
 /* Makes the context and has it read its trust anchor and hosts file; libunbound's thread starts
- * here, and policies are read from store, a directory (resolver_store_open) that becomes the
- * process's, or -1: they are not kept then. counters: whose column this process may add to; NULL:
+ * here, and policies are read from store, a folder (state_folder_open) that becomes the
+ * process's, or -1: they are not kept then. tally: the process's as well, or NULL: sessions are not
+ * counted. counters: whose column this process may add to; NULL:
  * nothing is counted. ERR_CONFIG: why says which setting. */
-int resolver_process_new(const struct conf_resolver *conf, int store,
+int resolver_process_new(const struct conf_resolver *conf, int store, struct tlsrpt_tally *tally,
                          const struct shared_column *counters, struct resolver_process **ret,
                          char *why, size_t why_room) ERR_CHECK;
 /* Until the channel's other end closes. */

@@ -52,6 +52,7 @@ struct entry {
     uint64_t look_ms;  /* when its record is looked at again */
     uint64_t retry_ms; /* no fetch before; 0: none failed */
     unsigned failures;
+    enum sts_fault fault;              /* of the last failure */
     char why[RESOLVER_FETCH_WHY + 32]; /* of the last failure */
     struct look *look;                 /* what is under way, or NULL */
 };
@@ -226,6 +227,8 @@ static const struct sts_answer *answer_policy(struct resolver_sts *s, const stru
     a->ttl_s = (uint32_t)(left < 0 ? 0 : left < LOOK_S ? left : LOOK_S);
     a->expires = e->expires;
     a->from_cache = from_cache;
+    a->fault = STS_FAULT_NONE;
+    a->max_age_s = (uint32_t)(e->expires - e->fetched);
     snprintf(a->why, sizeof(a->why), "%s", e->why);
     a->mx_len = e->mx_len;
     for (unsigned i = 0; i < e->mx_len; i++) {
@@ -237,12 +240,13 @@ static const struct sts_answer *answer_policy(struct resolver_sts *s, const stru
 }
 
 static const struct sts_answer *answer_none(struct resolver_sts *s, enum dns_status status,
-                                            uint32_t ttl_s, const char *why)
+                                            enum sts_fault fault, uint32_t ttl_s, const char *why)
 {
     struct sts_answer *a = &s->answer;
 
     memset(a, 0, offsetof(struct sts_answer, mx));
     a->status = status;
+    a->fault = status == DNS_FAILED ? fault : STS_FAULT_NONE;
     a->ttl_s = ttl_s < NONE_MAX_S ? ttl_s : NONE_MAX_S;
     snprintf(a->why, sizeof(a->why), "%s", why);
     return a;
@@ -263,7 +267,8 @@ static void settle(struct resolver_sts *s, struct entry *e, enum dns_status stat
         void *user = w->user;
         SLIST_REMOVE_HEAD(&e->waiters, next);
         free(w);
-        done(user, holds ? answer_policy(s, e, !fetched) : answer_none(s, status, ttl_s, why));
+        done(user,
+             holds ? answer_policy(s, e, !fetched) : answer_none(s, status, e->fault, ttl_s, why));
     }
     if (!e->mx && e->retry_ms == 0)
         entry_free(s, e);
@@ -290,7 +295,8 @@ static void log_policy(const struct entry *e, const char *what)
 }
 
 /* A record or file that gives no policy, where there should be one. */
-static void failed(struct resolver_sts *s, struct entry *e, const char *what, const char *why)
+static void failed(struct resolver_sts *s, struct entry *e, enum sts_fault fault, const char *what,
+                   const char *why)
 {
     bool holds = policy_holds(e, now_s());
     unsigned doublings = holds ? e->failures : 0;
@@ -299,6 +305,7 @@ static void failed(struct resolver_sts *s, struct entry *e, const char *what, co
     struct log_line l;
 
     e->failures++;
+    e->fault = fault;
     e->retry_ms = now_ms() + wait_s * 1000;
     snprintf(e->why, sizeof(e->why), "%s: %s", what, why);
     count(s, COUNTER_STS_FAILED);
@@ -336,7 +343,7 @@ static bool policy_same(const struct entry *e, const struct sts_policy *p)
 
 static void queue_serve(struct resolver_sts *s);
 
-static void fetched(void *user, struct span body, const char *why)
+static void fetched(void *user, struct span body, bool rejected, const char *why)
 {
     struct look *l = user;
     struct resolver_sts *s = l->sts;
@@ -345,9 +352,9 @@ static void fetched(void *user, struct span body, const char *why)
     const char *change = !e->mx ? "new" : NULL;
 
     if (why) {
-        failed(s, e, "fetching the policy", why);
+        failed(s, e, rejected ? STS_FAULT_WEBPKI : STS_FAULT_FETCH, "fetching the policy", why);
     } else if (sts_policy_parse(body, &s->policy, fault, sizeof(fault)) != 0) {
-        failed(s, e, "reading the policy", fault);
+        failed(s, e, STS_FAULT_POLICY, "reading the policy", fault);
     } else {
         if (!change && !policy_same(e, &s->policy))
             change = "changed";
@@ -377,7 +384,7 @@ static void queue_serve(struct resolver_sts *s)
         TAILQ_REMOVE(&s->queue, l, in_queue);
         count(s, COUNTER_STS_FETCHES);
         if (err)
-            failed(s, l->entry, "fetching the policy", err_text(err));
+            failed(s, l->entry, STS_FAULT_FETCH, "fetching the policy", err_text(err));
     }
 }
 
@@ -387,7 +394,8 @@ static void addresses_done(struct look *l)
         return;
     resolver_addr_join(&l->v6, &l->v4, &l->addr);
     if (l->addr.status != DNS_OK) {
-        failed(l->sts, l->entry, "fetching the policy", "its server's address can't be had");
+        failed(l->sts, l->entry, STS_FAULT_FETCH, "fetching the policy",
+               "its server's address can't be had");
         return;
     }
     TAILQ_INSERT_TAIL(&l->sts->queue, l, in_queue);
@@ -522,7 +530,7 @@ static void entry_wait(struct resolver_sts *s, struct entry *e, resolver_sts_don
     struct waiter *w = calloc(1, sizeof(*w));
 
     if (!w) {
-        done(user, answer_none(s, DNS_FAILED, 0, err_text(ERR_NOMEM)));
+        done(user, answer_none(s, DNS_FAILED, STS_FAULT_NONE, 0, err_text(ERR_NOMEM)));
         return;
     }
     w->done = done;
@@ -537,14 +545,16 @@ void resolver_sts_ask(struct resolver_sts *s, const char *domain, resolver_sts_d
     struct entry *e;
 
     if (!domain_read(domain, name)) {
-        done(user, answer_none(s, DNS_NODATA, NONE_MAX_S, "no domain of the internet"));
+        done(user,
+             answer_none(s, DNS_NODATA, STS_FAULT_NONE, NONE_MAX_S, "no domain of the internet"));
         return;
     }
     e = entry_find(s, name);
     if (!e)
         e = entry_new(s, name);
     if (!e) {
-        done(user, answer_none(s, DNS_FAILED, 0, "too many domains are asked about at once"));
+        done(user, answer_none(s, DNS_FAILED, STS_FAULT_NONE, 0,
+                               "too many domains are asked about at once"));
         return;
     }
     e->asked = now_s();

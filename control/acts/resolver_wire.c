@@ -100,8 +100,8 @@ static bool sts_valid(const struct sts_answer *a)
     for (unsigned i = 0; i < a->mx_len; i++)
         if (!text_ends(a->mx[i]))
             return false;
-    return (unsigned)a->mode <= STS_MODE_ENFORCE && memchr(a->id, '\0', sizeof(a->id)) &&
-           memchr(a->why, '\0', sizeof(a->why));
+    return (unsigned)a->mode <= STS_MODE_ENFORCE && (unsigned)a->fault <= STS_FAULT_POLICY &&
+           memchr(a->id, '\0', sizeof(a->id)) && memchr(a->why, '\0', sizeof(a->why));
 }
 
 static bool content_valid(const struct resolver_wire_answer *a, enum dns_status *ret_status)

@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 enum resolver_kind { RESOLVER_MX, RESOLVER_ADDR, RESOLVER_PTR, RESOLVER_TLSA, RESOLVER_STS };
+/* Beside them, of what has no answer. */
+enum { RESOLVER_REPORT = 100 };
 
 enum {
     RESOLVER_MAX_QUESTIONS = 1024, /* outstanding, of one worker */
@@ -22,6 +24,12 @@ struct resolver_wire_question {
     uint16_t port;               /* TLSA */
     union net_addr addr;         /* PTR */
     char name[DNS_NAME_MAX + 1]; /* all others: the domain, or the host */
+};
+
+struct resolver_wire_report {
+    uint64_t none;
+    uint32_t kind; /* RESOLVER_REPORT; where a question has its own */
+    struct tlsrpt_event event;
 };
 
 struct resolver_wire_answer {

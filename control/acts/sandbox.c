@@ -50,7 +50,7 @@ int sandbox_drop_root(uid_t uid, gid_t gid, pid_t parent, char *why, size_t why_
 }
 
 /* Where the kernel has no Landlock, the filter and the rights of the user are what there is. */
-int sandbox_write_below(int directory, char *why, size_t why_room)
+int sandbox_write_below(const int *directories, size_t len, char *why, size_t why_room)
 {
     const struct landlock_ruleset_attr rules = {
         .handled_access_fs = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
@@ -58,10 +58,9 @@ int sandbox_write_below(int directory, char *why, size_t why_room)
                              LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
                              LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
                              LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM};
-    const struct landlock_path_beneath_attr below = {
-        .allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-                          LANDLOCK_ACCESS_FS_MAKE_REG,
-        .parent_fd = directory};
+    struct landlock_path_beneath_attr below = {.allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE |
+                                                                 LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                                                                 LANDLOCK_ACCESS_FS_MAKE_REG};
     int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
     int err = 0;
 
@@ -69,8 +68,12 @@ int sandbox_write_below(int directory, char *why, size_t why_room)
         return 0;
     if (fd < 0)
         return fail(why, why_room, "landlock", errno);
-    if (directory >= 0 && syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &below, 0))
-        err = errno;
+    for (size_t i = 0; i < len && !err; i++) {
+        below.parent_fd = directories[i];
+        if (directories[i] >= 0 &&
+            syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &below, 0) != 0)
+            err = errno;
+    }
     if (!err && syscall(SYS_landlock_restrict_self, fd, 0) != 0)
         err = errno;
     close(fd);
@@ -306,15 +309,12 @@ static int add_pipe_size(scmp_filter_ctx ctx)
                                   SCMP_A1(SCMP_CMP_EQ, F_GETPIPE_SZ));
 }
 
-/* directory: -1 for none. */
 static int add_directory(scmp_filter_ctx ctx, int directory)
 {
     const scmp_datum_t fd = (scmp_datum_t)directory;
     const scmp_datum_t making = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC;
     int err;
 
-    if (directory < 0)
-        return ADD_ALL(ctx, SCMP_ACT_KILL_PROCESS, calls_directory);
     err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 2, SCMP_A0(SCMP_CMP_EQ, fd),
                            SCMP_A2(SCMP_CMP_MASKED_EQ, making, O_WRONLY | O_CREAT | O_EXCL));
     if (!err)
@@ -324,6 +324,20 @@ static int add_directory(scmp_filter_ctx ctx, int directory)
         err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(renameat), 2, SCMP_A0(SCMP_CMP_EQ, fd),
                                SCMP_A2(SCMP_CMP_EQ, fd));
     return err;
+}
+
+static int add_directories(scmp_filter_ctx ctx, const int *directories, size_t len)
+{
+    unsigned added = 0;
+    int err = 0;
+
+    for (size_t i = 0; i < len && !err; i++) {
+        if (directories[i] < 0)
+            continue;
+        err = add_directory(ctx, directories[i]);
+        added++;
+    }
+    return err || added > 0 ? err : ADD_ALL(ctx, SCMP_ACT_KILL_PROCESS, calls_directory);
 }
 
 static int add_kind(scmp_filter_ctx ctx, enum sandbox kind)
@@ -346,10 +360,11 @@ static int add_kind(scmp_filter_ctx ctx, enum sandbox kind)
 
 int sandbox_enter(enum sandbox kind, char *why, size_t why_room)
 {
-    return sandbox_enter_with(kind, -1, why, why_room);
+    return sandbox_enter_with(kind, NULL, 0, why, why_room);
 }
 
-int sandbox_enter_with(enum sandbox kind, int directory, char *why, size_t why_room)
+int sandbox_enter_with(enum sandbox kind, const int *directories, size_t len, char *why,
+                       size_t why_room)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int err;
@@ -367,7 +382,7 @@ int sandbox_enter_with(enum sandbox kind, int directory, char *why, size_t why_r
     if (!err)
         err = ADD_ALL(ctx, SCMP_ACT_KILL_PROCESS, calls_deadly);
     if (!err)
-        err = add_directory(ctx, directory);
+        err = add_directories(ctx, directories, len);
     if (!err)
         err = add_read_only_open(ctx);
     if (!err)

@@ -102,6 +102,8 @@ void upstream_dial_failed(struct hop *h, enum smtp_client_phase phase,
     bool tls = phase == SMTP_PHASE_TLS || phase == SMTP_PHASE_STARTTLS;
 
     hop_pin(h);
+    if (tls)
+        upstream_report_failed(h, phase, why);
     failure_set(h, phase, reply, why);
     h->unreachable &= unreachable;
     if (tls && h->verdict->level == CONF_LEVEL_MAY &&
@@ -228,6 +230,7 @@ static bool target_pooled(struct hop *h)
     upstream_wait_end(h);
     leg->hop = h;
     h->leg = leg;
+    upstream_report_ready(leg);
     hop_activate(h, leg);
     return true;
 }
@@ -261,6 +264,8 @@ static bool target_try(struct hop *h)
 
     if (h->probe)
         upstream_probe_judged(h);
+    if (h->verdict->use == TLS_SKIP)
+        upstream_report_skipped(h);
     if (target_refused(h))
         return false;
     if (target_pooled(h))

@@ -226,6 +226,7 @@ static void on_ready(struct upstream_leg *leg)
         leg->route->caps[leg->fixed] = *smtp_client_caps(leg->client);
         leg->route->seen[leg->fixed] = true;
     }
+    upstream_report_ready(leg);
     if (leg->hop)
         hop_activate(leg->hop, leg);
 }
@@ -252,6 +253,8 @@ static void on_event(void *user, struct smtp_client *client, const struct smtp_c
             leg_close(leg, DP_CLOSE_FLUSH);
         break;
     case SMTP_CLIENT_NO_TLS:
+        if (leg->hop)
+            upstream_report_failed(leg->hop, SMTP_PHASE_STARTTLS, e->text);
         leg->plaintext_retry = true;
         upstream_why(leg->why, "%s", e->text);
         break;
@@ -349,6 +352,7 @@ int upstream_leg_dial(struct hop *h, const union net_addr *addr)
     leg->host->open++;
     leg->hop = h;
     h->leg = leg;
+    h->fault = TLS_CERT_FINE;
     counter_add(&u->conf.shared, COUNTER_HOP_CONNECTIONS_OPEN, 1);
     leg_expect(leg, u->limits->hop_connect_timeout_s);
     return ERR_OK;

@@ -11,6 +11,7 @@
  *   upstream_route.c what a route's level means: contexts, names, keys of pool and sessions
  *   upstream_tls.c   handshakes: how they begin, and what the service tells of them
  *   upstream_ratchet.c  whether a connection has less TLS than its destination had before
+ *   upstream_report.c what TLS reports tell of a session
  *   upstream_probe.c  a hop that carries no mail: it tells what mail would meet
  *
  * A hop uses at most one leg, a leg serves at most one hop. Both can go while their own events are
@@ -29,6 +30,7 @@ enum {
     UPSTREAM_BUCKETS = 1024,
     UPSTREAM_HOSTS_MAX = 8192,
     UPSTREAM_WHY = 256,
+    UPSTREAM_REPORTED_MAX = 8,
     UPSTREAM_WAIT_MS = 30 * 1000,   /* for a free connection to a host that has its most */
     UPSTREAM_POLL_MS = 100,         /* other workers' connections end without telling us */
     UPSTREAM_IDLE_FULL_MS = 1000,   /* idle legs of such a host make room soon */
@@ -128,6 +130,8 @@ struct upstream_leg {
     struct buf out;
     struct dp_timer timer;
 
+    unsigned reported_len; /* domains that were told of this session, by their hashes */
+    uint64_t reported[UPSTREAM_REPORTED_MAX];
     bool has_tls, tickets, got_data; /* tickets: the TLS service still has its session */
     bool lost; /* in its handshake, whose answer is still awaited, for its reason */
     struct dp_lost_info lost_info;
@@ -189,6 +193,7 @@ struct hop {
     TAILQ_ENTRY(hop) waiting;
     bool is_waiting;
     bool has_failure, alarm;
+    enum tls_cert_fault fault; /* of the certificate that its leg was shown */
     struct smtp_reply failure; /* what the sender hears if nothing better is found */
 
     /* The transaction. */
@@ -353,6 +358,15 @@ void upstream_probe_failed(struct hop *h, enum smtp_client_phase phase);
 void upstream_probe_leave(struct hop *h);
 /* A leg where mail would begin now: it ends here. */
 void upstream_probe_ready(struct hop *h, struct upstream_leg *leg);
+
+/* upstream_report.c. Nothing is told where the route or the configuration has no reports. */
+bool upstream_report_wanted(const struct hop *h);
+/* The target in turn must not be used. */
+void upstream_report_skipped(const struct hop *h);
+/* The session with the address in turn has no TLS, or not what was demanded. */
+void upstream_report_failed(const struct hop *h, enum smtp_client_phase phase, const char *why);
+/* Mail may begin on a leg, a new one or a pooled one. */
+void upstream_report_ready(struct upstream_leg *leg);
 
 /* upstream_hop.c */
 struct hop *hop_new(struct upstream *u, const struct conf_route *route);

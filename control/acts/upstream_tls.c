@@ -83,6 +83,8 @@ bool upstream_tls_failed(struct upstream *u, struct leg_id id, const struct tls_
     leg_pin(leg);
     if (leg->state == LEG_HANDSHAKE) {
         upstream_count(u, COUNTER_TLS_OUT_FAILED);
+        if (leg->hop)
+            leg->hop->fault = failure->fault;
         leg_failed(leg, SMTP_PHASE_TLS, NULL, failure->text, false);
     }
     leg_unpin(leg);

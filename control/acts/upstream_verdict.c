@@ -26,6 +26,7 @@ int upstream_verdict_begin(struct hop *h)
     h->said->has_sts = false;
     h->said->sts.id[0] = '\0';
     h->said->sts.listed = false;
+    h->said->sts.fault = STS_FAULT_NONE;
     h->said->tlsa_of = 0;
     h->said->mx_secure = !r->conf->mx;
     return ERR_OK;

@@ -216,6 +216,7 @@ struct conf_route {
         const char *password_file; /* conf_load (control/acts) reads it into password */
     } auth;                        /* only over TLS */
     bool xclient;             /* pass the client on with XCLIENT where the next hop offers it */
+    bool report;              /* its sessions are in TLS reports (RFC 8460) */
     bool data_to_bdat;        /* DATA goes out in chunks where the next hop offers CHUNKING */
     unsigned max_connections; /* to one host, across workers */
 };
@@ -231,12 +232,17 @@ struct conf_sender {    /* control/pure/policy_sender.h */
     struct conf_strings listeners; /* names; empty: all */
 };
 
+struct conf_tlsrpt { /* NULLs for none: nothing is counted */
+    const char *organization, *contact;
+};
+
 struct conf {
     struct arena arena;
     struct conf_gateway gateway;
     struct conf_limits limits;
     struct conf_resolver resolver;
     struct conf_tls_defaults tls;
+    struct conf_tlsrpt tlsrpt;
     struct conf_listener *listeners;
     size_t listeners_len;
     struct conf_route *routes;

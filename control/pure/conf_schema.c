@@ -119,6 +119,7 @@ _Static_assert(sizeof(enum conf_level) == sizeof(int) && sizeof(enum tls_profile
 #define CONF_STRUCT_TLS struct conf_tls_defaults
 #define CONF_STRUCT_CERT struct conf_cert
 #define CONF_STRUCT_POLICY_LIST struct conf_policy_list
+#define CONF_STRUCT_TLSRPT struct conf_tlsrpt
 #define CONF_STRUCT_LISTENER struct conf_listener
 #define CONF_STRUCT_ROUTE struct conf_route
 #define CONF_STRUCT_ROUTE_TLS struct conf_route
@@ -205,6 +206,7 @@ static const struct {
     [CONF_GROUP_TLS] = {"tls", sizeof(struct conf_tls_defaults)},
     [CONF_GROUP_CERT] = {"certificates", sizeof(struct conf_cert)},
     [CONF_GROUP_POLICY_LIST] = {"tls.policy_list", sizeof(struct conf_policy_list)},
+    [CONF_GROUP_TLSRPT] = {"tlsrpt", sizeof(struct conf_tlsrpt)},
     [CONF_GROUP_LISTENER] = {"listeners", sizeof(struct conf_listener)},
     [CONF_GROUP_ROUTE] = {"routes", sizeof(struct conf_route)},
     [CONF_GROUP_ROUTE_TLS] = {"routes.tls", sizeof(struct conf_route)},

@@ -18,6 +18,14 @@ enum {
     STS_MAX_AGE_MAX_S = 31557600, /* RFC 8461 section 3.2; more is taken as this */
 };
 
+/* Why there is none, where a domain has a record of one. */
+enum sts_fault {
+    STS_FAULT_NONE,
+    STS_FAULT_FETCH,
+    STS_FAULT_WEBPKI, /* the certificate of the policy's server */
+    STS_FAULT_POLICY, /* its text */
+};
+
 enum sts_mode { STS_MODE_NONE, STS_MODE_TESTING, STS_MODE_ENFORCE };
 
 struct sts_policy {
@@ -39,6 +47,8 @@ struct sts_answer {
     uint32_t ttl_s;          /* how long this answer may be kept before asking again */
     int64_t expires;         /* when the policy's max_age is over; seconds since 1970 */
     bool from_cache;         /* not fetched for this question */
+    enum sts_fault fault; /* of status FAILED */
+    uint32_t max_age_s;   /* the policy's own */
     bool listed;   /* not the domain's own word: a list of policies has it (policy_list.h) */
     char why[160]; /* one sentence where not OK, or where a refresh failed */
     unsigned mx_len;

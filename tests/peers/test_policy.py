@@ -8,6 +8,7 @@ from an HTTPS server of the test, certificates from its authorities.
 """
 import base64
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -112,6 +113,48 @@ def host_of(kind, middle):
 
 def policy_records(domain, identity):
     return (f'_mta-sts.{domain}. TXT "v=STSv1; id={identity};"\nmta-sts.{domain}. A {HTTPS}\n')
+
+
+def schema_check(report):
+    """RFC 8460 section 4.4: which members there are, of what type, and which must be there."""
+    text, count, texts = str, int, [str]
+    failure = {"result-type": text, "failed-session-count": count, "sending-mta-ip?": text,
+               "receiving-mx-hostname?": text, "receiving-mx-helo?": text, "receiving-ip?": text,
+               "additional-information?": text, "failure-reason-code?": text}
+    schema = {"organization-name": text, "contact-info": text, "report-id": text,
+              "date-range": {"start-datetime": text, "end-datetime": text},
+              "policies": [{"policy": {"policy-type": text, "policy-domain": text, "policy-string?": texts,
+                                       "mx-host?": texts},
+                            "summary": {"total-successful-session-count": count,
+                                        "total-failure-session-count": count},
+                            "failure-details?": [failure]}]}
+    results = {"starttls-not-supported", "certificate-host-mismatch", "certificate-expired",
+               "certificate-not-trusted", "validation-failure", "tlsa-invalid", "dnssec-invalid",
+               "dane-required", "sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"}
+
+    def check(value, schema, place):
+        if isinstance(schema, list):
+            assert isinstance(value, list) and value, f"{place}: {value}"
+            for i, item in enumerate(value):
+                check(item, schema[0], f"{place}[{i}]")
+        elif isinstance(schema, dict):
+            assert isinstance(value, dict), f"{place}: {value}"
+            known = {k.rstrip("?"): v for k, v in schema.items()}
+            must = {k for k in schema if not k.endswith("?")}
+            assert must <= set(value) <= set(known), f"{place}: {sorted(value)}"
+            for key, item in value.items():
+                check(item, known[key], f"{place}.{key}")
+        else:
+            assert type(value) is schema and value != "" and value != -1, f"{place}: {value!r}"
+    check(report, schema, "report")
+    for part in report["policies"]:
+        assert part["policy"]["policy-type"] in ("tlsa", "sts", "no-policy-found")
+        for item in part.get("failure-details", []):
+            assert item["result-type"] in results, item
+            for key in ("sending-mta-ip", "receiving-ip"):
+                ipaddress.ip_address(item.get(key, "::"))
+    for key in ("start-datetime", "end-datetime"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", report["date-range"][key])
 
 
 class Policy(References, Case):
@@ -333,6 +376,7 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
             "trust_anchor": cls.anchor, "timeout_s": 3, "reverse": False,
             "sts_ca": cls.authority.cert, "sts_port": HTTPS_PORT, "sts_timeout_s": 5},
             "limits": {"hop_connect_timeout_s": 3}, "tls": {"policy_list": cls.list_write()}}
+        settings["tlsrpt"] = {"organization": "This Test", "contact": "tls@client.example"}
         return Gateway(routes, settings=settings, authority=cls.authority).start()
 
     def send(self, domain):
@@ -621,6 +665,108 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
         """Routes are there for more domains than zones have."""
         name, zone = domain.split(".")[:2]
         return re.search(rf"(?m)^({name}|{re.escape(domain)}\.) MX ", self.in_zones[zone]) is not None
+
+    # --- TLS reports
+
+    def report(self, domain):
+        """What our report of today says to the domain: {policy type: the policy's part}."""
+        def show():
+            return self.shared.ctl("--json", "tlsrpt", "show", domain)
+        wait_for(lambda: show()[0] != 75, 20, "the resolver process")
+        status, out, error = show()
+        if status == 69:
+            return {}
+        self.assertEqual(status, 0, f"{out} {error}")
+        report = json.loads(out)
+        schema_check(report)
+        self.assertEqual((report["organization-name"], report["contact-info"]),
+                         ("This Test", "tls@client.example"))
+        start = report["date-range"]["start-datetime"]
+        self.assertEqual(report["date-range"]["end-datetime"], start[:10] + "T23:59:59Z")
+        self.assertEqual(report["report-id"], f"{start[:10]}.{domain}@gw.example.org")
+        return {p["policy"]["policy-type"]: p for p in report["policies"]}
+
+    def counted(self, domain):
+        """{(policy type, result or "good"): sessions}"""
+        out = {}
+        for kind, part in self.report(domain).items():
+            out[kind, "good"] = part["summary"]["total-successful-session-count"]
+            failures = part.get("failure-details", [])
+            self.assertEqual(part["summary"]["total-failure-session-count"],
+                             sum(f["failed-session-count"] for f in failures))
+            for f in failures:
+                key = kind, f["result-type"]
+                out[key] = out.get(key, 0) + f["failed-session-count"]
+        return out
+
+    def told(self, domain, *expected, delivered=False):
+        """One message more to it adds these to its report, and there never is anything else. A
+        connection that mail goes over may be one that was open already, which is no session more."""
+        before = self.counted(domain)
+        self.send(domain)
+        kept = delivered or any(result == "good" for _, result in expected)
+
+        def more(key):
+            return self.counted(domain).get(key, 0) > (0 if kept else before.get(key, 0))
+        wait_for(lambda: all(map(more, expected)), 5, f"the report to {domain}: {expected}")
+        self.assertEqual({k for k, n in self.counted(domain).items() if n}, set(expected), domain)
+        return self.report(domain)
+
+    def test_reports_of_tlsa(self):
+        part = self.told("autodane-full.safe.example", ("tlsa", "good"))["tlsa"]["policy"]
+        self.assertEqual(part["policy-domain"], "mx-full.safe.example")
+        self.assertEqual(len(part["policy-string"]), 1)
+        self.assertRegex(part["policy-string"][0], "^3 0 0 30[0-9a-f]+$")
+        self.assertNotIn("mx-host", part)
+        for name, result in (("other", "tlsa-invalid"), ("unusable", "tlsa-invalid"),
+                             ("forged", "dnssec-invalid")):
+            self.told(f"autodane-{name}.safe.example", ("tlsa", result), delivered=name == "unusable")
+        self.told("dane-none.safe.example", ("tlsa", "dane-required"))
+        self.told("autodane-strip.safe.example", ("tlsa", "starttls-not-supported"))
+        part = self.told("autodane-swap.safe.example", ("tlsa", "tlsa-invalid"))["tlsa"]
+        failure = part["failure-details"][0]
+        self.assertEqual(failure["receiving-mx-hostname"], "mx-swap.safe.example")
+        self.assertEqual(failure["receiving-ip"], self.addresses["swap"])
+        self.assertRegex(failure["sending-mta-ip"], r"^127\.")
+        self.assertIn("none of the host's 1 usable TLSA records matches", failure["failure-reason-code"])
+
+    def test_reports_of_mta_sts(self):
+        part = self.told("autosts-nobody.open.example", ("sts", "good"))["sts"]["policy"]
+        self.assertEqual(part, {
+            "policy-type": "sts", "policy-domain": "autosts-nobody.open.example",
+            "policy-string": ["version: STSv1", "mode: enforce", "mx: *.open.example", "max_age: 86400"],
+            "mx-host": ["*.open.example"]})
+        self.told("autosts-swap.open.example", ("sts", "certificate-not-trusted"))
+        self.told("autosts-strip.open.example", ("sts", "starttls-not-supported"))
+        self.told("autosts-names.open.example", ("sts", "validation-failure"))
+        self.told("autosts-testing.open.example", ("sts", "validation-failure"), delivered=True)
+        self.told("autosts-missing.open.example", ("sts", "sts-policy-fetch-error"),
+                  ("no-policy-found", "good"))
+
+    def test_reports_without_a_policy(self):
+        self.told("autonone-nobody.open.example", ("no-policy-found", "good"))
+        self.told("may-strip.open.example", ("no-policy-found", "starttls-not-supported"), delivered=True)
+        self.told("may-garbage.open.example", ("no-policy-found", "validation-failure"), delivered=True)
+
+    def test_reports_for_people_and_after_a_restart(self):
+        domain = "autonone-unsigned.open.example"
+        self.told(domain, ("no-policy-found", "good"))
+        good = self.counted(domain)["no-policy-found", "good"]
+        status, out, _ = self.shared.ctl("tlsrpt", "show")
+        self.assertEqual(status, 0)
+        self.assertRegex(out, rf"(?m)^ +{good} good +0 failed  {re.escape(domain)}$")
+        status, out, _ = self.shared.ctl("tlsrpt", "show", domain)
+        self.assertEqual(status, 0)
+        self.assertIn(f"{domain}, from This Test (tls@client.example), policy no-policy-found", out)
+        self.assertEqual(self.shared.ctl("tlsrpt", "show", "--yesterday", domain)[0], 69)
+        state = os.path.join(self.shared.folder, "state", "tlsrpt")
+        today = os.path.join(state, time.strftime("%Y-%m-%d.0", time.gmtime()))
+        wait_for(lambda: os.path.exists(today) and domain in open(today).read(), 20, "the file of today")
+        pids = [p["pid"] for p in json.loads(self.shared.ctl("--json", "status")[1])["processes"]
+                if p["process"] == "resolver"]
+        os.kill(pids[0], 9)
+        wait_for(lambda: self.counted(domain).get(("no-policy-found", "good")) == good, 20,
+                 "the counts after the process died")
 
     # --- explain and probe
 

@@ -161,6 +161,13 @@ static void render(const struct one *one, char *out, size_t room)
         OWN(TLS);
         TEXT("};\n");
     }
+    if (one->row->group == CONF_GROUP_TLSRPT) {
+        TEXT("tlsrpt = {\n");
+        PUT(TLSRPT, "organization", "\"Example\"");
+        PUT(TLSRPT, "contact", "\"a@example.org\"");
+        OWN(TLSRPT);
+        TEXT("};\n");
+    }
     if (!row_is(one, CONF_GROUP_ROOT, "listeners"))
         n += put_listener(out + n, room - n, one);
     if (!row_is(one, CONF_GROUP_ROOT, "routes"))
@@ -201,6 +208,7 @@ static void bad(const struct conf_row *row, const char *value)
         [CONF_GROUP_TLS] = "tls.",
         [CONF_GROUP_CERT] = "tls.certificates[0].",
         [CONF_GROUP_POLICY_LIST] = "tls.policy_list.",
+        [CONF_GROUP_TLSRPT] = "tlsrpt.",
         [CONF_GROUP_LISTENER] = "listeners[0].",
         [CONF_GROUP_ROUTE] = "routes[0].",
         [CONF_GROUP_ROUTE_TLS] = "routes[0].tls.",

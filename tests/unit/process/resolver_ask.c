@@ -15,6 +15,7 @@
 #include "resolver_store.h"
 #include "resolver_wire.h"
 #include "sandbox.h"
+#include "state_folder.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -36,12 +37,14 @@ static void process_run(const struct conf_resolver *conf, const char *state, int
 {
     struct resolver_process *r;
     char why[256];
-    int store = state[0] ? resolver_store_open(state, 65534, 65534, why, sizeof(why)) : -1;
+    int store =
+        state[0] ? state_folder_open(state, RESOLVER_STORE_FOLDER, 65534, 65534, why, sizeof(why))
+                 : -1;
 
     if ((state[0] && store < 0) || sandbox_drop_root(65534, 65534, parent, why, sizeof(why)) != 0 ||
-        sandbox_write_below(store, why, sizeof(why)) != 0 ||
-        resolver_process_new(conf, store, NULL, &r, why, sizeof(why)) != 0 ||
-        sandbox_enter_with(SANDBOX_RESOLVER, store, why, sizeof(why)) != 0) {
+        sandbox_write_below(&store, 1, why, sizeof(why)) != 0 ||
+        resolver_process_new(conf, store, NULL, NULL, &r, why, sizeof(why)) != 0 ||
+        sandbox_enter_with(SANDBOX_RESOLVER, &store, 1, why, sizeof(why)) != 0) {
         fprintf(stderr, "%s\n", why);
         _exit(2);
     }

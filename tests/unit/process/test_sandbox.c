@@ -220,8 +220,8 @@ static int run_with_directory(int (*act)(void))
     if (pid == 0) {
         char why[256];
         if (sandbox_drop_root(65534, 65534, self, why, sizeof(why)) != 0 ||
-            sandbox_write_below(directory, why, sizeof(why)) != 0 ||
-            sandbox_enter_with(SANDBOX_RESOLVER, directory, why, sizeof(why)) != 0) {
+            sandbox_write_below(&directory, 1, why, sizeof(why)) != 0 ||
+            sandbox_enter_with(SANDBOX_RESOLVER, &directory, 1, why, sizeof(why)) != 0) {
             fprintf(stderr, "%s\n", why);
             _exit(99);
         }

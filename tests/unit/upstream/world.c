@@ -378,6 +378,7 @@ static void on_tls_done(void *user, struct leg_id leg, const struct tls_keys *ke
 
     changed.not_after = w->not_after;
     changed.verify = w->verify;
+    changed.fault = w->fault;
     assert_true(upstream_tls_done(w->u, leg, keys, &changed, rest));
 }
 

@@ -54,6 +54,8 @@ struct sender {
     struct smtp_reply last;
 };
 
+enum { WORLD_REPORTS = 16 };
+
 struct request { /* as the TLS service got it */
     uint8_t session_key[32];
     enum tls_check check;
@@ -88,6 +90,9 @@ struct world {
     unsigned requests_len, handshakes_max;
     int64_t not_after;
     enum tls_verify verify;
+    enum tls_cert_fault fault;
+    struct tlsrpt_event reports[WORLD_REPORTS];
+    unsigned reports_len;
 };
 
 extern const struct resolver_ops world_resolver_ops;

@@ -111,7 +111,7 @@ static int ask_sts(struct resolver *r, const char *domain,
 {
     struct world *w = world_of(r);
 
-    assert_string_equal(domain, "example.org");
+    assert_string_equal(domain, w->domain);
     w->sts_lookups++;
     if (w->deaf)
         return ERR_LIMIT;
@@ -127,8 +127,21 @@ static void ask_cancel(struct resolver *r, struct dns_question *question)
     free(question);
 }
 
-const struct resolver_ops world_resolver_ops = {
-    .mx = ask_mx, .addr = ask_addr, .tlsa = ask_tlsa, .sts = ask_sts, .cancel = ask_cancel};
+static void report(struct resolver *r, const struct tlsrpt_event *event)
+{
+    struct world *w = world_of(r);
+
+    assert_true(tlsrpt_event_valid(event, tlsrpt_event_len(event)));
+    assert_true(w->reports_len < WORLD_REPORTS);
+    memcpy(&w->reports[w->reports_len++], event, tlsrpt_event_len(event));
+}
+
+const struct resolver_ops world_resolver_ops = {.report = report,
+                                                .mx = ask_mx,
+                                                .addr = ask_addr,
+                                                .tlsa = ask_tlsa,
+                                                .sts = ask_sts,
+                                                .cancel = ask_cancel};
 
 void world_tlsa(struct world *w, unsigned number, uint8_t usage, uint8_t fill)
 {
