@@ -293,6 +293,7 @@ static void connected(struct dp_sim_peer *peer)
 {
     if (!peer->attached)
         return;
+    peer->connecting = false;
     if (peer->connect_error == 0 && peer->events->accepted)
         peer->events->accepted(peer->user, peer, &peer->remote);
     dp_leg_connected(peer->sim->transport.dp, peer->slot, peer->connect_error);
@@ -488,7 +489,8 @@ static int sim_connect(struct dp_transport *t, uint32_t slot, const union net_ad
     if (peer->connect_error == 0 && !peer->events)
         peer->connect_error = ECONNREFUSED;
     sim->by_slot[slot] = peer;
-    uint64_t at_ms = sim->now_ms + delay(sim);
+    peer->connecting = true;
+    uint64_t at_ms = sim->now_ms + delay(sim) + (place ? place->slow_ms : 0);
     peer->up.last_ms = peer->down.last_ms = at_ms;
     sim_event_add(sim, at_ms, SIM_CONNECTED, peer, 0);
     return 0;
@@ -574,7 +576,9 @@ static bool sim_close(struct dp_transport *t, uint32_t slot, bool reset)
     struct dp_sim *sim = sim_of(t);
     struct dp_sim_peer *peer = sim->by_slot[slot];
 
-    if (peer->connect_error == 0 && !reset)
+    if (peer->connecting)
+        peer->reset = true; /* as a SYN whose sender is gone */
+    else if (peer->connect_error == 0 && !reset)
         sim_shutdown(t, slot);
     else if (peer->connect_error == 0 && !peer->reset)
         pipe_event(sim, &peer->down, SIM_RESET_DOWN, peer, 0);
@@ -702,6 +706,12 @@ int dp_sim_serve(struct dp *dp, const union net_addr *address,
 int dp_sim_fail(struct dp *dp, const union net_addr *address, int error)
 {
     place_at(sim_of(dp_transport_of(dp)), address, true)->error = error;
+    return ERR_OK;
+}
+
+int dp_sim_slow(struct dp *dp, const union net_addr *address, uint32_t ms)
+{
+    place_at(sim_of(dp_transport_of(dp)), address, true)->slow_ms = ms;
     return ERR_OK;
 }
 

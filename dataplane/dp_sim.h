@@ -48,6 +48,8 @@ int dp_sim_serve(struct dp *dp, const union net_addr *address,
                  const struct dp_sim_peer_events *events, void *user) ERR_CHECK;
 /* Connections to address end with this errno (ECONNREFUSED, ETIMEDOUT) from now on; 0: stop. */
 int dp_sim_fail(struct dp *dp, const union net_addr *address, int error) ERR_CHECK;
+/* Connections to address take so much longer from now on: UINT32_MAX is more than any test waits. */
+int dp_sim_slow(struct dp *dp, const union net_addr *address, uint32_t ms) ERR_CHECK;
 /* A client of the gateway. NULL where nobody listens on to. */
 struct dp_sim_peer *dp_sim_dial(struct dp *dp, const union net_addr *from, const union net_addr *to,
                                 const struct dp_sim_peer_events *events, void *user);

@@ -69,6 +69,7 @@ struct dp_sim_peer {
     unsigned listener;
     uint32_t slot;
     int connect_error;
+    bool connecting; /* the gateway, and nobody knows of it yet */
     bool attached; /* the gateway's end lives */
     bool reset;    /* the connection is no more */
     bool held, finish, told_closed;
@@ -90,6 +91,7 @@ struct sim_place { /* what is at an address */
     const struct dp_sim_peer_events *events; /* NULL: the gateway's listener, or error */
     void *user;
     int error;
+    uint32_t slow_ms; /* that a connection takes longer */
     bool listens;
 };
 

@@ -68,6 +68,8 @@ static void address_next(struct hop *h)
 {
     struct upstream *u = h->u;
 
+    if (upstream_race_goes_on(h))
+        return;
     while (h->addr < h->addrs_len && !upstream_probe_only_asks(h)) {
         if (!upstream_host_hold(u, h->host, h->route->conf->max_connections)) {
             if (h->is_waiting && dp_now_ms(u->conf.dp) >= h->wait_until_ms) {
@@ -82,9 +84,11 @@ static void address_next(struct hop *h)
         upstream_wait_end(h);
         h->state = HOP_DIALLING;
         h->facts.addr = h->addrs[h->addr];
-        int err = upstream_leg_dial(h, &h->addrs[h->addr]);
-        if (err == ERR_OK)
+        int err = upstream_leg_dial(h, &h->addrs[h->addr], &h->leg);
+        if (err == ERR_OK) {
+            upstream_race_begin(h);
             return;
+        }
         failure_make(h, 451, 3, 2, err_text(err));
         h->unreachable = false;
         h->addr++;
@@ -470,6 +474,7 @@ int upstream_dial_begin(struct hop *h)
     h->state = HOP_WAITING;
     h->turn = (struct dp_timer){.fire = on_turn, .user = h};
     h->budget = (struct dp_timer){.fire = on_budget, .user = h};
+    upstream_race_init(h);
     h->deadline_ms = dp_now_ms(u->conf.dp) + budget_ms;
     if (upstream_verdict_begin(h) != ERR_OK ||
         dp_timer_start(u->conf.dp, &h->budget, budget_ms) != ERR_OK)
@@ -511,6 +516,7 @@ void upstream_dial_stop(struct hop *h)
         u->conf.resolver->ops->cancel(u->conf.resolver, h->question);
     h->question = NULL;
     upstream_wait_end(h);
+    upstream_race_end(h);
     dp_timer_stop(u->conf.dp, &h->turn);
     dp_timer_stop(u->conf.dp, &h->budget);
 }

@@ -79,6 +79,8 @@ void leg_failed(struct upstream_leg *leg, enum smtp_client_phase phase,
     ASSERT(!leg->ready);
     upstream_why(text, "%s", why); /* may be the leg's own */
     upstream_count(leg->u, COUNTER_HOP_CONNECTIONS_FAILED);
+    if (h)
+        upstream_race_front(leg);
     /* What was sent, an alert above all, still goes out. */
     leg_close(leg, DP_CLOSE_FLUSH);
     if (h)
@@ -331,7 +333,7 @@ static const union net_addr *source_for(const struct conf_route *route, const un
     return route->has_source4 ? &route->source4 : NULL;
 }
 
-int upstream_leg_dial(struct hop *h, const union net_addr *addr)
+int upstream_leg_dial(struct hop *h, const union net_addr *addr, struct upstream_leg **ret)
 {
     struct upstream *u = h->u;
     struct upstream_leg *leg = leg_new(h, addr);
@@ -351,7 +353,7 @@ int upstream_leg_dial(struct hop *h, const union net_addr *addr)
     leg->host->uses++;
     leg->host->open++;
     leg->hop = h;
-    h->leg = leg;
+    *ret = leg;
     h->fault = TLS_CERT_FINE;
     counter_add(&u->conf.shared, COUNTER_HOP_CONNECTIONS_OPEN, 1);
     leg_expect(leg, u->limits->hop_connect_timeout_s);
@@ -369,6 +371,7 @@ void leg_connected(struct upstream_leg *leg, int error)
     } else {
         upstream_count(leg->u, COUNTER_HOP_CONNECTIONS);
         leg->state = LEG_TALKING;
+        upstream_race_won(leg);
         leg_expect(leg, leg->u->limits->hop_command_timeout_s);
         if (leg->conf.tls == SMTP_CLIENT_TLS_IMPLICIT)
             upstream_tls_begin(leg);

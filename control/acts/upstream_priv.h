@@ -5,6 +5,7 @@
  *   upstream.c       what there is one of: making, draining, events to their leg, offers, status
  *   upstream_hop.c   a transaction: commands out, answers back to the sender
  *   upstream_dial.c  from a route to an address: hosts, failover, budget, what failed
+ *   upstream_race.c  several addresses of a host at once, while none of them is connected
  *   upstream_verdict.c  what a host must have where DNS and HTTPS decide: asks them, keeps it
  *   upstream_pool.c  hosts: idle legs, limits, waiting, who is dead
  *   upstream_leg.c   one connection: from connect to close, and its SMTP machine
@@ -14,8 +15,9 @@
  *   upstream_report.c what TLS reports tell of a session
  *   upstream_probe.c  a hop that carries no mail: it tells what mail would meet
  *
- * A hop uses at most one leg, a leg serves at most one hop. Both can go while their own events are
- * on the stack: they are pinned for that long, and freed by the last unpin.
+ * A hop uses at most one leg, beside which others may be connecting; a leg serves at most one hop.
+ * Both can go while their own events are on the stack: they are pinned for that long, and freed by
+ * the last unpin.
  */
 #pragma once
 
@@ -34,6 +36,7 @@ enum {
     UPSTREAM_WAIT_MS = 30 * 1000,   /* for a free connection to a host that has its most */
     UPSTREAM_POLL_MS = 100,         /* other workers' connections end without telling us */
     UPSTREAM_IDLE_FULL_MS = 1000,   /* idle legs of such a host make room soon */
+    UPSTREAM_RACERS = 2,            /* connections under way beside the first */
     UPSTREAM_DEAD_DOUBLINGS = 5,    /* of hop_dead_s */
     UPSTREAM_RECORDS_MAX = 1 << 23, /* DESIGN, "The hand-off" */
 };
@@ -183,6 +186,10 @@ struct hop {
     struct upstream_host *host;
     union net_addr addrs[DNS_ADDRS_MAX];
     unsigned addrs_len, addr;
+    /* Not connected yet, beside leg: racers[i] is to addrs[addr + 1 + i]. */
+    struct upstream_leg *racers[UPSTREAM_RACERS];
+    unsigned racers_len;
+    struct dp_timer race; /* until one more joins them */
     bool no_pool;     /* a pooled leg was stale: the next is a new one */
     bool plaintext;   /* this address once more without TLS (level may) */
     bool unreachable; /* no address of this host was there at all so far */
@@ -346,6 +353,18 @@ bool upstream_ratchet_holds(struct hop *h, struct upstream_leg *leg);
 /* The next hop has taken a message over the hop's leg. */
 void upstream_ratchet_proved(struct hop *h);
 
+/* upstream_race.c */
+void upstream_race_init(struct hop *h);
+/* h->leg is connecting: others may join it. */
+void upstream_race_begin(struct hop *h);
+/* h->leg failed; true: a racer is in its place, and h->addr is its address's. */
+bool upstream_race_goes_on(struct hop *h);
+/* The leg, of those that are under way, becomes h->leg, and its address addrs[addr]. */
+void upstream_race_front(struct upstream_leg *leg);
+/* It is connected: the others go. Their addresses stay, behind its own. */
+void upstream_race_won(struct upstream_leg *leg);
+void upstream_race_end(struct hop *h);
+
 /* upstream_probe.c: what happens to a probe's hop, told by the files above. */
 uint64_t upstream_probe_time(const struct hop *h, uint64_t mail_ms);
 /* No connection is wanted. */
@@ -388,7 +407,8 @@ void hop_give_up(struct hop *h, const struct smtp_reply *reply, bool indetermina
 /* upstream_leg.c */
 struct upstream_leg *upstream_leg_find(const struct upstream *u, struct leg_id id);
 /* The caller holds a connection of host; it is the leg's now, also on failure. */
-int upstream_leg_dial(struct hop *h, const union net_addr *addr) ERR_CHECK;
+int upstream_leg_dial(struct hop *h, const union net_addr *addr,
+                      struct upstream_leg **ret) ERR_CHECK;
 static inline void leg_pin(struct upstream_leg *leg)
 {
     leg->pins++;

@@ -101,6 +101,7 @@ struct conf_limits {                   /* per worker unless the prose of the row
     unsigned handshake_timeout_s;      /* from the first byte to its end, and for a PROXY header */
     unsigned session_timeout_s;        /* whole session */
     unsigned hop_connect_timeout_s;    /* one address */
+    unsigned hop_race_ms;              /* until the next address is tried beside it; 0: never */
     unsigned hop_command_timeout_s;    /* one reply of the next hop */
     unsigned hop_final_timeout_s;      /* the reply to the final dot: below a client's 10 minutes */
     unsigned hop_budget_s;             /* all hosts and addresses tried for one RCPT */

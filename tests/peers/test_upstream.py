@@ -3,6 +3,8 @@
 """Is the way to the next hop the one that the route says: pool, TLS session resumption, lists, MX,
 source address, name, client certificate, AUTH, XCLIENT?"""
 import os
+import select
+import socket
 import ssl
 import sys
 import time
@@ -136,7 +138,8 @@ class Upstream(Case):
         routes = [{"domain": d, "next_hop": "mx", "mx_port": more["port"],
                    "tls": more.get("tls", {"level": "encrypt"})} for d in ("mx.corp.example", ".mx.corp.example")]
         settings = {"resolver": {"reverse": False, "stub": [f"corp.example=127.0.0.1:{port}"],
-                                 "insecure": ["corp.example"], "timeout_s": 3}}
+                                 "insecure": ["corp.example"], "timeout_s": 3},
+                    "limits": more.get("limits", {})}
         return self.gateway(routes, settings=settings), dns
 
     def test_mx_in_order_of_preference(self):
@@ -157,6 +160,29 @@ class Upstream(Case):
                              port=port)
         self.sent(gateway, "x@mx.corp.example")
         self.assertEqual(len(second.messages), 1)
+
+    def test_address_that_does_not_answer(self):
+        """RFC 8305: IPv6 leads nowhere, and the other family is tried beside it, long before the time for
+        a connection is over; a transaction is."""
+        port = free_port()
+        sink = self.sink(host="127.0.0.11", port=port)
+        hole = socket.create_server(("::1", port), backlog=1, family=socket.AF_INET6)
+        self.addCleanup(hole.close)
+        full = []
+        for _ in range(4):  # a listener whose queue is full drops what comes
+            s = socket.socket(socket.AF_INET6)
+            s.setblocking(False)
+            s.connect_ex(("::1", port))
+            full.append(s)
+            self.addCleanup(s.close)
+        self.assertEqual(len(select.select([], full, [], 1)[1]), 2)
+        gateway, _ = self.mx({("mx.corp.example", "MX"): [(10, "a.corp.example")],
+                              ("a.corp.example", "AAAA"): ["::1"], ("a.corp.example", "A"): ["127.0.0.11"]},
+                             port=port, limits={"hop_connect_timeout_s": 300, "hop_budget_s": 300})
+        self.sent(gateway, "x@mx.corp.example")
+        self.assertEqual(len(sink.messages), 1)
+        host = gateway.ctl_json("routes")["hosts"][0]
+        self.assertEqual((host["open"], host["dead_for_ms"]), (1, 0), host)
 
     def test_no_mx_is_the_address(self):
         """RFC 5321 section 5.1: the implicit MX."""

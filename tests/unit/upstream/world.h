@@ -81,6 +81,7 @@ struct world {
     struct sender senders[SENDERS];
     struct dns_mx_answer mx; /* for every domain */
     enum dns_status addr_status;
+    unsigned addrs; /* mx1.test has those of so many next hops; 0: its own, as all others */
     struct dns_tlsa_answer tlsa[MTAS]; /* of "mx1.test" and on; no records at first */
     struct sts_answer sts;             /* for every domain; no policy at first */
     bool deaf;                         /* the resolver takes no question about TLSA and MTA-STS */

@@ -41,9 +41,11 @@ static void question_answer(void *user, struct dp_timer *timer)
         return;
     }
     if (answer.status == DNS_OK && sscanf(q.name, "mx%u.test", &number) == 1) {
-        answer.len = 1;
-        answer.addr[0] = q.world->mtas[number - 1].addr;
-        net_addr_set_port(&answer.addr[0], 0);
+        answer.len = number == 1 && q.world->addrs ? q.world->addrs : 1;
+        for (unsigned i = 0; i < answer.len; i++) {
+            answer.addr[i] = q.world->mtas[number - 1 + i].addr;
+            net_addr_set_port(&answer.addr[i], 0);
+        }
     } else if (answer.status == DNS_OK) {
         answer.status = DNS_NXDOMAIN;
     }
