@@ -235,6 +235,21 @@ static void print_verdict(const json_t *host)
         say_list(4, "names", json_object_get(host, "names"), "");
 }
 
+static void print_ratchet(const json_t *ratchet)
+{
+    char text[512];
+
+    if (!ratchet)
+        return;
+    snprintf(text, sizeof(text), "%s until %s%s; with less, mail %s", text_of(ratchet, "level"),
+             text_of(ratchet, "last"),
+             truth_of(ratchet, "new_host") ? ", the weakest of the domain's other hosts" : "",
+             truth_of(ratchet, "hold") ? "waits" : "goes out, and the log says so");
+    ctl_say(4, "before", text);
+    if (*text_of(ratchet, "drop"))
+        ctl_say(4, "less now", text_of(ratchet, "drop"));
+}
+
 static void print_tls(const json_t *tls)
 {
     char text[1024];
@@ -272,6 +287,11 @@ static void print_result(const json_t *host)
                      text_of(host, "would_refuse"));
             ctl_say(4, "testing", text);
         }
+    } else if (strcmp(result, "held") == 0) {
+        snprintf(text, sizeof(text), "mail waits: %s", why);
+        ctl_say(4, "result", text);
+        if (json_is_object(json_object_get(host, "tls")))
+            print_tls(json_object_get(host, "tls"));
     } else if (strcmp(result, "failed") == 0) {
         snprintf(text, sizeof(text), "%s%s%s", text_of(host, "address"),
                  *text_of(host, "address") ? ": " : "", why);
@@ -290,6 +310,7 @@ static void print_host(const json_t *host)
     printf("\n  %s port %lld\n", text_of(host, "host"), number_of(host, "port"));
     print_tlsa(json_object_get(host, "tlsa"));
     print_verdict(host);
+    print_ratchet(json_object_get(host, "ratchet"));
     if (addresses) {
         say_list(4, "addresses", json_object_get(addresses, "list"), status_words(addresses));
         ctl_say(4, "", secure_words(addresses));

@@ -223,7 +223,8 @@ static void on_host(void *user, const struct upstream_probe_host *host)
     bool tls_failed = host->result == UPSTREAM_PROBE_FAILED &&
                       (host->phase == SMTP_PHASE_TLS || host->phase == SMTP_PHASE_STARTTLS);
 
-    e->refused |= tls_failed || (host->result == UPSTREAM_PROBE_SKIPPED && !host->verdict->failed);
+    e->refused |= tls_failed || host->result == UPSTREAM_PROBE_HELD ||
+                  (host->result == UPSTREAM_PROBE_SKIPPED && !host->verdict->failed);
     e->plaintext |=
         host->verdict && host->verdict->use == TLS_USE &&
         (host->verdict->level == CONF_LEVEL_MAY || host->verdict->level == CONF_LEVEL_NONE);

@@ -223,6 +223,10 @@ static const char *advice(const struct upstream_probe_host *host)
                                                     : failed_advice(host->phase);
     case UPSTREAM_PROBE_LATE:
         return "Ask again: what is known by now is answered faster.";
+    case UPSTREAM_PROBE_HELD:
+        return "Somebody between may take TLS away, or forge DNS. Ask the host's owner, by another "
+               "way "
+               "than mail, whether this is meant; then posternctl policy ratchet accept takes it.";
     case UPSTREAM_PROBE_USABLE:
     case UPSTREAM_PROBE_MET:
         return NULL;
@@ -263,6 +267,20 @@ static json_t *tls_json(const struct tls_facts *tls)
                      "spki_sha256", hex_json(tls->spki_sha256));
 }
 
+/* What the host is held to. */
+static json_t *ratchet_json(const struct conf_route *route, const struct upstream_probe_host *host)
+{
+    char date[RATCHET_DATE];
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:b, s:b}", "level", ratchet_level_text(host->had.best.level), "source",
+        tls_source_text(host->had.best.source), "last", ratchet_date(host->had.last, date),
+        "new_host", host->new_host, "hold", route->tls.ratchet == CONF_RATCHET_HOLD);
+
+    if (object && host->drop)
+        json_object_set_new(object, "drop", explain_text("%s", host->drop));
+    return object;
+}
+
 static const char *result_text(enum upstream_probe_result result)
 {
     switch (result) {
@@ -272,6 +290,8 @@ static const char *result_text(enum upstream_probe_result result)
         return "usable";
     case UPSTREAM_PROBE_MET:
         return "met";
+    case UPSTREAM_PROBE_HELD:
+        return "held";
     case UPSTREAM_PROBE_FAILED:
         return "failed";
     case UPSTREAM_PROBE_LATE:
@@ -302,13 +322,14 @@ json_t *explain_host_json(const struct conf_route *route, const struct upstream_
         set_where(object, "names", host->names_len > 0 ? names_json(host) : NULL);
         set_where(object, "sni", host->sni ? explain_text("%s", host->sni) : NULL);
     }
+    set_where(object, "ratchet", host->had.known ? ratchet_json(route, host) : NULL);
     set_where(object, "addresses", host->addrs ? addresses_json(host->addrs) : NULL);
     if (host->dead_for_ms > 0)
         set_where(object, "not_tried_for_s",
                   json_pack("{s:I, s:o}", "seconds", (json_int_t)((host->dead_for_ms + 999) / 1000),
                             "why", explain_text("%s", host->dead_why)));
     set_where(object, "address", host->addr ? json_string(net_addr_text(host->addr, addr)) : NULL);
-    if (host->result == UPSTREAM_PROBE_MET)
+    if (host->result == UPSTREAM_PROBE_MET || host->result == UPSTREAM_PROBE_HELD)
         set_where(object, "tls", host->tls ? tls_json(host->tls) : json_null());
     set_where(object, "would_refuse",
               host->would_refuse ? explain_text("%s", host->would_refuse) : NULL);

@@ -47,7 +47,6 @@ static _Noreturn void worker_child(struct member *m, int resolver_fd, pid_t pare
     start.conf_fd = fds[1];
     start.resolver_fd = fds[2];
     start.ratchet = (struct ratchet_line){m->supervisor->ratchet_table, fds[3]};
-    ratchet_table_seal(m->supervisor->ratchet_table);
     memcpy(start.listen_fds, fds + 4, (len - 4) * sizeof(fds[0]));
     /* Without the C library's exit handlers: they are the supervisor's. */
     _exit(worker_main(&start));

@@ -60,6 +60,8 @@ void member_child_begin(const struct member *m, pid_t parent)
     /* Again after the change of user, which clears it. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(EX_OSERR);
+    if (m->kind != MEMBER_RATCHET)
+        ratchet_table_seal(m->supervisor->ratchet_table);
     /* What ps shows: "postern worker/0", cut to 15 bytes. */
     char title[16];
     snprintf(title, sizeof(title), "postern %.7s", m->name);

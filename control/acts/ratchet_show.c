@@ -119,11 +119,14 @@ json_t *ratchet_show_done(const struct ratchet_request *request, unsigned count)
         return json_pack("{s:s, s:s, s:I}", "done", verbs[request->verb], "destination",
                          request->destination ? request->destination : "*", "hosts",
                          (json_int_t)count);
-    snprintf(error, sizeof(error),
-             "nothing to %s: %s%s%s %s; posternctl policy ratchet lists what is known",
-             verbs[request->verb], request->host ? request->host : "", request->host ? " of " : "",
-             request->destination ? request->destination : "all",
-             accept ? "has not dropped" : "is not remembered");
+    if (!request->destination)
+        snprintf(error, sizeof(error), "nothing to clear: nothing is remembered");
+    else
+        snprintf(error, sizeof(error),
+                 "nothing to %s: %s%s%s %s; posternctl policy ratchet lists what is known",
+                 verbs[request->verb], request->host ? request->host : "",
+                 request->host ? " of " : "", request->destination,
+                 accept ? "has not dropped" : "is not remembered");
     return json_pack("{s:s, s:i}", "error", error, "exit", EX_DATAERR);
 }
 

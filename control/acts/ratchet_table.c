@@ -5,11 +5,13 @@
 #include "sip_hash.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /*
  * A slot is found by a keyed hash of names in one of WINDOW places from it on. The writer fills it
@@ -34,6 +36,7 @@ struct slot {
 
 struct ratchet_table {
     uint64_t salt[2];
+    int fd;          /* of the memory, in who made it and its children */
     uint32_t writer; /* how many there were */
     struct slot slots[SLOTS];
 };
@@ -43,30 +46,40 @@ _Static_assert(SLOTS >= 4 * RATCHET_ENTRIES_MAX, "a window without room is next 
 
 int ratchet_table_new(struct ratchet_table **ret)
 {
-    /* Pages that are never touched take no memory. */
-    struct ratchet_table *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE,
-                                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+    int fd = memfd_create("ratchet", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    struct ratchet_table *t = MAP_FAILED;
 
     *ret = NULL;
-    if (t == MAP_FAILED)
-        return ERR_NOMEM;
-    if (getrandom(t->salt, sizeof(t->salt), 0) != (ssize_t)sizeof(t->salt)) {
-        munmap(t, sizeof(*t));
-        return ERR_SYSTEM;
+    /* Pages that are never touched take no memory. */
+    if (fd >= 0 && ftruncate(fd, sizeof(*t)) == 0)
+        t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    /* From here on nobody maps it for writing but whoever has it so already. */
+    if (t != MAP_FAILED && fcntl(fd, F_ADD_SEALS, seals) == 0 &&
+        getrandom(t->salt, sizeof(t->salt), 0) == (ssize_t)sizeof(t->salt)) {
+        t->fd = fd;
+        *ret = t;
+        return ERR_OK;
     }
-    *ret = t;
-    return ERR_OK;
+    if (t != MAP_FAILED)
+        munmap(t, sizeof(*t));
+    if (fd >= 0)
+        close(fd);
+    return ERR_SYSTEM;
 }
 
 void ratchet_table_free(struct ratchet_table *t)
 {
-    if (t)
-        munmap(t, sizeof(*t));
+    if (!t)
+        return;
+    close(t->fd);
+    munmap(t, sizeof(*t));
 }
 
+/* In the same place, by a mapping that can't be made writable again. */
 void ratchet_table_seal(struct ratchet_table *t)
 {
-    if (mprotect(t, sizeof(*t), PROT_READ) != 0)
+    if (mmap(t, sizeof(*t), PROT_READ, MAP_SHARED | MAP_FIXED, t->fd, 0) == MAP_FAILED)
         abort();
 }
 

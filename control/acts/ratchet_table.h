@@ -19,10 +19,11 @@ struct ratchet_known {
 
 struct ratchet_table;
 
-/* Before the first fork; outlives the process that keeps the book. ERR_NOMEM, ERR_SYSTEM. */
+/* Before the first fork; outlives the process that keeps the book. ERR_SYSTEM. */
 int ratchet_table_new(struct ratchet_table **ret) ERR_CHECK;
 void ratchet_table_free(struct ratchet_table *t);
-/* In a process that only reads. */
+/* In a new child that only reads, before it closes the descriptors that it has from its parent: it can't
+ * write the table any more, whoever takes it over. */
 void ratchet_table_seal(struct ratchet_table *t);
 /* host NULL: the weakest of the destination. What is not known has memory.known false. */
 void ratchet_table_find(const struct ratchet_table *t, const char *destination, const char *host,

@@ -119,7 +119,8 @@ const char *member_state_text(enum member_state state);
 
 /* member.c: one child process. */
 uint64_t clock_us(void);
-/* In a new child: the supervisor's signal handling ends, and the process dies with parent. */
+/* In a new child: the supervisor's signal handling ends, the process dies with parent, and none but the
+ * ratchet's can write its table. */
 void member_child_begin(const struct member *m, pid_t parent);
 /* The child's own descriptors become 3 and up, in this order; all others are closed, among them the
  * event loop's and the other children's. An entry of -1 stays -1. */
@@ -160,7 +161,7 @@ const char *supervisor_state_text(const struct supervisor *s);
 int metrics_open(struct supervisor *s, const char *address, char *why, size_t why_room) ERR_CHECK;
 void metrics_start(struct supervisor *s);
 
-/* ratchet_member.c: the process that keeps the ratchet's book. ERR_NOMEM, ERR_SYSTEM. */
+/* ratchet_member.c: the process that keeps the ratchet's book. ERR_SYSTEM. */
 int ratchet_open(struct supervisor *s) ERR_CHECK;
 void ratchet_close(struct supervisor *s);
 void ratchet_start(struct supervisor *s);

@@ -129,6 +129,7 @@ enum upstream_probe_result {
     UPSTREAM_PROBE_SKIPPED, /* the verdict is that mail must not go there */
     UPSTREAM_PROBE_USABLE,  /* mail would be tried there (without a connection, that is all) */
     UPSTREAM_PROBE_MET,     /* mail would go on with MAIL FROM */
+    UPSTREAM_PROBE_HELD,    /* it has less TLS than before, for which the route holds mail */
     UPSTREAM_PROBE_FAILED,
     UPSTREAM_PROBE_LATE, /* not tried: the time for a probe was over */
 };
@@ -146,13 +147,18 @@ struct upstream_probe_host { /* NULL: was not asked, or did not come about */
     const char *sni;
     uint64_t dead_for_ms; /* mail would not be tried there for so long */
     const char *dead_why;
+    /* What the host had before, or the weakest of its domain's others where it is new to it; not
+     * known where it is held to nothing. */
+    struct ratchet_memory had;
+    bool new_host;
     /* With a connection. */
     const union net_addr *addr;   /* that was tried last */
     enum smtp_client_phase phase; /* FAILED: at what */
     const char *would_refuse;     /* MET, as in hop_facts */
     const char *why;              /* FAILED, SKIPPED, and why plaintext was taken; "" otherwise */
     const struct smtp_caps *caps; /* MET */
-    const struct tls_facts *tls;  /* MET, with TLS */
+    const struct tls_facts *tls;  /* MET or HELD, with TLS */
+    const char *drop;             /* MET: it has less TLS than before, in a sentence; or NULL */
 };
 
 struct upstream_probe_end {

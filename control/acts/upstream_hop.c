@@ -177,12 +177,12 @@ static void hop_push(struct hop *h)
 
 void hop_activate(struct hop *h, struct upstream_leg *leg)
 {
+    if (!leg->reused && upstream_ratchet_holds(h, leg))
+        return;
     if (h->probe) {
         upstream_probe_ready(h, leg);
         return;
     }
-    if (!leg->reused && upstream_ratchet_holds(h, leg))
-        return;
     if (h->txn->mail.requiretls && !smtp_client_caps(leg->client)->requiretls) {
         upstream_dial_unfit(h);
         return;

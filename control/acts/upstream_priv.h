@@ -343,13 +343,11 @@ const char *upstream_verdict_refusal(const struct tls_verdict *verdict, const st
 struct upstream_aim upstream_aim_of(const struct hop *h);
 
 /* upstream_ratchet.c */
-/* Of a leg that is ready, for the hop's target; what it tells is not told of a probe. Where it is
- * not fine, what there was, and a sentence about it. */
-enum ratchet_finding upstream_ratchet_find(const struct hop *h, const struct upstream_leg *leg,
-                                           struct ratchet_had *ret_was, char text[UPSTREAM_WHY]);
-/* A new leg is ready for the hop's message. True: it has less than it must, and is gone; the hop
- * goes on to the next address or host. */
+/* A new leg is ready for the hop. True: it has less than it must, and is gone; the hop goes on to the
+ * next address or host. What becomes of a probe is counted and told nowhere. */
 bool upstream_ratchet_holds(struct hop *h, struct upstream_leg *leg);
+/* What the hop's target is held to; not known: nothing. new_host: as the weakest of its domain's. */
+void upstream_ratchet_memory(const struct hop *h, struct ratchet_memory *ret, bool *ret_new_host);
 /* The next hop has taken a message over the hop's leg. */
 void upstream_ratchet_proved(struct hop *h);
 
@@ -374,6 +372,9 @@ void upstream_probe_enter(struct hop *h); /* the target in turn */
 void upstream_probe_judged(struct hop *h);
 void upstream_probe_addresses(struct hop *h, const struct dns_addr_answer *answer);
 void upstream_probe_failed(struct hop *h, enum smtp_client_phase phase);
+/* The leg has less TLS than its host had; text says so. */
+void upstream_probe_dropped(struct hop *h, const struct upstream_leg *leg, const char *text,
+                            bool holds);
 void upstream_probe_leave(struct hop *h);
 /* A leg where mail would begin now: it ends here. */
 void upstream_probe_ready(struct hop *h, struct upstream_leg *leg);

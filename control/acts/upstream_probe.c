@@ -3,6 +3,7 @@
 
 #include "assertion.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -28,6 +29,7 @@ struct upstream_probe {
     union net_addr addr;
     struct tls_facts facts;
     struct smtp_caps caps;
+    char drop[RATCHET_TEXT]; /* "": it has what it had */
 };
 
 uint64_t upstream_probe_time(const struct hop *h, uint64_t mail_ms)
@@ -58,6 +60,7 @@ void upstream_probe_enter(struct hop *h)
     uint64_t left = h->deadline_ms > now ? h->deadline_ms - now : 0;
 
     p->judged = p->has_addrs = p->has_addr = p->has_tls = false;
+    p->drop[0] = '\0';
     p->result = UPSTREAM_PROBE_LATE;
     upstream_why(h->why, "%s", "");
     /* Without memory for it the timer that runs ends the host. */
@@ -79,6 +82,7 @@ void upstream_probe_addresses(struct hop *h, const struct dns_addr_answer *answe
 
 void upstream_probe_failed(struct hop *h, enum smtp_client_phase phase)
 {
+    h->probe->result = UPSTREAM_PROBE_FAILED;
     h->probe->phase = phase;
     h->probe->addr = h->addrs[h->addr];
     h->probe->has_addr = true;
@@ -100,6 +104,7 @@ void upstream_probe_leave(struct hop *h)
     struct upstream_probe *p = h->probe;
     const struct upstream_target *t = &h->targets[h->target];
     bool met = p->result == UPSTREAM_PROBE_MET;
+    bool shown = met || p->result == UPSTREAM_PROBE_HELD;
     uint64_t now = dp_now_ms(h->u->conf.dp);
     struct upstream_names names;
     struct upstream_probe_host host = {
@@ -114,7 +119,8 @@ void upstream_probe_leave(struct hop *h)
         .phase = p->phase,
         .why = h->why,
         .caps = met ? &p->caps : NULL,
-        .tls = met && p->has_tls ? &p->facts : NULL,
+        .tls = shown && p->has_tls ? &p->facts : NULL,
+        .drop = met && p->drop[0] ? p->drop : NULL,
     };
 
     if (met)
@@ -124,12 +130,34 @@ void upstream_probe_leave(struct hop *h)
         host.dead_for_ms = h->host->dead_until_ms - now;
         host.dead_why = h->host->last_error;
     }
-    if (p->judged && h->verdict->use == TLS_USE)
+    if (p->judged && h->verdict->use == TLS_USE) {
         names_tell(h, &names, &host);
+        upstream_ratchet_memory(h, &host.had, &host.new_host);
+    }
     p->good += met || p->result == UPSTREAM_PROBE_USABLE;
     p->events->host(p->user, &host);
     p->judged = false;
     p->result = UPSTREAM_PROBE_LATE; /* of those that no turn comes to */
+}
+
+/* What the connection has. */
+static void leg_take(struct upstream_probe *p, const struct upstream_leg *leg)
+{
+    p->addr = leg->addr;
+    p->has_addr = true;
+    p->has_tls = leg->has_tls;
+    p->facts = leg->facts;
+}
+
+void upstream_probe_dropped(struct hop *h, const struct upstream_leg *leg, const char *text,
+                            bool holds)
+{
+    struct upstream_probe *p = h->probe;
+
+    leg_take(p, leg);
+    snprintf(p->drop, sizeof(p->drop), "%s", text);
+    if (holds)
+        p->result = UPSTREAM_PROBE_HELD;
 }
 
 void upstream_probe_ready(struct hop *h, struct upstream_leg *leg)
@@ -138,10 +166,7 @@ void upstream_probe_ready(struct hop *h, struct upstream_leg *leg)
     struct dp *dp = h->u->conf.dp;
 
     p->result = UPSTREAM_PROBE_MET;
-    p->addr = leg->addr;
-    p->has_addr = true;
-    p->has_tls = leg->has_tls;
-    p->facts = leg->facts;
+    leg_take(p, leg);
     p->caps = *smtp_client_caps(leg->client);
     upstream_why(h->why, "%s", leg->why);
     leg_quit(leg);

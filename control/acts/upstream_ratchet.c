@@ -23,23 +23,19 @@ static struct ratchet_had had_of(const struct upstream_leg *leg, const struct tl
     return had;
 }
 
-/* False: the route has no ratchet. */
-static bool case_make(const struct hop *h, const struct upstream_leg *leg, struct ratchet_case *ret)
+static void case_make(const struct hop *h, struct ratchet_case *ret)
 {
     const struct upstream_target *t = &h->targets[h->target];
 
-    if (!h->u->conf.ratchet.table || !ratchet_remembers(h->route->conf))
-        return false;
-    ret->now = had_of(leg, h->verdict);
     ret->now_s = (int64_t)(dp_wall_us(h->u->conf.dp) / 1000000);
     if (h->route->conf->mx) {
         ret->destination = h->txn->domain;
         ret->host = t->host;
     } else {
-        snprintf(ret->own, sizeof(ret->own), "%s:%u", t->host, t->port);
+        bool v6 = t->is_addr && net_addr_is_v6(&t->addr);
+        snprintf(ret->own, sizeof(ret->own), v6 ? "[%s]:%u" : "%s:%u", t->host, t->port);
         ret->destination = ret->host = ret->own;
     }
-    return true;
 }
 
 static void tell(const struct hop *h, const struct ratchet_case *c, enum ratchet_told kind,
@@ -86,43 +82,57 @@ static void judge(const struct hop *h, const struct ratchet_case *c, struct ratc
     ratchet_judge(&question, ret);
 }
 
-enum ratchet_finding upstream_ratchet_find(const struct hop *h, const struct upstream_leg *leg,
-                                           struct ratchet_had *ret_was, char text[UPSTREAM_WHY])
+static bool judges(const struct hop *h)
 {
-    struct ratchet_verdict verdict;
-    char sentence[RATCHET_TEXT];
-    struct ratchet_case c;
-
-    if (!case_make(h, leg, &c))
-        return RATCHET_FINE;
-    judge(h, &c, &verdict);
-    if (verdict.finding == RATCHET_FINE)
-        return RATCHET_FINE;
-    const char *why = why_of(h, leg);
-    ratchet_explain(&verdict, &c.now, c.destination, why, sentence);
-    upstream_why(text, "%s", sentence);
-    *ret_was = verdict.was;
-    if (!h->probe)
-        tell(h, &c, RATCHET_TOLD_DROP, verdict.finding == RATCHET_HOLD, why);
-    return verdict.finding;
+    return h->u->conf.ratchet.table && ratchet_judges(h->route->conf);
 }
 
 bool upstream_ratchet_holds(struct hop *h, struct upstream_leg *leg)
 {
-    char text[UPSTREAM_WHY];
-    struct ratchet_had was;
-    enum ratchet_finding finding = upstream_ratchet_find(h, leg, &was, text);
+    struct ratchet_verdict verdict;
+    char text[RATCHET_TEXT];
+    struct ratchet_case c;
 
-    if (finding == RATCHET_FINE)
+    if (!judges(h))
         return false;
-    upstream_count(h->u, COUNTER_RATCHET_DROPS);
-    leg->ratchet_was = ratchet_level_text(was.level);
-    if (finding == RATCHET_DROP)
+    case_make(h, &c);
+    c.now = had_of(leg, h->verdict);
+    judge(h, &c, &verdict);
+    if (verdict.finding == RATCHET_FINE)
         return false;
-    upstream_count(h->u, COUNTER_RATCHET_HELD);
+    bool holds = verdict.finding == RATCHET_HOLD;
+    const char *why = why_of(h, leg);
+    ratchet_explain(&verdict, &c.now, c.destination, why, text);
+    leg->ratchet_was = ratchet_level_text(verdict.was.level);
+    if (h->probe) {
+        upstream_probe_dropped(h, leg, text, holds);
+    } else {
+        upstream_count(h->u, COUNTER_RATCHET_DROPS);
+        if (holds)
+            upstream_count(h->u, COUNTER_RATCHET_HELD);
+        tell(h, &c, RATCHET_TOLD_DROP, holds, why);
+    }
+    if (!holds)
+        return false;
     leg_quit(leg);
     upstream_dial_held(h, text);
     return true;
+}
+
+void upstream_ratchet_memory(const struct hop *h, struct ratchet_memory *ret, bool *ret_new_host)
+{
+    struct ratchet_verdict verdict;
+    struct ratchet_case c;
+
+    *ret = (struct ratchet_memory){0};
+    if (!judges(h))
+        return;
+    case_make(h, &c);
+    /* Whatever there is now: held to what? */
+    c.now = (struct ratchet_had){CONF_LEVEL_NONE, TLS_SOURCE_NONE};
+    judge(h, &c, &verdict);
+    *ret = (struct ratchet_memory){verdict.held, verdict.was, verdict.was_last};
+    *ret_new_host = verdict.new_host;
 }
 
 void upstream_ratchet_proved(struct hop *h)
@@ -134,8 +144,10 @@ void upstream_ratchet_proved(struct hop *h)
     if (leg->ratchet_proved)
         return;
     leg->ratchet_proved = true;
-    if (!case_make(h, leg, &c))
+    if (!h->u->conf.ratchet.table || !ratchet_remembers(h->route->conf))
         return;
+    case_make(h, &c);
+    c.now = had_of(leg, h->verdict);
     ratchet_table_find(h->u->conf.ratchet.table, c.destination, c.host, &known);
     if (known.memory.known && !known.dropped && !ratchet_better(&c.now, &known.memory.best) &&
         c.now_s - known.memory.last < SEEN_AGAIN_S)

@@ -67,6 +67,7 @@ void ratchet_judge(const struct ratchet_question *q, struct ratchet_verdict *ret
     *ret = (struct ratchet_verdict){.finding = RATCHET_FINE, .new_host = !host};
     if (!ratchet_judges(q->route) || !counts(memory, q))
         return;
+    ret->held = true;
     ret->was = memory->best;
     ret->was_last = memory->last;
     /* No more than the route could find: what another route of the same destination asks for is

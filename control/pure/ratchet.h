@@ -56,8 +56,9 @@ enum ratchet_finding {
 
 struct ratchet_verdict {
     enum ratchet_finding finding;
+    bool held;               /* to what follows; false: to nothing */
     bool new_host;           /* what it is held to is the weakest of the destination's others */
-    struct ratchet_had was;  /* of a drop */
+    struct ratchet_had was;
     int64_t was_last;
 };
 
@@ -75,7 +76,7 @@ void ratchet_judge(const struct ratchet_question *q, struct ratchet_verdict *ret
 bool ratchet_remembers(const struct conf_route *route);
 bool ratchet_judges(const struct conf_route *route);
 
-enum { RATCHET_DATE = 24, RATCHET_TEXT = 320 };
+enum { RATCHET_DATE = 24, RATCHET_TEXT = 464 };
 /* "2026-11-22T08:15Z" */
 const char *ratchet_date(int64_t seconds, char out[RATCHET_DATE]);
 /* For the sender and the log: what was seen before and when, what there is now, and what to do. why:

@@ -95,23 +95,26 @@ bool ratchet_book_expired(const struct ratchet_book *b, const struct ratchet_ent
     return now - e->last > b->expiry_s;
 }
 
-/* Of the hosts whose level is their own and still counts. */
-static struct ratchet_entry *weakest_of(struct ratchet_book *b, const char *destination,
-                                        int64_t now)
+/* What new hosts of a destination are held to: the weakest level of those whose level is their own
+ * and still counts. It counts as long as any of them does. False: there is none. */
+static bool weakest_of(struct ratchet_book *b, const char *destination, int64_t now,
+                       struct ratchet_entry *ret)
 {
-    struct ratchet_entry *weakest = NULL;
+    bool any = false;
 
-    for (struct ratchet_entry *e = *bucket_of(b, destination); e; e = e->next) {
+    *ret = (struct ratchet_entry){0};
+    for (const struct ratchet_entry *e = *bucket_of(b, destination); e; e = e->next) {
         if (e->lent || !of_destination(e, destination) || ratchet_book_expired(b, e, now))
             continue;
-        /* Of equal ones the one that was used last: as long as any counts, so does what they have.
-         */
-        enum ratchet_strength of_e = ratchet_strength_of(&e->best);
-        enum ratchet_strength so_far = weakest ? ratchet_strength_of(&weakest->best) : of_e;
-        if (!weakest || of_e < so_far || (of_e == so_far && e->last > weakest->last))
-            weakest = e;
+        if (!any || ratchet_strength_of(&e->best) < ratchet_strength_of(&ret->best)) {
+            ret->best = e->best;
+            ret->since = e->since;
+        }
+        if (!any || e->last > ret->last)
+            ret->last = e->last;
+        any = true;
     }
-    return weakest;
+    return any;
 }
 
 static void tell(struct ratchet_book *b, const struct ratchet_entry *e, bool gone)
@@ -121,11 +124,11 @@ static void tell(struct ratchet_book *b, const struct ratchet_entry *e, bool gon
 
 static void tell_weakest(struct ratchet_book *b, const char *destination, int64_t now)
 {
-    const struct ratchet_entry *e = weakest_of(b, destination, now);
-    struct ratchet_memory memory = {0};
+    struct ratchet_entry weakest;
+    struct ratchet_memory memory = {.known = weakest_of(b, destination, now, &weakest)};
 
-    if (e)
-        memory = (struct ratchet_memory){true, e->best, e->last};
+    memory.best = weakest.best;
+    memory.last = weakest.last;
     b->events->weakest(b->user, destination, &memory);
 }
 
@@ -154,14 +157,16 @@ static void entry_remove(struct ratchet_book *b, struct ratchet_entry *e, int64_
     free(e);
 }
 
-/* The least recently used one, of a destination or of all, that holds nothing. */
-static bool evict(struct ratchet_book *b, const char *destination, int64_t now)
+/* The least recently used one, of a destination or of all, whose going changes no decision for the
+ * worse: one with a level of its own goes only where it has not dropped, or that is too old to
+ * count. A lent level is what a new host is held to in any case. */
+static bool evict(struct ratchet_book *b, const char *destination, bool lent, int64_t now)
 {
     struct ratchet_entry *e;
 
     TAILQ_FOREACH (e, &b->used, used) {
-        bool holds = e->dropped && !ratchet_book_expired(b, e, now);
-        if (holds || (destination && !of_destination(e, destination)))
+        bool holds = e->dropped && !e->lent && !ratchet_book_expired(b, e, now);
+        if (holds || e->lent != lent || (destination && !of_destination(e, destination)))
             continue;
         entry_remove(b, e, now);
         b->evicted++;
@@ -170,25 +175,25 @@ static bool evict(struct ratchet_book *b, const char *destination, int64_t now)
     return false;
 }
 
-static bool room_make(struct ratchet_book *b, const char *destination, int64_t now)
+/* New hosts with a lent level, of which whoever forges MX records makes as many as he likes, are
+ * few, and never cost a host of their own destination its place. */
+static bool room_make(struct ratchet_book *b, const char *destination, bool lent, int64_t now)
 {
-    unsigned hosts = 0;
+    unsigned hosts = 0, most = lent ? RATCHET_LENT_MAX : RATCHET_HOSTS_MAX;
 
     for (const struct ratchet_entry *e = *bucket_of(b, destination); e; e = e->next)
-        hosts += of_destination(e, destination);
-    if (hosts >= RATCHET_HOSTS_MAX && !evict(b, destination, now))
+        hosts += e->lent == lent && of_destination(e, destination);
+    if (hosts >= most && !evict(b, destination, lent, now))
         return false;
-    return b->len < b->max || evict(b, NULL, now);
+    return b->len < b->max || evict(b, NULL, true, now) || evict(b, NULL, false, now);
 }
 
-static struct ratchet_entry *entry_add(struct ratchet_book *b, const char *destination,
-                                       const char *host, int64_t now)
+static struct ratchet_entry *entry_new(struct ratchet_book *b, const char *destination,
+                                       const char *host)
 {
-    if (!ratchet_name_valid(destination) || !ratchet_name_valid(host) ||
-        !room_make(b, destination, now))
-        return NULL;
     size_t name_len = strlen(destination), host_len = strlen(host);
     struct ratchet_entry *e = calloc(1, sizeof(*e) + name_len + host_len + 2);
+
     if (!e)
         return NULL;
     e->name_len = name_len;
@@ -200,6 +205,15 @@ static struct ratchet_entry *entry_add(struct ratchet_book *b, const char *desti
     TAILQ_INSERT_TAIL(&b->used, e, used);
     b->len++;
     return e;
+}
+
+static struct ratchet_entry *entry_add(struct ratchet_book *b, const char *destination,
+                                       const char *host, bool lent, int64_t now)
+{
+    if (!ratchet_name_valid(destination) || !ratchet_name_valid(host) ||
+        !room_make(b, destination, lent, now))
+        return NULL;
+    return entry_new(b, destination, host);
 }
 
 static void entry_touch(struct ratchet_book *b, struct ratchet_entry *e)
@@ -225,6 +239,15 @@ static void best_set(struct ratchet_book *b, struct ratchet_entry *e, const stru
     entry_dropped_set(b, e, false);
 }
 
+/* The host has what the weakest of the others has, until it shows as much itself. */
+static void best_lend(struct ratchet_entry *e, const struct ratchet_entry *lender)
+{
+    e->best = lender->best;
+    e->since = lender->since;
+    e->last = lender->last;
+    e->lent = true;
+}
+
 static enum ratchet_change seen(struct ratchet_book *b, struct ratchet_entry *e,
                                 const struct ratchet_had *had, int64_t now)
 {
@@ -233,20 +256,35 @@ static enum ratchet_change seen(struct ratchet_book *b, struct ratchet_entry *e,
     bool raised = strength > before;
     bool restored = !raised && e->dropped && e->said;
 
-    if (ratchet_book_expired(b, e, now)) {
-        best_set(b, e, had, now);
-        return RATCHET_NEW;
-    }
     if (strength < before)
         return RATCHET_SAME;
     if (raised || ratchet_better(had, &e->best))
         e->best = *had;
     if (raised || e->lent)
         e->since = now;
-    e->last = now > e->last ? now : e->last;
+    e->last = now;
     e->lent = e->said = false;
     entry_dropped_set(b, e, false);
     return raised ? RATCHET_RAISED : restored ? RATCHET_RESTORED : RATCHET_SAME;
+}
+
+/* Of a host that is new, or whose memory is too old. Less than the others have is not its own to
+ * have: it came over a route that could find no more, or what should have told of it was lost. */
+static struct ratchet_entry *seen_new(struct ratchet_book *b, struct ratchet_entry *e,
+                                      const char *destination, const char *host,
+                                      const struct ratchet_had *had, int64_t now)
+{
+    struct ratchet_entry weakest;
+    bool lent = weakest_of(b, destination, now, &weakest) &&
+                ratchet_strength_of(had) < ratchet_strength_of(&weakest.best);
+
+    if (!e)
+        e = entry_add(b, destination, host, lent, now);
+    if (e)
+        best_set(b, e, had, now);
+    if (e && lent)
+        best_lend(e, &weakest);
+    return e;
 }
 
 enum ratchet_change ratchet_book_seen(struct ratchet_book *b, const char *destination,
@@ -256,39 +294,31 @@ enum ratchet_change ratchet_book_seen(struct ratchet_book *b, const char *destin
     struct ratchet_entry *e = find(b, destination, host);
     enum ratchet_change change = RATCHET_NEW;
 
-    if (e) {
+    if (e && !ratchet_book_expired(b, e, now))
         change = seen(b, e, had, now);
-        entry_touch(b, e);
-    } else {
-        e = entry_add(b, destination, host, now);
-        if (e)
-            best_set(b, e, had, now);
-    }
+    else
+        e = seen_new(b, e, destination, host, had, now);
     *ret = e;
     if (!e)
         return RATCHET_REFUSED;
+    entry_touch(b, e);
     tell(b, e, false);
     tell_weakest(b, destination, now);
     return change;
 }
 
-/* A host of its own making would be held to nothing. */
-static struct ratchet_entry *entry_lend(struct ratchet_book *b, const char *destination,
-                                        const char *host, int64_t now)
+/* What a host that is new, or whose memory is too old, dropped below. */
+static struct ratchet_entry *drop_new(struct ratchet_book *b, struct ratchet_entry *e,
+                                      const char *destination, const char *host, int64_t now)
 {
-    const struct ratchet_entry *weakest = weakest_of(b, destination, now);
+    struct ratchet_entry weakest;
 
-    if (!weakest)
+    if (!weakest_of(b, destination, now, &weakest))
         return NULL;
-    /* Room for the new one may cost the weakest its place. */
-    const struct ratchet_entry lender = *weakest;
-    struct ratchet_entry *e = entry_add(b, destination, host, now);
-    if (e) {
-        e->best = lender.best;
-        e->since = lender.since;
-        e->last = lender.last;
-        e->lent = true;
-    }
+    if (!e)
+        e = entry_add(b, destination, host, true, now);
+    if (e)
+        best_lend(e, &weakest);
     return e;
 }
 
@@ -298,13 +328,12 @@ enum ratchet_change ratchet_book_drop(struct ratchet_book *b, const char *destin
 {
     struct ratchet_entry *e = find(b, destination, host);
 
-    if (e)
-        entry_touch(b, e);
-    else
-        e = entry_lend(b, destination, host, now);
+    if (!e || ratchet_book_expired(b, e, now))
+        e = drop_new(b, e, destination, host, now);
     *ret = e;
     if (!e)
         return RATCHET_REFUSED;
+    entry_touch(b, e);
     if (ratchet_strength_of(had) >= ratchet_strength_of(&e->best))
         return RATCHET_SAME; /* what was accepted or cleared meanwhile */
     if (!e->dropped)
@@ -359,9 +388,10 @@ unsigned ratchet_book_clear(struct ratchet_book *b, const char *destination, con
 bool ratchet_book_load(struct ratchet_book *b, const char *destination, const char *host,
                        const struct ratchet_entry *fields)
 {
-    if (find(b, destination, host) || b->len >= b->max)
+    if (!ratchet_name_valid(destination) || !ratchet_name_valid(host) || b->len >= b->max ||
+        find(b, destination, host))
         return false;
-    struct ratchet_entry *e = entry_add(b, destination, host, fields->last);
+    struct ratchet_entry *e = entry_new(b, destination, host);
     if (!e)
         return false;
     e->best = fields->best;

@@ -2,7 +2,8 @@
 /*
  * What the ratchet remembers (ratchet.h): an entry for each host of a destination. Bounded: beyond
  * the most, the entry used least recently goes, but never one whose level has dropped (until that is
- * too old to count), for that one may hold mail; and a destination has so many hosts at most, so that none fills the book alone.
+ * too old to count), for that one may hold mail. A destination has so many hosts at most, so that none
+ * fills the book alone.
  * Owns its memory; reads no clock and no file. One process has it.
  */
 #pragma once
@@ -14,6 +15,7 @@
 enum {
     RATCHET_NAME_MAX = 263, /* "host:port", or a domain */
     RATCHET_HOSTS_MAX = 32, /* of a destination */
+    RATCHET_LENT_MAX = 4,   /* new ones that are weaker, beside those */
     RATCHET_ENTRIES_MAX = 50000,
 };
 
@@ -25,7 +27,7 @@ struct ratchet_entry {
     struct ratchet_had best;
     int64_t since, last; /* best was had first, and last; seconds since 1970 */
     /* A host that was weaker than the destination's others when it first came: best is not its own,
-     * but that of the weakest of them. */
+     * but that of the weakest of them. Forgetting such a one changes no decision. */
     bool lent;
     bool dropped;
     struct ratchet_had offered; /* instead of best, most recently; where dropped */

@@ -211,12 +211,15 @@ class Policy(References, Case):
 
     @classmethod
     def turn_serve(cls, cert):
-        """A zone whose TLSA record is good for a second, and for another certificate next time."""
+        """A zone whose TLSA record is good for a second, and for another certificate next time, or not
+        there (None)."""
         text = HEAD.format("turn.example", TURNING_SERVER) + f"""
 dane-turned MX 10 mx
+autodane-turned MX 10 mx
 mx A {cls.addresses["nobody"]}
-_{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
 """
+        if cert:
+            text += f"_{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}\n"
         signed = cls.zones.sign("turn.example", text)
         cls.turning = cls.zones.serve(TURNING_SERVER, DNS_PORT, {"turn.example": signed})
         return cls.zones.ds("turn.example")
@@ -370,6 +373,8 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
                                "mx_port": SMTP_PORT, "tls": level})
         routes.append({"domain": "dane-turned.turn.example", "next_hop": "mx", "mx_port": SMTP_PORT,
                        "tls": tls("dane")})
+        routes.append({"domain": "autodane-turned.turn.example", "next_hop": "mx", "mx_port": SMTP_PORT,
+                       "tls": dict(tls("autodane"), ratchet="hold")})
         settings = {"resolver": {
             "stub": [*(f"{zone}.example={NAME_SERVER}:{DNS_PORT}" for zone in ("safe", "open")),
                      f"turn.example={TURNING_SERVER}:{DNS_PORT}"],
@@ -554,6 +559,19 @@ _{SMTP_PORT}._tcp.mx 1 TLSA {tlsa(3, 1, 1, cert[0])}
         self.turn_serve(self.good)
         time.sleep(2.5)
         self.goes("dane-turned.turn.example", "nobody", "dane", "dane")
+
+    def test_tlsa_records_that_vanish(self):
+        """The zone proves that there are none any more, and so auto asks for nothing: the ratchet does."""
+        domain = "autodane-turned.turn.example"
+        self.goes(domain, "nobody", "dane", "dane")
+        wait_for(lambda: self.shared.ctl_json("policy", "ratchet", domain)["hosts"], 5, "the host")
+        self.turning.stop()
+        self.turn_serve(None)
+        time.sleep(2.5)
+        event = self.goes_nowhere(domain, "4.7.5")
+        self.assertRegex(event["text"], r"had dane until \S+, now encrypt \(mx\.turn\.example has neither TLSA records")
+        self.assertEqual(self.shared.ctl("policy", "ratchet", "accept", domain)[0], 0)
+        self.goes(domain, "nobody", "may", "none")
 
     # --- MTA-STS
 

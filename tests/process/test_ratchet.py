@@ -4,12 +4,15 @@
 wait where there is less, until the administrator says otherwise; and does nothing else hold it?
 """
 import contextlib
+import json
 import os
+import pwd
 import re
 import shutil
 import signal
 import sys
 import time
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
@@ -23,7 +26,7 @@ from https import context as server_context  # noqa: E402
 from setup import Case  # noqa: E402
 
 BODY = b"Subject: ratchet\r\n\r\nbody\r\n"
-EX_USAGE, EX_DATAERR = 64, 65
+EX_USAGE, EX_DATAERR, EX_NOPERM = 64, 65, 77
 ZONE = "mail.example"
 ANCHOR = "anchor.example. IN DS 20326 8 2 " + "00" * 32 + "\n"
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\dZ"
@@ -289,6 +292,19 @@ class FixedHop(RatchetCase):
         self.sent(gateway)
         self.known(gateway)
 
+    @unittest.skipIf(os.getuid(), "only root can change users")
+    def test_another_user_goes_on(self):
+        self.offer()
+        gateway = self.made()
+        self.sent(gateway)
+        row = self.known(gateway)
+        gateway.stop()
+        gateway.settings["gateway"]["user"] = "daemon"
+        self.start(gateway)
+        self.assertEqual(self.hosts(gateway), row)
+        self.assertNotIn("damaged", gateway.log())
+        self.assertEqual(pwd.getpwuid(os.stat(self.file(gateway)).st_uid).pw_name, "daemon")
+
     def test_without_a_folder_mail_goes_on(self):
         self.offer()
         gateway = self.made()
@@ -315,6 +331,35 @@ class FixedHop(RatchetCase):
         # Sockets to nobody but the supervisor and the workers.
         kinds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         self.assertEqual(len([k for k in kinds if k.startswith("socket:")]), 2, kinds)
+
+    def test_explain_and_probe(self):
+        self.offer()
+        gateway = self.made()
+        self.sent(gateway)
+        self.known(gateway)
+        host = gateway.ctl_json("policy", "explain", "b@hop.example")["hosts"][0]
+        self.assertEqual({k: host["ratchet"][k] for k in ("level", "new_host", "hold")},
+                         {"level": "encrypt", "new_host": False, "hold": True})
+        status, out, _ = gateway.ctl("policy", "probe", "b@hop.example")
+        self.assertEqual(status, 0)
+        self.assertRegex(out, rf"before +encrypt until {DATE}; with less, mail waits\n")
+        self.offer(tls=None)
+        status, out, _ = gateway.ctl("--json", "policy", "probe", "b@hop.example")
+        probed = json.loads(out)
+        self.assertEqual((status, probed["exit"], probed["hosts"][0]["result"]), (EX_NOPERM, EX_NOPERM, "held"))
+        self.assertIsNone(probed["hosts"][0]["tls"])
+        status, out, _ = gateway.ctl("policy", "probe", "b@hop.example")
+        self.assertRegex(out, r"result +mail waits: had encrypt until ")
+        self.assertIn("by another way", re.sub(r"\s+", " ", out))
+        # A probe leaves no trace.
+        self.assertIsNone(self.hosts(gateway)[0]["drop"])
+        self.assertEqual(self.counters(gateway)["postern_ratchet_drops_total"], 0)
+        gateway.routes[0]["tls"]["ratchet"] = "warn"
+        gateway.config_write()
+        self.assertEqual(gateway.ctl("reload")[0], 0)
+        status, out, _ = gateway.ctl("policy", "probe", "b@hop.example")
+        self.assertEqual(status, 0)
+        self.assertRegex(re.sub(r"\s+", " ", out), r"less now had encrypt until .* now plaintext")
 
     def test_posternctl(self):
         self.offer()

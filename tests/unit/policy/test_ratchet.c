@@ -86,7 +86,7 @@ static void matrix(enum conf_level level, const char *const rows[HADS])
             /* A host that is new is held to the same. */
             hold = judged(level, CONF_RATCHET_HOLD, &nothing, &memory, &hads[now].had);
             assert_int_equal(hold.finding, drop ? RATCHET_HOLD : RATCHET_FINE);
-            assert_true(hold.new_host);
+            assert_true(hold.held && hold.new_host);
             assert_int_equal(
                 judged(level, CONF_RATCHET_OFF, &memory, &memory, &hads[now].had).finding,
                 RATCHET_FINE);
@@ -108,6 +108,7 @@ static void test_levels_that_demand(void **state)
             assert_int_equal(
                 judged(demanding[level], CONF_RATCHET_HOLD, &best, &best, &hads[now].had).finding,
                 RATCHET_FINE);
+        assert_false(judged(demanding[level], CONF_RATCHET_HOLD, &best, &best, &hads[0].had).held);
     }
 }
 
@@ -175,7 +176,7 @@ static void test_order(void **state)
 
 static void test_words(void **state)
 {
-    struct ratchet_verdict v = {RATCHET_HOLD, false, hads[6].had, 1763798400};
+    struct ratchet_verdict v = {RATCHET_HOLD, true, false, hads[6].had, 1763798400};
     char text[RATCHET_TEXT], date[RATCHET_DATE];
 
     ratchet_explain(&v, &hads[0].had, "example.org", "STARTTLS is not offered", text);

@@ -194,14 +194,14 @@ static void test_new_hosts_are_held_to_the_weakest(void **state)
     struct ratchet_book *b = book_new(10);
 
     assert_int_equal(drop(b, "mx9", &plain, NOW), RATCHET_REFUSED); /* of what? */
-    seen(b, "mx1", &dane, NOW);
-    seen(b, "mx2", &encrypt, NOW + 1);
+    seen(b, "mx2", &encrypt, NOW);
+    seen(b, "mx1", &dane, NOW + 1);
     assert_int_equal(view_of("example.org", NULL)->memory.best.level, CONF_LEVEL_ENCRYPT);
     assert_int_equal(drop(b, "mx3", &plain, NOW + 2), RATCHET_DROPPED);
     const struct ratchet_entry *e = entry(b, "example.org", "mx3");
     assert_true(e->lent && e->dropped);
     assert_int_equal(e->best.level, CONF_LEVEL_ENCRYPT);
-    assert_int_equal(e->last, NOW + 1);
+    assert_int_equal(e->last, NOW + 1); /* as long as any of them counts */
     /* What it is held to is nothing that others are held to: mx2's own rises, and so do they. */
     assert_int_equal(seen(b, "mx2", &sts, NOW + 3), RATCHET_RAISED);
     assert_int_equal(view_of("example.org", NULL)->memory.best.level, CONF_LEVEL_VERIFY);
@@ -213,17 +213,86 @@ static void test_new_hosts_are_held_to_the_weakest(void **state)
     ratchet_book_free(b);
 }
 
+/* Whoever forges MX records names as many weak hosts as he likes: the real ones are not forgotten
+ * for them, and what new ones are held to does not sink. */
+static void test_forged_hosts_are_many(void **state)
+{
+    struct ratchet_book *b = book_new(1000);
+    char host[16];
+
+    seen(b, "mx1", &dane, NOW);
+    seen(b, "mx2", &dane, NOW);
+    for (int i = 0; i < 100; i++) {
+        snprintf(host, sizeof(host), "forged%d", i);
+        assert_int_equal(drop(b, host, &plain, NOW + i), RATCHET_DROPPED);
+        assert_int_equal(seen(b, host, &plain, NOW + i), RATCHET_SAME); /* under warn */
+    }
+    assert_int_equal(ratchet_book_len(b), 2 + RATCHET_LENT_MAX);
+    assert_int_equal(ratchet_book_dropped(b), RATCHET_LENT_MAX);
+    assert_non_null(entry(b, "example.org", "mx1"));
+    assert_non_null(entry(b, "example.org", "mx2"));
+    assert_non_null(entry(b, "example.org", host));
+    assert_int_equal(view_of("example.org", NULL)->memory.best.level, CONF_LEVEL_DANE);
+    /* Also where nothing told of the drop before, or a route that can find no more has a message
+     * go. */
+    assert_int_equal(seen(b, "forged", &encrypt, NOW + 200), RATCHET_NEW);
+    assert_true(entry(b, "example.org", "forged")->lent);
+    assert_false(entry(b, "example.org", "forged")->dropped);
+    assert_int_equal(view_of("example.org", NULL)->memory.best.level, CONF_LEVEL_DANE);
+    assert_int_equal(ratchet_book_len(b), 2 + RATCHET_LENT_MAX);
+    ratchet_book_free(b);
+}
+
+/* In a full book the lent ones go first, and one takes no place from a host that has dropped. */
+static void test_lent_ones_go_first(void **state)
+{
+    struct ratchet_book *b = book_new(3);
+    const struct ratchet_entry *e;
+
+    ratchet_book_seen(b, "a.example", "mx", &dane, NOW, &e);
+    ratchet_book_seen(b, "b.example", "mx", &dane, NOW + 1, &e);
+    ratchet_book_drop(b, "b.example", "forged", &plain, NOW + 2, &e);
+    ratchet_book_seen(b, "c.example", "mx", &dane, NOW + 3, &e);
+    assert_null(entry(b, "b.example", "forged"));
+    assert_non_null(entry(b, "a.example", "mx"));
+    ratchet_book_drop(b, "a.example", "mx", &plain, NOW + 4, &e);
+    ratchet_book_drop(b, "b.example", "mx", &plain, NOW + 4, &e);
+    ratchet_book_drop(b, "c.example", "mx", &plain, NOW + 4, &e);
+    assert_int_equal(ratchet_book_drop(b, "b.example", "forged", &plain, NOW + 5, &e),
+                     RATCHET_REFUSED);
+    assert_int_equal(ratchet_book_len(b), 3);
+    ratchet_book_free(b);
+}
+
+/* A host whose own memory is too old is as a new one. */
+static void test_expired_host_among_others(void **state)
+{
+    struct ratchet_book *b = book_new(10);
+
+    ratchet_book_expiry(b, 100);
+    seen(b, "mx1", &plain, NOW);
+    seen(b, "mx2", &dane, NOW + 101); /* mx1 does not count any more */
+    assert_int_equal(view_of("example.org", NULL)->memory.best.level, CONF_LEVEL_DANE);
+    assert_int_equal(drop(b, "mx1", &plain, NOW + 102), RATCHET_DROPPED);
+    assert_true(entry(b, "example.org", "mx1")->lent);
+    assert_int_equal(entry(b, "example.org", "mx1")->best.level, CONF_LEVEL_DANE);
+    assert_int_equal(seen(b, "mx1", &plain, NOW + 103), RATCHET_SAME);
+    assert_int_equal(view_of("example.org", NULL)->memory.best.level, CONF_LEVEL_DANE);
+    ratchet_book_free(b);
+}
+
 static void test_expiry(void **state)
 {
     struct ratchet_book *b = book_new(10);
 
     ratchet_book_expiry(b, 100);
-    seen(b, "mx1", &dane, NOW);
     seen(b, "mx2", &encrypt, NOW);
+    seen(b, "mx1", &dane, NOW);
     drop(b, "mx1", &plain, NOW + 1);
     assert_int_equal(seen(b, "mx1", &plain, NOW + 100), RATCHET_SAME);
     assert_int_equal(seen(b, "mx1", &plain, NOW + 101), RATCHET_NEW);
     assert_int_equal(entry(b, "example.org", "mx1")->best.level, CONF_LEVEL_NONE);
+    assert_false(entry(b, "example.org", "mx1")->lent);
     assert_int_equal(ratchet_book_dropped(b), 0);
     /* mx2 is over too: the weakest is of those that count. */
     seen(b, "mx1", &dane, NOW + 102);
@@ -335,8 +404,8 @@ static struct ratchet_book *sample(void)
     struct ratchet_book *b = book_new(100);
     const struct ratchet_entry *e;
 
-    seen(b, "mx1", &dane, NOW);
-    seen(b, "mx2", &sts, NOW + 1);
+    seen(b, "mx2", &sts, NOW);
+    seen(b, "mx1", &dane, NOW + 1);
     drop(b, "mx1", &encrypt, NOW + 2);
     drop(b, "mx3", &plain, NOW + 3);
     ratchet_book_seen(b, "hop.example:25", "hop.example:25", &routes, NOW + 4, &e);
@@ -344,9 +413,9 @@ static struct ratchet_book *sample(void)
 }
 
 static const char sample_lines[] =
-    "example.org mx2 verify sts 1000001 1000001\n"
-    "example.org mx1 dane dane 1000000 1000000 dropped encrypt none 1000002 1000002 1\n"
-    "example.org mx3 verify sts 1000001 1000001 lent dropped plaintext none 1000003 1000003 1\n"
+    "example.org mx2 verify sts 1000000 1000000\n"
+    "example.org mx1 dane dane 1000001 1000001 dropped encrypt none 1000002 1000002 1\n"
+    "example.org mx3 verify sts 1000000 1000001 lent dropped plaintext none 1000003 1000003 1\n"
     "hop.example:25 hop.example:25 verify route 1000004 1000004\n";
 
 static void test_file_round_trip(void **state)
@@ -453,6 +522,9 @@ int main(void)
         cmocka_unit_test(test_a_drop_is_told_and_ends),
         cmocka_unit_test(test_accept),
         cmocka_unit_test(test_new_hosts_are_held_to_the_weakest),
+        cmocka_unit_test(test_forged_hosts_are_many),
+        cmocka_unit_test(test_lent_ones_go_first),
+        cmocka_unit_test(test_expired_host_among_others),
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_hosts_of_one_destination),

@@ -122,7 +122,7 @@ static void is_killed(int status)
 
 static void an_intruder_is_killed(void **state)
 {
-    for (enum sandbox kind = SANDBOX_WORKER; kind <= SANDBOX_METRICS; kind++) {
+    for (enum sandbox kind = SANDBOX_WORKER; kind <= SANDBOX_RATCHET; kind++) {
         is_killed(run(kind, exec_shell));
         is_killed(run(kind, trace_parent));
         is_killed(run(kind, fork_child));
@@ -145,6 +145,7 @@ static void sockets_are_for_those_that_need_them(void **state)
     assert_int_equal(run(SANDBOX_WORKER, make_socket), 0);
     assert_int_equal(run(SANDBOX_RESOLVER, make_socket), 0);
     assert_int_not_equal(run(SANDBOX_METRICS, make_socket), 0);
+    assert_int_not_equal(run(SANDBOX_RATCHET, make_socket), 0);
 }
 
 static void an_assertion_still_aborts(void **state)
@@ -210,7 +211,7 @@ static int write_by_path(void)
                                                                                                 : 1;
 }
 
-static int run_with_directory(int (*act)(void))
+static int run_with_directory(enum sandbox kind, int (*act)(void))
 {
     pid_t self = getpid();
     pid_t pid = fork();
@@ -221,7 +222,7 @@ static int run_with_directory(int (*act)(void))
         char why[256];
         if (sandbox_drop_root(65534, 65534, self, why, sizeof(why)) != 0 ||
             sandbox_write_below(&directory, 1, why, sizeof(why)) != 0 ||
-            sandbox_enter_with(SANDBOX_RESOLVER, &directory, 1, why, sizeof(why)) != 0) {
+            sandbox_enter_with(kind, &directory, 1, why, sizeof(why)) != 0) {
             fprintf(stderr, "%s\n", why);
             _exit(99);
         }
@@ -245,9 +246,12 @@ static void one_directory_can_be_written_to(void **state)
     snprintf(outside, sizeof(outside), "/tmp/postern-outside-%ld", (long)getpid());
     directory = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(directory >= 0);
-    assert_int_equal(run_with_directory(write_in_directory), 0);
-    if (kernel_has_landlock())
-        assert_int_equal(run_with_directory(write_by_path), 0);
+    static const enum sandbox kinds[] = {SANDBOX_RESOLVER, SANDBOX_RATCHET};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        assert_int_equal(run_with_directory(kinds[i], write_in_directory), 0);
+        if (kernel_has_landlock())
+            assert_int_equal(run_with_directory(kinds[i], write_by_path), 0);
+    }
     close(directory);
     unlink(outside);
     assert_int_equal(rmdir(name), 0);

@@ -35,7 +35,7 @@ static void __attribute__((format(printf, 2, 3))) tell(struct told *t, const cha
 
 static void on_host(void *user, const struct upstream_probe_host *host)
 {
-    static const char *const results[] = {"skipped", "usable", "met", "failed", "late"};
+    static const char *const results[] = {"skipped", "usable", "met", "held", "failed", "late"};
     struct told *t = user;
 
     assert_false(t->over);

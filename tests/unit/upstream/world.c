@@ -487,7 +487,8 @@ void world_start(struct world *w)
                                  .tls = &w->tls,
                                  .resolver = &w->resolver,
                                  .shared = {.shared = w->shared, .column = 0},
-                                 .max_legs = 64};
+                                 .max_legs = 64,
+                                 .ratchet = w->ratchet};
     if (upstream_new(&conf, &w->u, why, sizeof(why)) != ERR_OK)
         fail_msg("upstream_new: %s", why);
     for (unsigned i = 0; i < MTAS; i++)

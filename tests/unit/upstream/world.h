@@ -70,6 +70,7 @@ struct world {
     struct tls_service tls, *fake;
     struct resolver resolver;
     struct shared *shared;
+    struct ratchet_line ratchet; /* none, unless set before world_start */
     struct conf conf;
     struct conf_route routes[ROUTES];
     struct conf_hop hops[ROUTES][MTAS];
