@@ -353,9 +353,10 @@ void upstream_ratchet_proved(struct hop *h);
 
 /* upstream_race.c */
 void upstream_race_init(struct hop *h);
-/* h->leg is connecting: others may join it. */
+/* h->leg is connecting: others may join it, until it is connected or failed. */
 void upstream_race_begin(struct hop *h);
-/* h->leg failed; true: a racer is in its place, and h->addr is its address's. */
+/* h->leg failed; true: a racer is in its place, and h->addr is its address's. False: none joins any
+ * more, until the next begin. */
 bool upstream_race_goes_on(struct hop *h);
 /* The leg, of those that are under way, becomes h->leg, and its address addrs[addr]. */
 void upstream_race_front(struct upstream_leg *leg);

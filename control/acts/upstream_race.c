@@ -38,8 +38,8 @@ static void on_race(void *user, struct dp_timer *timer)
 {
     struct hop *h = user;
 
-    if (h->leg) /* else it waits for a free connection by now */
-        racer_add(h);
+    ASSERT(h->state == HOP_DIALLING && h->leg);
+    racer_add(h);
 }
 
 void upstream_race_init(struct hop *h)
@@ -50,9 +50,12 @@ void upstream_race_init(struct hop *h)
 /* RFC 8305 section 5: where one fails the next is tried at once. */
 bool upstream_race_goes_on(struct hop *h)
 {
-    if (h->racers_len == 0)
-        return false;
     ASSERT(!h->leg);
+    if (h->racers_len == 0) {
+        /* Before anything else becomes the hop's leg: a pooled one has no other beside it. */
+        dp_timer_stop(h->u->conf.dp, &h->race);
+        return false;
+    }
     h->leg = h->racers[0];
     h->racers_len--;
     memmove(h->racers, h->racers + 1, h->racers_len * sizeof(h->racers[0]));
@@ -82,6 +85,7 @@ void upstream_race_front(struct upstream_leg *leg)
 
 void upstream_race_won(struct upstream_leg *leg)
 {
+    ASSERT(leg->hop->state == HOP_DIALLING);
     upstream_race_front(leg);
     upstream_race_end(leg->hop);
     leg->hop->facts.addr = leg->addr;

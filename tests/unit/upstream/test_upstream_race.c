@@ -225,6 +225,47 @@ static void test_no_race_in_plaintext(void **state)
     world_end(&w);
 }
 
+/* A host refuses, and the next one has a free connection only once another message is done with
+ * it: what was begun for the first host's addresses adds nothing to the transaction on it. */
+static void test_no_race_with_a_pooled_connection(void **state)
+{
+    world_init(&w, 2);
+    w.sim.delay_min_ms = w.sim.delay_max_ms = 0;
+    w.addrs = 2;
+    w.conf.limits.hop_race_ms = RACE_MS;
+    for (unsigned r = 0; r < 2; r++) {
+        w.routes[r].hops_len = r + 1;
+        w.routes[r].max_connections = 2;
+    }
+    w.hops[1][0] = (struct conf_hop){.host = "mx1.test", .port = 2525}; /* nobody is there */
+    w.hops[1][1] = w.hops[0][0];
+    world_start(&w);
+    struct sender *first = sender_open(&w, 0, 0, 1), *second = sender_open(&w, 1, 0, 1);
+    world_run(&w, 1000);
+    sender_expect(first, "rcpt 250 2.1.5\n");
+    sender_expect(second, "rcpt 250 2.1.5\n");
+    struct sender *s = sender_open(&w, 2, 1, 1);
+    world_run(&w, 50);
+    sender_expect(s, "");
+    sender_close(first);
+    world_run(&w, 50);
+    assert_int_equal(hop_data(s->hop), ERR_OK);
+    world_run(&w, 10);
+    sender_expect(s, "rcpt 250 2.1.5\ndata 354 0.0.0\n");
+    w.mtas[0].close_after = "RSET"; /* and so its place is free */
+    sender_close(second);
+    expect_legs(50, 1);
+    expect_legs(1000, 1);
+    assert_int_equal(w.mtas[0].open, 1);
+    assert_int_equal(hop_send(s->hop, SPAN_LIT("Subject: x\r\n\r\nhello\r\n")), ERR_OK);
+    assert_int_equal(hop_finish(s->hop, SPAN_LIT(".\r\n")), ERR_OK);
+    world_run(&w, 1000);
+    sender_expect(s, "final 250 2.6.0\n");
+    assert_int_equal(w.mtas[0].connections, 2);
+    assert_int_equal(w.mtas[1].connections, 0);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_a_limit_of_connections_holds),
         cmocka_unit_test(test_switched_off),
         cmocka_unit_test(test_no_race_in_plaintext),
+        cmocka_unit_test(test_no_race_with_a_pooled_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
