@@ -220,14 +220,26 @@ void upstream_wait_end(struct hop *h)
     h->is_waiting = false;
 }
 
-void upstream_pool_wake(struct upstream *u, const struct upstream_host *host)
+/* Who has waited for longest. */
+static struct hop *waiting_for(struct upstream *u, const struct upstream_host *host)
 {
     struct hop *h;
 
-    TAILQ_FOREACH (h, &u->waiting, waiting) {
-        if (h->host != host)
-            continue;
+    TAILQ_FOREACH (h, &u->waiting, waiting)
+        if (h->host == host)
+            return h;
+    return NULL;
+}
+
+void upstream_pool_wake(struct upstream *u, const struct upstream_host *host)
+{
+    struct hop *h = waiting_for(u, host);
+
+    if (h)
         (void)!dp_timer_start(u->conf.dp, &h->turn, 0);
-        return;
-    }
+}
+
+bool upstream_host_awaited(struct upstream *u, const struct upstream_host *host)
+{
+    return waiting_for(u, host) != NULL;
 }

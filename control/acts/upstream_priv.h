@@ -303,6 +303,8 @@ void upstream_pool_tired(struct upstream_leg *leg);
 void upstream_pool_remove(struct upstream_leg *leg);
 /* Who waits for a connection to host looks again. */
 void upstream_pool_wake(struct upstream *u, const struct upstream_host *host);
+/* Whether somebody waits for one. */
+bool upstream_host_awaited(struct upstream *u, const struct upstream_host *host);
 void upstream_wait_begin(struct hop *h);
 void upstream_wait_end(struct hop *h);
 

@@ -26,9 +26,10 @@ static void racer_add(struct hop *h)
 
     if (!has_next(h))
         return;
-    /* An idle connection does not have to go for it, as it would for a hop that has none. One that
-     * can't be begun is tried again, here or in its turn. */
-    if (shared_hold(&u->conf.shared, SHARED_HOP, h->host->key, h->route->conf->max_connections) &&
+    /* Hops that have no connection yet go first, and no idle connection has to go for it, as it
+     * would for them. One that can't be begun is tried again, here or in its turn. */
+    if (!upstream_host_awaited(u, h->host) &&
+        shared_hold(&u->conf.shared, SHARED_HOP, h->host->key, h->route->conf->max_connections) &&
         upstream_leg_dial(h, &h->addrs[h->addr + 1 + h->racers_len], &leg) == ERR_OK)
         h->racers[h->racers_len++] = leg;
     upstream_race_begin(h);

@@ -266,6 +266,40 @@ static void test_no_race_with_a_pooled_connection(void **state)
     world_end(&w);
 }
 
+static void on_first_ends(void *user, struct dp_timer *timer)
+{
+    slow(0, 1);
+    sender_close(&w.senders[0]);
+}
+
+/* A place that gets free is of who waits for one, and not of who has one under way: not even where
+ * it gets free in the very turn in which an address would join. */
+static void test_who_waits_goes_first(void **state)
+{
+    struct dp_timer first_ends = {.fire = on_first_ends};
+
+    world_at(2);
+    w.routes[0].max_connections = 2;
+    struct sender *first = sender_open(&w, 0, 0, 1);
+    assert_int_equal(hop_data(first->hop), ERR_OK);
+    world_run(&w, 1000);
+    sender_expect(first, "rcpt 250 2.1.5\ndata 354 0.0.0\n");
+    slow(0, NEVER);
+    slow(1, NEVER);
+    struct sender *dials = sender_open(&w, 1, 0, 1);
+    /* Its address is known in 3 ms; one more would join in RACE_MS, and in twice that. */
+    assert_int_equal(dp_timer_start(w.dp, &first_ends, 3 + 2 * RACE_MS), ERR_OK);
+    world_run(&w, 2);
+    struct sender *waits = sender_open(&w, 2, 0, 1);
+    expect_legs(2 * RACE_MS, 2);
+    sender_expect(waits, "");
+    expect_legs(10, 2); /* in mid-body, the first one's is cut at once */
+    sender_expect(waits, "rcpt 250 2.1.5\n");
+    expect_legs(2 * RACE_MS, 2);
+    sender_close(dials);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_switched_off),
         cmocka_unit_test(test_no_race_in_plaintext),
         cmocka_unit_test(test_no_race_with_a_pooled_connection),
+        cmocka_unit_test(test_who_waits_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
