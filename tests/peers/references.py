@@ -173,7 +173,8 @@ class References:
     def cells(self):
         """{domain: its route's TLS} of those that others have a word for."""
         return {r["domain"]: r["tls"] for r in self.shared.routes
-                if not r["domain"].startswith(("sts-", "autosts-", "dane-turned", "autonone-list"))
+                if not r["domain"].startswith(("sts-", "autosts-", "dane-turned",
+                                              "autodane-turned", "autonone-list"))
                 and self.in_dns(r["domain"])}
 
     def postfix(self):
