@@ -2,8 +2,9 @@
 /*
  * What workers see of the ratchet: a table in memory that all processes share, and a line to the
  * process that keeps the book (ratchet_process.h). That process alone writes the table; a worker,
- * which has it read-only, looks a host up when a connection to it is new, and tells the process what
- * a connection had. So workers agree, nobody waits for anybody, and no message asks anything.
+ * which has it read-only, looks a host up when a connection to it is new, or comes to serve another
+ * destination, and tells the process what a connection had. So workers agree, nobody waits for
+ * anybody, and no message that follows for the same destination asks anything.
  *
  * A line that is full loses what is told: it is told again with the next connection.
  */

@@ -223,14 +223,25 @@ static bool target_enter(struct hop *h)
     return h->host != NULL;
 }
 
+/* One that has less TLS than this destination must have goes, whatever it was good for before. */
+static struct upstream_leg *pooled_take(struct hop *h)
+{
+    struct upstream_leg *leg = upstream_pool_take(h->u, h->host, &h->key);
+
+    for (; leg && upstream_ratchet_unfit(h, leg); leg = upstream_pool_take(h->u, h->host, &h->key))
+        leg_quit(leg);
+    return leg;
+}
+
 static bool target_pooled(struct hop *h)
 {
     struct upstream_leg *leg;
 
     upstream_pool_key(h, &h->key);
-    leg = h->no_pool ? NULL : upstream_pool_take(h->u, h->host, &h->key);
+    leg = h->no_pool ? NULL : pooled_take(h);
     if (!leg)
         return false;
+    upstream_count(h->u, COUNTER_HOP_REUSED);
     upstream_wait_end(h);
     leg->hop = h;
     h->leg = leg;

@@ -153,7 +153,6 @@ struct upstream_leg *upstream_pool_take(struct upstream *u, struct upstream_host
         }
         upstream_pool_remove(leg);
         leg->reused = true;
-        upstream_count(u, COUNTER_HOP_REUSED);
         return leg;
     }
     return NULL;

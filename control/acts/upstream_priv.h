@@ -141,6 +141,11 @@ struct upstream_leg {
     struct tls_facts facts;
     bool plaintext_retry;
     char why[UPSTREAM_WHY]; /* of the retry */
+    /* What the ratchet was asked for last, and its answer. Mail of several destinations, and of
+     * routes that differ in this setting, may share a connection: each is asked for. */
+    bool ratchet_asked;
+    enum conf_ratchet ratchet_setting;
+    char ratchet_domain[DNS_NAME_MAX + 1]; /* of the recipients; "": the next hop is the route's */
     const char *ratchet_was; /* the level that its host had before, where it has less; or NULL */
     bool ratchet_proved;     /* a message was taken over it, and that was told */
     bool ready, idle, reused;
@@ -348,6 +353,9 @@ struct upstream_aim upstream_aim_of(const struct hop *h);
 /* A new leg is ready for the hop. True: it has less than it must, and is gone; the hop goes on to the
  * next address or host. What becomes of a probe is counted and told nowhere. */
 bool upstream_ratchet_holds(struct hop *h, struct upstream_leg *leg);
+/* A pooled leg, not the hop's yet. True: it has less than it must, and the next one is judged, and
+ * told of, in its place. Where destination and setting are those asked for last it is a comparison. */
+bool upstream_ratchet_unfit(struct hop *h, struct upstream_leg *leg);
 /* What the hop's target is held to; not known: nothing. new_host: as the weakest of its domain's. */
 void upstream_ratchet_memory(const struct hop *h, struct ratchet_memory *ret, bool *ret_new_host);
 /* The next hop has taken a message over the hop's leg. */

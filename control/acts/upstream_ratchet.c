@@ -87,36 +87,82 @@ static bool judges(const struct hop *h)
     return h->u->conf.ratchet.table && ratchet_judges(h->route->conf);
 }
 
+/* A leg of the pool is to the host that its key names: of a fixed hop that is the destination. */
+static const char *domain_of(const struct hop *h)
+{
+    return h->route->conf->mx ? h->txn->domain : "";
+}
+
+static bool asked(const struct hop *h, const struct upstream_leg *leg)
+{
+    return leg->ratchet_asked && leg->ratchet_setting == h->route->conf->tls.ratchet &&
+           strcmp(leg->ratchet_domain, domain_of(h)) == 0;
+}
+
+/* Asks; false: the leg has what it must. */
+static bool drops(const struct hop *h, struct upstream_leg *leg, struct ratchet_case *ret,
+                  struct ratchet_verdict *ret_verdict)
+{
+    /* A domain that is too long for a name is asked for each time. */
+    leg->ratchet_asked = span_to_cstr(span_str(domain_of(h)), leg->ratchet_domain,
+                                      sizeof(leg->ratchet_domain)) == ERR_OK;
+    leg->ratchet_setting = h->route->conf->tls.ratchet;
+    leg->ratchet_was = NULL;
+    leg->ratchet_proved = false;
+    if (!judges(h))
+        return false;
+    case_make(h, ret);
+    ret->now = had_of(leg, h->verdict);
+    judge(h, ret, ret_verdict);
+    return ret_verdict->finding != RATCHET_FINE;
+}
+
+static void drop_tell(struct hop *h, struct upstream_leg *leg, const struct ratchet_case *c,
+                      const struct ratchet_verdict *verdict, char text[RATCHET_TEXT])
+{
+    bool holds = verdict->finding == RATCHET_HOLD;
+    const char *why = why_of(h, leg);
+
+    ratchet_explain(verdict, &c->now, c->destination, why, text);
+    leg->ratchet_was = ratchet_level_text(verdict->was.level);
+    if (h->probe) {
+        upstream_probe_dropped(h, leg, text, holds);
+        return;
+    }
+    upstream_count(h->u, COUNTER_RATCHET_DROPS);
+    if (holds)
+        upstream_count(h->u, COUNTER_RATCHET_HELD);
+    tell(h, c, RATCHET_TOLD_DROP, holds, why);
+}
+
 bool upstream_ratchet_holds(struct hop *h, struct upstream_leg *leg)
 {
     struct ratchet_verdict verdict;
     char text[RATCHET_TEXT];
     struct ratchet_case c;
 
-    if (!judges(h))
+    if (!drops(h, leg, &c, &verdict))
         return false;
-    case_make(h, &c);
-    c.now = had_of(leg, h->verdict);
-    judge(h, &c, &verdict);
-    if (verdict.finding == RATCHET_FINE)
-        return false;
-    bool holds = verdict.finding == RATCHET_HOLD;
-    const char *why = why_of(h, leg);
-    ratchet_explain(&verdict, &c.now, c.destination, why, text);
-    leg->ratchet_was = ratchet_level_text(verdict.was.level);
-    if (h->probe) {
-        upstream_probe_dropped(h, leg, text, holds);
-    } else {
-        upstream_count(h->u, COUNTER_RATCHET_DROPS);
-        if (holds)
-            upstream_count(h->u, COUNTER_RATCHET_HELD);
-        tell(h, &c, RATCHET_TOLD_DROP, holds, why);
-    }
-    if (!holds)
+    drop_tell(h, leg, &c, &verdict, text);
+    if (verdict.finding != RATCHET_HOLD)
         return false;
     leg_quit(leg);
     upstream_dial_held(h, text);
     return true;
+}
+
+bool upstream_ratchet_unfit(struct hop *h, struct upstream_leg *leg)
+{
+    struct ratchet_verdict verdict;
+    char text[RATCHET_TEXT];
+    struct ratchet_case c;
+
+    if (asked(h, leg) || !drops(h, leg, &c, &verdict))
+        return false;
+    if (verdict.finding == RATCHET_HOLD)
+        return true;
+    drop_tell(h, leg, &c, &verdict, text);
+    return false;
 }
 
 void upstream_ratchet_memory(const struct hop *h, struct ratchet_memory *ret, bool *ret_new_host)

@@ -488,6 +488,168 @@ static void test_words(void **state)
     end();
 }
 
+/* --- connections that several destinations share --- */
+
+/* Two domains with the same host. */
+static void start_shared(enum conf_ratchet ratchet, const char *ehlo)
+{
+    start(CONF_LEVEL_MAY, ratchet, true, 1);
+    w.mtas[0].ehlo = ehlo;
+    world_start(&w);
+}
+
+static void message_for(const char *domain, bool held)
+{
+    w.domain = domain;
+    message(held);
+}
+
+#define EHLO "EHLO gw.test\n"
+#define MAIL "MAIL FROM:<s@client.test>\n"
+#define REST "RCPT TO:<a@example.org>\nDATA\n"
+
+/* Somebody strips STARTTLS while mail of a domain that nothing is known of opens the connection. */
+static void test_shared_plaintext(void **state)
+{
+    start_shared(CONF_RATCHET_HOLD, no_starttls);
+    remember("bank.test", "mx1.test", CONF_LEVEL_ENCRYPT, TLS_SOURCE_ROUTE, 10);
+    message_for("other.test", false);
+    told(RATCHET_TOLD_SEEN, "other.test", "mx1.test", CONF_LEVEL_NONE, false);
+    mta_expect(&w.mtas[0], EHLO MAIL REST);
+    message_for("bank.test", true);
+    mta_expect(&w.mtas[0], "QUIT\n" EHLO "QUIT\n");
+    assert_int_equal(w.mtas[0].connections, 2);
+    assert_int_equal(w.mtas[0].open, 0);
+    /* It is the new one that was judged, and it alone. */
+    told(RATCHET_TOLD_DROP, "bank.test", "mx1.test", CONF_LEVEL_NONE, true);
+    told_nothing();
+    assert_int_equal(counted(COUNTER_RATCHET_DROPS), 1);
+    assert_int_equal(counted(COUNTER_RATCHET_HELD), 1);
+    assert_int_equal(counted(COUNTER_HOP_REUSED), 0);
+    /* Without the stripping it goes, and the other domain's over the same one. */
+    message_for("other.test", false);
+    w.mtas[0].ehlo = NULL;
+    buf_clear(&w.mtas[0].log);
+    message_for("bank.test", false);
+    mta_never(&w.mtas[0], "\n" MAIL);
+    assert_int_equal(w.mtas[0].connections, 4);
+    message_for("other.test", false);
+    assert_int_equal(w.mtas[0].connections, 4);
+    assert_int_equal(counted(COUNTER_HOP_REUSED), 1);
+    end();
+}
+
+/* Of several idle connections one that has enough is found behind those that have not. */
+static void test_shared_idle(void **state)
+{
+    start_shared(CONF_RATCHET_HOLD, NULL);
+    remember("bank.test", NULL, CONF_LEVEL_ENCRYPT, TLS_SOURCE_ROUTE, 10);
+    w.domain = "other.test";
+    for (unsigned i = 0; i < 3; i++) {
+        struct sender *s = sender_open(&w, i, 0, 1);
+        world_run(&w, 100);
+        sender_expect(s, "rcpt 250 2.1.5\n");
+        w.mtas[0].ehlo = no_starttls;
+    }
+    for (unsigned i = 0; i < 3; i++) { /* the one with TLS is the last to be found */
+        sender_close(&w.senders[i]);
+        world_run(&w, 100);
+    }
+    assert_int_equal(w.mtas[0].open, 3);
+    buf_clear(&w.mtas[0].log);
+    message_for("bank.test", false);
+    mta_expect(&w.mtas[0], "QUIT\nQUIT\nT " MAIL "T RCPT TO:<a@example.org>\nT DATA\n");
+    assert_int_equal(w.mtas[0].connections, 3);
+    end();
+}
+
+/* The same for a hop that waits until one becomes idle: its place is the new one's. */
+static void test_shared_waited_for(void **state)
+{
+    start(CONF_LEVEL_MAY, CONF_RATCHET_HOLD, true, 1);
+    w.mtas[0].ehlo = no_starttls;
+    w.routes[0].max_connections = 1;
+    world_start(&w);
+    remember("bank.test", "mx1.test", CONF_LEVEL_ENCRYPT, TLS_SOURCE_ROUTE, 10);
+    w.domain = "other.test";
+    struct sender *first = sender_open(&w, 0, 0, 1);
+    world_run(&w, 100);
+    w.domain = "bank.test";
+    struct sender *second = sender_open(&w, 1, 0, 1);
+    world_run(&w, 100);
+    sender_expect(second, "");
+    buf_clear(&w.mtas[0].log);
+    w.mtas[0].ehlo = NULL;
+    sender_close(first);
+    world_run(&w, 1000);
+    sender_expect(second, "rcpt 250 2.1.5\n");
+    mta_expect(&w.mtas[0],
+               "RSET\nQUIT\n" EHLO "STARTTLS\nT " EHLO "T " MAIL "T RCPT TO:<a@example.org>\n");
+    end();
+}
+
+/* Two routes to one next hop: what one does not ask for the other does. */
+static void test_shared_routes(void **state)
+{
+    start(CONF_LEVEL_MAY, CONF_RATCHET_HOLD, false, 1);
+    w.routes[1].tls.level = CONF_LEVEL_MAY;
+    w.mtas[0].ehlo = no_starttls;
+    world_start(&w);
+    remember(fixed_hop, fixed_hop, CONF_LEVEL_ENCRYPT, TLS_SOURCE_ROUTE, 10);
+    sender_message(&w, 0, 1);
+    sender_expect(&w.senders[0], HEARD);
+    told_nothing();
+    buf_clear(&w.mtas[0].log);
+    message(true);
+    mta_expect(&w.mtas[0], "QUIT\n" EHLO "QUIT\n");
+    told(RATCHET_TOLD_DROP, fixed_hop, fixed_hop, CONF_LEVEL_NONE, true);
+    told_nothing();
+    end();
+}
+
+/* Each domain is remembered by its own message, and once. */
+static void test_shared_remembered(void **state)
+{
+    start_shared(CONF_RATCHET_WARN, NULL);
+    message_for("one.test", false);
+    told(RATCHET_TOLD_SEEN, "one.test", "mx1.test", CONF_LEVEL_ENCRYPT, false);
+    message_for("two.test", false);
+    told(RATCHET_TOLD_SEEN, "two.test", "mx1.test", CONF_LEVEL_ENCRYPT, false);
+    message_for("two.test", false);
+    told_nothing();
+    assert_int_equal(w.mtas[0].connections, 1);
+    end();
+}
+
+static const char *ratchet_was(const char *domain)
+{
+    struct hop_facts facts;
+
+    w.domain = domain;
+    struct sender *s = sender_open(&w, 0, 0, 1);
+    world_run(&w, 100);
+    hop_facts(s->hop, &facts);
+    sender_close(s);
+    world_run(&w, 100);
+    assert_int_equal(w.mtas[0].connections, 1);
+    return facts.ratchet_was;
+}
+
+/* A log line says what the message's own destination had. */
+static void test_shared_log(void **state)
+{
+    start_shared(CONF_RATCHET_WARN, no_starttls);
+    remember("bank.test", "mx1.test", CONF_LEVEL_ENCRYPT, TLS_SOURCE_ROUTE, 10);
+    assert_null(ratchet_was("other.test"));
+    assert_string_equal(ratchet_was("bank.test"), "encrypt");
+    assert_string_equal(ratchet_was("bank.test"), "encrypt");
+    told(RATCHET_TOLD_DROP, "bank.test", "mx1.test", CONF_LEVEL_NONE, false);
+    told_nothing();
+    assert_null(ratchet_was("other.test"));
+    told_nothing();
+    end();
+}
+
 /* --- probes --- */
 
 struct probed {
@@ -577,6 +739,12 @@ int main(void)
         cmocka_unit_test(test_failed_handshake),
         cmocka_unit_test(test_full_line),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_shared_plaintext),
+        cmocka_unit_test(test_shared_idle),
+        cmocka_unit_test(test_shared_waited_for),
+        cmocka_unit_test(test_shared_routes),
+        cmocka_unit_test(test_shared_remembered),
+        cmocka_unit_test(test_shared_log),
         cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
