@@ -155,9 +155,11 @@ void upstream_probe_dropped(struct hop *h, const struct upstream_leg *leg, const
     struct upstream_probe *p = h->probe;
 
     leg_take(p, leg);
-    snprintf(p->drop, sizeof(p->drop), "%s", text);
+    /* Of one that is held the next address may have what this one has not; else why says it. */
     if (holds)
         p->result = UPSTREAM_PROBE_HELD;
+    else
+        snprintf(p->drop, sizeof(p->drop), "%s", text);
 }
 
 void upstream_probe_ready(struct hop *h, struct upstream_leg *leg)

@@ -726,6 +726,26 @@ static void test_probe(void **state)
     end();
 }
 
+/* A host is as good as the address that mail would take. */
+static void test_probe_addresses(void **state)
+{
+    start(CONF_LEVEL_MAY, CONF_RATCHET_HOLD, true, 1);
+    w.addrs = 2;
+    w.mtas[0].ehlo = no_starttls;
+    world_start(&w);
+    remember("example.org", "mx1.test", CONF_LEVEL_ENCRYPT, TLS_SOURCE_ROUTE, 0);
+    struct probed p = probe(true);
+    assert_int_equal(p.result, UPSTREAM_PROBE_MET);
+    assert_int_equal(w.mtas[0].connections, 1);
+    assert_int_equal(w.mtas[1].connections, 1);
+    assert_false(p.drop);
+    w.mtas[1].ehlo = no_starttls;
+    p = probe(true);
+    assert_int_equal(p.result, UPSTREAM_PROBE_HELD);
+    assert_false(p.drop);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -746,6 +766,7 @@ int main(void)
         cmocka_unit_test(test_shared_remembered),
         cmocka_unit_test(test_shared_log),
         cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_probe_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
