@@ -79,7 +79,7 @@ void upstream_free(struct upstream *u)
     for (uint32_t slot = 0; u->legs && slot < u->conf.max_legs; slot++)
         if (u->legs[slot])
             leg_close(u->legs[slot], DP_CLOSE_CUT);
-    ASSERT(u->legs_len == 0);
+    ASSERT(u->legs_len == 0 && u->racers_len == 0);
     for (struct upstream_host *host = TAILQ_FIRST(&u->hosts), *next; host; host = next) {
         next = TAILQ_NEXT(host, link);
         ASSERT(host->uses == 0); /* hops are closed first */

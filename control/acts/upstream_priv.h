@@ -37,6 +37,7 @@ enum {
     UPSTREAM_POLL_MS = 100,         /* other workers' connections end without telling us */
     UPSTREAM_IDLE_FULL_MS = 1000,   /* idle legs of such a host make room soon */
     UPSTREAM_RACERS = 2,            /* connections under way beside the first */
+    UPSTREAM_RACERS_ALL = 32,       /* of all hops */
     UPSTREAM_DEAD_DOUBLINGS = 5,    /* of hop_dead_s */
     UPSTREAM_RECORDS_MAX = 1 << 23, /* DESIGN, "The hand-off" */
 };
@@ -237,7 +238,7 @@ struct upstream {
     struct upstream_leg **legs;    /* by slot */
     struct upstream_host *buckets[UPSTREAM_BUCKETS];
     struct upstream_hosts hosts;
-    unsigned hosts_len, legs_len;
+    unsigned hosts_len, legs_len, racers_len;
     struct upstream_hops waiting; /* for a connection */
     struct evp_md_ctx_st *hash;   /* for keys; between two of them it is nobody's */
     bool draining;

@@ -28,10 +28,12 @@ static void racer_add(struct hop *h)
         return;
     /* Hops that have no connection yet go first, and no idle connection has to go for it, as it
      * would for them. One that can't be begun is tried again, here or in its turn. */
-    if (!upstream_host_awaited(u, h->host) &&
+    if (u->racers_len < UPSTREAM_RACERS_ALL && !upstream_host_awaited(u, h->host) &&
         shared_hold(&u->conf.shared, SHARED_HOP, h->host->key, h->route->conf->max_connections) &&
-        upstream_leg_dial(h, &h->addrs[h->addr + 1 + h->racers_len], &leg) == ERR_OK)
+        upstream_leg_dial(h, &h->addrs[h->addr + 1 + h->racers_len], &leg) == ERR_OK) {
         h->racers[h->racers_len++] = leg;
+        u->racers_len++;
+    }
     upstream_race_begin(h);
 }
 
@@ -59,6 +61,7 @@ bool upstream_race_goes_on(struct hop *h)
     }
     h->leg = h->racers[0];
     h->racers_len--;
+    h->u->racers_len--;
     memmove(h->racers, h->racers + 1, h->racers_len * sizeof(h->racers[0]));
     h->facts.addr = h->leg->addr;
     racer_add(h);
@@ -97,6 +100,7 @@ void upstream_race_end(struct hop *h)
     dp_timer_stop(h->u->conf.dp, &h->race);
     while (h->racers_len > 0) {
         struct upstream_leg *leg = h->racers[--h->racers_len];
+        h->u->racers_len--;
         leg->hop = NULL;
         leg_close(leg, DP_CLOSE_CUT);
     }

@@ -352,7 +352,9 @@ static int uring_fail(struct worker *w, int err)
     return err;
 }
 
-/* A session takes a leg, and one more to its next hop; the pool's idle legs are among them. */
+/* A session takes a leg, and one more to its next hop; the pool's idle legs are among them. What is
+ * left over is for next hops' addresses that are tried beside another, of which upstream has half
+ * as many at a time, and for legs that outlive their session. */
 static uint32_t legs_wanted(const struct worker *w)
 {
     return w->conf->limits.max_sessions * 2 + 64;

@@ -300,6 +300,29 @@ static void test_who_waits_goes_first(void **state)
     world_end(&w);
 }
 
+/* However many messages meet dead addresses: most of a worker's legs are for its sessions. */
+static void test_all_races_have_a_limit(void **state)
+{
+    enum { MESSAGES = 20, RACERS_ALL = 32 };
+
+    world_at(4);
+    w.routes[0].max_connections = 100;
+    for (unsigned i = 0; i < 4; i++)
+        slow(i, NEVER);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        sender_open(&w, i, 0, 1);
+    expect_legs(2000, MESSAGES + RACERS_ALL);
+    expect_legs(5000, MESSAGES + RACERS_ALL);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        sender_close(&w.senders[i]);
+    expect_legs(1, 0);
+    /* Each that is gone has left its place. */
+    struct sender *s = sender_open(&w, 0, 0, 1);
+    expect_legs(2000, 3);
+    sender_close(s);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_no_race_in_plaintext),
         cmocka_unit_test(test_no_race_with_a_pooled_connection),
         cmocka_unit_test(test_who_waits_goes_first),
+        cmocka_unit_test(test_all_races_have_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

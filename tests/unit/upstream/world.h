@@ -11,7 +11,7 @@
 #include "tls_record.h"
 #include "upstream.h"
 
-enum { MTAS = 4, CONNS = 512, SENDERS = 8, ROUTES = 4, REQUESTS = 16 };
+enum { MTAS = 4, CONNS = 512, SENDERS = 24, ROUTES = 4, REQUESTS = 16 };
 
 struct world;
 
