@@ -245,7 +245,6 @@ static bool target_pooled(struct hop *h)
     upstream_wait_end(h);
     leg->hop = h;
     h->leg = leg;
-    upstream_report_ready(leg);
     hop_activate(h, leg);
     return true;
 }

@@ -187,6 +187,7 @@ void hop_activate(struct hop *h, struct upstream_leg *leg)
         upstream_dial_unfit(h);
         return;
     }
+    upstream_report_ready(leg);
     h->state = HOP_ACTIVE;
     dp_timer_stop(h->u->conf.dp, &h->turn);
     dp_timer_stop(h->u->conf.dp, &h->budget);

@@ -228,7 +228,6 @@ static void on_ready(struct upstream_leg *leg)
         leg->route->caps[leg->fixed] = *smtp_client_caps(leg->client);
         leg->route->seen[leg->fixed] = true;
     }
-    upstream_report_ready(leg);
     if (leg->hop)
         hop_activate(leg->hop, leg);
 }

@@ -397,7 +397,7 @@ bool upstream_report_wanted(const struct hop *h);
 void upstream_report_skipped(const struct hop *h);
 /* The session with the address in turn has no TLS, or not what was demanded. */
 void upstream_report_failed(const struct hop *h, enum smtp_client_phase phase, const char *why);
-/* Mail may begin on a leg, a new one or a pooled one. */
+/* Mail begins on a hop's leg, a new one or a pooled one. */
 void upstream_report_ready(struct upstream_leg *leg);
 
 /* upstream_hop.c */

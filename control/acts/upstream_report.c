@@ -238,8 +238,7 @@ void upstream_report_ready(struct upstream_leg *leg)
     const struct hop *h = leg->hop;
     struct tlsrpt_event e;
 
-    if (!h || h->verdict->level == CONF_LEVEL_NONE || !upstream_report_wanted(h) ||
-        !first_of_domain(leg))
+    if (h->verdict->level == CONF_LEVEL_NONE || !upstream_report_wanted(h) || !first_of_domain(leg))
         return;
     /* What a new leg lacks was told when that was found. */
     if (!leg->has_tls && leg->messages == 0)

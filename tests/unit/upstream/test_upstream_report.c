@@ -211,6 +211,56 @@ static void test_shared_session(void **state)
     }
 }
 
+/* What the ratchet holds, and what does not take a message's REQUIRETLS, is no session of mail's.
+ */
+static void test_unused(void **state)
+{
+    static const char takes[] = "250-mx\r\n250 REQUIRETLS\r\n";
+    static const struct ratchet_known dane = {
+        .memory = {.known = true, .best = {CONF_LEVEL_DANE, TLS_SOURCE_DANE}, .last = 1700000000}};
+    struct ratchet_table *table;
+    char text[512];
+
+    row_set(&rows[0]);
+    w.conf.tls.ratchet_expiry_days = 1;
+    w.routes[0].tls.ratchet = CONF_RATCHET_HOLD;
+    assert_int_equal(ratchet_table_new(&table), ERR_OK);
+    ratchet_table_take(table);
+    assert_true(ratchet_table_put(table, "example.org", "mx1.test", &dane));
+    w.ratchet = (struct ratchet_line){table, -1};
+    world_start(&w);
+    (void)sender_open(&w, 0, 0, 1);
+    world_run(&w, 5000);
+    sender_expect(&w.senders[0], "lost 451 4.7.5\n");
+    assert_string_equal(events_text(text, sizeof(text)), "");
+    world_end(&w);
+    ratchet_table_free(table);
+
+    /* A pooled leg counts with the first message that goes over it. */
+    row_set(&(const struct row){CONF_LEVEL_VERIFY, "", NO_STS, 0, "", ""});
+    world_start(&w);
+    w.senders[0].txn.mail.requiretls = true;
+    for (unsigned i = 0; i < 2; i++) {
+        (void)sender_open(&w, 0, 0, 1);
+        world_run(&w, 5000);
+        sender_expect(&w.senders[0], "lost 550 5.7.30\n");
+        assert_string_equal(events_text(text, sizeof(text)), "");
+    }
+    sender_close(&w.senders[0]);
+    w.senders[0].txn.mail.requiretls = false;
+    sender_message(&w, 0, 0);
+    assert_int_equal(w.mtas[0].connections, 1);
+    assert_string_equal(events_text(text, sizeof(text)), "no-policy-found good");
+    world_end(&w);
+    row_set(&(const struct row){CONF_LEVEL_VERIFY, "", NO_STS, 0, "", ""});
+    w.mtas[0].ehlo_tls = takes;
+    world_start(&w);
+    w.senders[0].txn.mail.requiretls = true;
+    sender_message(&w, 0, 0);
+    assert_string_equal(events_text(text, sizeof(text)), "no-policy-found good");
+    world_end(&w);
+}
+
 static void test_not_wanted(void **state)
 {
     for (int what = 0; what < 3; what++) {
@@ -234,7 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row),   cmocka_unit_test(test_who_and_where),
         cmocka_unit_test(test_one_session), cmocka_unit_test(test_shared_session),
-        cmocka_unit_test(test_not_wanted),
+        cmocka_unit_test(test_unused),      cmocka_unit_test(test_not_wanted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
