@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream_priv.h"
 
-void upstream_tls_begin(struct upstream_leg *leg)
+/* Our own fault is no failure of the next hop's TLS: level may does not fall back for it, no report
+ * counts it, and no message goes back to its author. */
+static void own_fault(struct upstream_leg *leg, const char *why)
 {
     static const struct smtp_reply busy = {.code = 451, .enhanced = {4, 3, 2}};
+
+    leg_failed(leg, SMTP_PHASE_GREETING, &busy, why, false);
+}
+
+void upstream_tls_begin(struct upstream_leg *leg)
+{
     struct upstream *u = leg->u;
     struct tls_client_request request;
     struct upstream_names names;
@@ -14,9 +22,7 @@ void upstream_tls_begin(struct upstream_leg *leg)
     int err = u->conf.tls->ops->start_client(u->conf.tls, leg->id, &request);
     if (err == ERR_OK || leg->state == LEG_CLOSED)
         return;
-    /* Our own overload is no failure of the next hop's TLS: level may does not fall back for it. */
-    leg_failed(leg, SMTP_PHASE_GREETING, &busy,
-               err == ERR_LIMIT ? "too many TLS handshakes at once" : err_text(err), false);
+    own_fault(leg, err == ERR_LIMIT ? "too many TLS handshakes at once" : err_text(err));
 }
 
 /* The service fails a handshake whose certificate is not what the level asks; that nothing weaker
@@ -56,7 +62,7 @@ bool upstream_tls_done(struct upstream *u, struct leg_id id, const struct tls_ke
     int err = dp_set_keys(u->conf.dp, id, keys, rest,
                           (tickets ? DP_KEYS_TICKETS : 0) | (rekeys ? DP_KEYS_USER : 0));
     if (err) {
-        leg_failed(leg, SMTP_PHASE_TLS, NULL, err_text(err), false);
+        own_fault(leg, err_text(err));
     } else if (!level_met(leg, facts)) {
         leg_failed(leg, SMTP_PHASE_TLS, NULL, "the certificate is not what the level asks", false);
     } else {
@@ -85,7 +91,10 @@ bool upstream_tls_failed(struct upstream *u, struct leg_id id, const struct tls_
         upstream_count(u, COUNTER_TLS_OUT_FAILED);
         if (leg->hop)
             leg->hop->fault = failure->fault;
-        leg_failed(leg, SMTP_PHASE_TLS, NULL, failure->text, false);
+        if (failure->kind == TLS_FAIL_INTERNAL)
+            own_fault(leg, failure->text);
+        else
+            leg_failed(leg, SMTP_PHASE_TLS, NULL, failure->text, false);
     }
     leg_unpin(leg);
     return true;

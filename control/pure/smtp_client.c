@@ -141,9 +141,11 @@ static void on_hello(struct smtp_client *c, struct span raw)
         c->reply = (struct smtp_reply){0};
         without_tls(c, "STARTTLS is not offered");
     } else {
-        state_set(c, CLIENT_STARTTLS);
+        /* Until it is said, what goes wrong is not the next hop's TLS. */
         if (SAY(c, SMTP_PHASE_STARTTLS, 0, SPAN_LIT("STARTTLS")) != ERR_OK)
             broken(c, "no memory for a command");
+        else
+            state_set(c, CLIENT_STARTTLS);
     }
 }
 

@@ -20,6 +20,7 @@ struct talk {
     struct smtp_transaction txn;
     struct smtp_recipient recipients[4];
     bool byte_by_byte;
+    enum smtp_client_phase broken_at;
 };
 
 static const char *const phases[] = {"connect", "greeting", "ehlo", "starttls", "tls",
@@ -39,6 +40,8 @@ static void on_event(void *user, struct smtp_client *c, const struct smtp_client
         err |= buf_printf(&t->heard, " [%u]", e->index);
     err |= buf_printf(&t->heard, "\n");
     assert_int_equal(err, ERR_OK);
+    if (e->kind == SMTP_CLIENT_BROKEN)
+        t->broken_at = e->phase;
 }
 
 static const struct smtp_client_events events = {.event = on_event};
@@ -361,6 +364,25 @@ static void test_injection_after_220(void **state)
     }
 }
 
+/* STARTTLS that could not be said is no failure of the next hop's TLS. */
+static void test_no_room_for_starttls(void **state)
+{
+    struct talk t = talk(SMTP_CLIENT_TLS_DEMAND);
+
+    buf_init(&t.out, 25);
+    buf_init(&t.heard, 0);
+    buf_init(&t.stash, 0);
+    assert_int_equal(smtp_client_new(&t.conf, &t.out, &events, &t, &t.client), ERR_OK);
+    feed(&t, "220 mx\r\n");
+    feed(&t, "250-mx\r\n250 STARTTLS\r\n"); /* EHLO is not sent yet */
+    expect_line(&t.heard, "BROKEN\n", "event");
+    assert_int_equal(t.broken_at, SMTP_PHASE_EHLO);
+    smtp_client_free(t.client);
+    buf_release(&t.out);
+    buf_release(&t.heard);
+    buf_release(&t.stash);
+}
+
 static void test_level_may(void **state)
 {
     struct talk t = talk(SMTP_CLIENT_TLS_TRY);
@@ -552,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_starttls),
         cmocka_unit_test(test_limits_are_learnt_again),
         cmocka_unit_test(test_injection_after_220),
+        cmocka_unit_test(test_no_room_for_starttls),
         cmocka_unit_test(test_level_may),
         cmocka_unit_test(test_implicit),
         cmocka_unit_test(test_helo_fallback),

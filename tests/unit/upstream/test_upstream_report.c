@@ -18,7 +18,17 @@ static const char *const no_host[] = {"mx.elsewhere.test", NULL};
 #define TLSA_TEXT(usage)                                                                           \
 #usage " 1 1 0707070707070707070707070707070707070707070707070707070707070707\n"
 
-enum trouble { NO_TROUBLE, NO_STARTTLS, STARTTLS_454, BAD_HANDSHAKE, CUT, OTHER_NAME, OLD };
+enum trouble {
+    NO_TROUBLE,
+    NO_STARTTLS,
+    STARTTLS_454,
+    BAD_HANDSHAKE,
+    CUT,
+    OTHER_NAME,
+    OLD,
+    NO_MEMORY,
+    NO_KEYS,
+};
 
 static struct world w;
 
@@ -47,11 +57,15 @@ static const struct row rows[] = {
     {CONF_LEVEL_ENCRYPT, "", NO_STS, 0, "no-policy-found good", ""},
     {CONF_LEVEL_ENCRYPT, "", NO_STS, NO_STARTTLS, "no-policy-found starttls-not-supported", ""},
     {CONF_LEVEL_NONE, "", NO_STS, 0, "", ""},
+    {CONF_LEVEL_AUTO, "", NO_STS, NO_MEMORY, "", ""}, /* ours, and nobody else's */
+    {CONF_LEVEL_AUTO, "", NO_STS, NO_KEYS, "", ""},
+    {CONF_LEVEL_ENCRYPT, "", NO_STS, NO_KEYS, "", ""},
     /* TLSA */
     {CONF_LEVEL_AUTO, "3", NO_STS, 0, "tlsa good", TLSA_TEXT(3)},
     {CONF_LEVEL_DANE, "32", NO_STS, 0, "tlsa good", TLSA_TEXT(3) TLSA_TEXT(2)},
     {CONF_LEVEL_AUTO, "3", NO_STS, NO_STARTTLS, "tlsa starttls-not-supported", TLSA_TEXT(3)},
     {CONF_LEVEL_AUTO, "3", NO_STS, CUT, "tlsa validation-failure", TLSA_TEXT(3)},
+    {CONF_LEVEL_DANE, "3", NO_STS, NO_MEMORY, "", ""},
     {CONF_LEVEL_AUTO, "1", NO_STS, 0, "tlsa tlsa-invalid", TLSA_TEXT(1)},
     {CONF_LEVEL_DANE, "1", NO_STS, 0, "tlsa tlsa-invalid", TLSA_TEXT(1)},
     {CONF_LEVEL_DANE, "", NO_STS, 0, "tlsa dane-required", ""},
@@ -111,6 +125,9 @@ static void row_set(const struct row *r)
     w.mtas[0].starttls = r->trouble == STARTTLS_454 ? "454 4.7.0 no\r\n" : NULL;
     w.mtas[0].bad_handshake = r->trouble == BAD_HANDSHAKE;
     w.mtas[0].cut_at = r->trouble == CUT ? "HANDSHAKE" : NULL;
+    w.own_fault = r->trouble == NO_MEMORY ? FAULT_SERVICE
+                  : r->trouble == NO_KEYS ? FAULT_KEYS
+                                          : FAULT_NONE;
     if (r->trouble == OTHER_NAME || r->trouble == OLD) {
         w.verify = TLS_VERIFY_FAILED;
         w.fault = r->trouble == OLD ? TLS_CERT_EXPIRED : TLS_CERT_NAME;

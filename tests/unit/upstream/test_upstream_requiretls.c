@@ -25,7 +25,18 @@ static struct world w;
 enum published { NOTHING, TLSA, STS, STS_OTHER, TLSA_FAILED };
 
 /* How a next hop is. */
-enum how { FIT, WITHOUT, ONLY_BEFORE_TLS, NO_TLS, REFUSES_TLS, TLS_NOT_NOW, BAD_TLS, DOWN };
+enum how {
+    FIT,
+    WITHOUT,
+    ONLY_BEFORE_TLS,
+    NO_TLS,
+    REFUSES_TLS,
+    TLS_NOT_NOW,
+    BAD_TLS,
+    OUR_MEMORY, /* is at its end in the handshake */
+    OUR_KEYS,   /* are not taken by the dataplane */
+    DOWN,
+};
 
 #define NO_SUPPORT "lost 550 5.7.30\n"
 #define NO_PROOF "lost 550 5.7.10\n"
@@ -53,6 +64,8 @@ static const struct cell {
     {CONF_LEVEL_VERIFY, false, false, NOTHING, REFUSES_TLS, FIT, NO_PROOF},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, BAD_TLS, FIT, NO_PROOF},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, TLS_NOT_NOW, FIT, "lost 451 4.7.5\n"},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, OUR_MEMORY, FIT, "lost 451 4.3.2\n"},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, OUR_KEYS, FIT, "lost 451 4.3.2\n"},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, DOWN, FIT, "lost 451 4.4.1\n"},
     /* MX records: secure by DNSSEC or vouched for by MTA-STS, or the route names who may answer. */
     {CONF_LEVEL_DANE, true, false, TLSA, FIT, FIT, NULL},
@@ -104,6 +117,9 @@ static void cell_start(const struct cell *c)
         w.tlsa[0].status = DNS_FAILED;
     if (c->published == STS || c->published == STS_OTHER)
         world_sts(&w, STS_MODE_ENFORCE, "1", c->published == STS ? every_host : no_host);
+    w.own_fault = c->how == OUR_MEMORY ? FAULT_SERVICE
+                  : c->how == OUR_KEYS ? FAULT_KEYS
+                                       : FAULT_NONE;
     mta_make(&w.mtas[0], c->how);
     mta_make(&w.mtas[1], c->second);
     world_start(&w);

@@ -180,6 +180,32 @@ static void test_too_many_handshakes(void **state)
     }
 }
 
+/* The same of a handshake that ends by a fault of ours: the next address may do. */
+static void test_own_fault_in_a_handshake(void **state)
+{
+    static const enum conf_level levels[] = {CONF_LEVEL_MAY, CONF_LEVEL_AUTO, CONF_LEVEL_ENCRYPT,
+                                             CONF_LEVEL_VERIFY};
+    static const enum world_fault faults[] = {FAULT_SERVICE, FAULT_KEYS};
+
+    for (size_t l = 0; l < sizeof(levels) / sizeof(levels[0]); l++) {
+        for (size_t i = 0; i < 2; i++) {
+            world_at(levels[l]);
+            w.hops[0][1] = (struct conf_hop){.host = "mx2.test", .port = 25};
+            w.routes[0].hops_len = 2;
+            w.own_fault = faults[i];
+            world_start(&w);
+            struct sender *s = sender_open(&w, 0, 0, 1);
+            world_run(&w, 5000);
+            sender_expect(s, "lost 451 4.3.2\n");
+            for (unsigned m = 0; m < 2; m++) {
+                assert_int_equal(w.mtas[m].connections, 1);
+                mta_never(&w.mtas[m], "MAIL");
+            }
+            world_end(&w);
+        }
+    }
+}
+
 static void test_expired_certificate_ends_a_leg(void **state)
 {
     world_at(CONF_LEVEL_VERIFY);
@@ -322,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_may_goes_on_in_plaintext),
         cmocka_unit_test(test_certificate_not_as_asked),
         cmocka_unit_test(test_too_many_handshakes),
+        cmocka_unit_test(test_own_fault_in_a_handshake),
         cmocka_unit_test(test_expired_certificate_ends_a_leg),
         cmocka_unit_test(test_reference_names),
         cmocka_unit_test(test_keys_by_policy),

@@ -373,9 +373,16 @@ static void on_tls_output(void *user, struct leg_id leg, struct span bytes)
 static void on_tls_done(void *user, struct leg_id leg, const struct tls_keys *keys,
                         const struct tls_facts *facts, struct span rest)
 {
+    static const struct tls_failure no_memory = {.kind = TLS_FAIL_INTERNAL, .text = "no memory"};
     struct world *w = user;
     struct tls_facts changed = *facts;
 
+    if (w->own_fault == FAULT_SERVICE) {
+        assert_true(upstream_tls_failed(w->u, leg, &no_memory));
+        return;
+    }
+    if (w->own_fault == FAULT_KEYS) /* a second time it is refused */
+        assert_int_equal(dp_set_keys(w->dp, leg, keys, span_make(NULL, 0), 0), ERR_OK);
     changed.not_after = w->not_after;
     changed.verify = w->verify;
     changed.fault = w->fault;

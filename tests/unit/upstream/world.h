@@ -15,6 +15,12 @@ enum { MTAS = 4, CONNS = 512, SENDERS = 24, ROUTES = 4, REQUESTS = 16 };
 
 struct world;
 
+enum world_fault { /* of ours, where a handshake is over */
+    FAULT_NONE,
+    FAULT_SERVICE, /* the service has no memory */
+    FAULT_KEYS,    /* the dataplane does not take the keys */
+};
+
 struct mta { /* one next hop; NULL texts are the usual answers */
     struct world *world;
     union net_addr addr;
@@ -90,6 +96,7 @@ struct world {
     const char *domain; /* of recipients; "example.org" */
     struct request requests[REQUESTS];
     unsigned requests_len, handshakes_max;
+    enum world_fault own_fault;
     int64_t not_after;
     enum tls_verify verify;
     enum tls_cert_fault fault;
