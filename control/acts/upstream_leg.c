@@ -91,11 +91,15 @@ void leg_failed(struct upstream_leg *leg, enum smtp_client_phase phase,
 static void leg_gone(struct upstream_leg *leg, enum smtp_client_phase phase,
                      const struct smtp_reply *reply, const char *why)
 {
+    static const struct smtp_reply later = {.code = 451};
     struct hop *h = leg->hop;
 
     if (!leg->ready) {
         bool unreachable = leg->state != LEG_HANDSHAKE && !leg->has_tls;
-        leg_failed(leg, phase, reply, why, unreachable && phase != SMTP_PHASE_STARTTLS);
+        bool tls = phase == SMTP_PHASE_TLS || phase == SMTP_PHASE_STARTTLS;
+        /* That it went in mid-handshake does not say that it can't give TLS. */
+        leg_failed(leg, phase, tls ? &later : reply, why,
+                   unreachable && phase != SMTP_PHASE_STARTTLS);
         return;
     }
     leg_close(leg, DP_CLOSE_CUT);

@@ -33,6 +33,11 @@ enum how {
     REFUSES_TLS,
     TLS_NOT_NOW,
     BAD_TLS,
+    CUT_STARTTLS, /* the connection, when that is said */
+    CUT_TLS,
+    CLOSED_TLS,
+    NO_STARTTLS_ANSWER,
+    NO_TLS_ANSWER,
     OUR_MEMORY, /* is at its end in the handshake */
     OUR_KEYS,   /* are not taken by the dataplane */
     DOWN,
@@ -40,6 +45,7 @@ enum how {
 
 #define NO_SUPPORT "lost 550 5.7.30\n"
 #define NO_PROOF "lost 550 5.7.10\n"
+#define NOT_NOW "lost 451 4.7.5\n"
 
 static const struct cell {
     enum conf_level level;
@@ -63,7 +69,12 @@ static const struct cell {
     {CONF_LEVEL_VERIFY, false, false, NOTHING, NO_TLS, FIT, NO_PROOF},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, REFUSES_TLS, FIT, NO_PROOF},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, BAD_TLS, FIT, NO_PROOF},
-    {CONF_LEVEL_VERIFY, false, false, NOTHING, TLS_NOT_NOW, FIT, "lost 451 4.7.5\n"},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, TLS_NOT_NOW, FIT, NOT_NOW},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, CUT_STARTTLS, FIT, NOT_NOW},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, CUT_TLS, FIT, NOT_NOW},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, CLOSED_TLS, FIT, NOT_NOW},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, NO_STARTTLS_ANSWER, FIT, NOT_NOW},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, NO_TLS_ANSWER, FIT, NOT_NOW},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, OUR_MEMORY, FIT, "lost 451 4.3.2\n"},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, OUR_KEYS, FIT, "lost 451 4.3.2\n"},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, DOWN, FIT, "lost 451 4.4.1\n"},
@@ -88,6 +99,8 @@ static const struct cell {
     {CONF_LEVEL_VERIFY, false, false, NOTHING, DOWN, WITHOUT, "lost 451 4.7.30\n"},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, DOWN, NO_TLS, "lost 451 4.7.10\n"},
     {CONF_LEVEL_VERIFY, false, false, NOTHING, WITHOUT, DOWN, "lost 451 4.4.1\n"},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, CUT_TLS, WITHOUT, "lost 451 4.7.30\n"},
+    {CONF_LEVEL_VERIFY, false, false, NOTHING, CUT_STARTTLS, NO_TLS, "lost 451 4.7.10\n"},
 };
 enum { CELLS = sizeof(cells) / sizeof(cells[0]) };
 
@@ -95,10 +108,20 @@ static void mta_make(struct mta *m, enum how how)
 {
     m->ehlo_tls = how == WITHOUT || how == ONLY_BEFORE_TLS ? lacks : takes;
     m->ehlo = how == ONLY_BEFORE_TLS ? plain_takes : how == NO_TLS ? no_starttls : NULL;
-    m->starttls = how == REFUSES_TLS   ? "502 5.5.1 no\r\n"
-                  : how == TLS_NOT_NOW ? "454 4.7.0 not now\r\n"
-                                       : NULL;
+    m->starttls = how == REFUSES_TLS          ? "502 5.5.1 no\r\n"
+                  : how == TLS_NOT_NOW        ? "454 4.7.0 not now\r\n"
+                  : how == NO_STARTTLS_ANSWER ? "454-" /* and no more */
+                                              : NULL;
     m->bad_handshake = how == BAD_TLS;
+    m->no_handshake = how == NO_TLS_ANSWER || how == CLOSED_TLS;
+    m->cut_at = how == CUT_STARTTLS ? "STARTTLS" : how == CUT_TLS ? "HANDSHAKE" : NULL;
+    m->close_after = how == CLOSED_TLS ? "STARTTLS" : NULL;
+}
+
+/* A next hop that says nothing more has hop_command_timeout_s. */
+static bool waits(enum how how)
+{
+    return how == NO_STARTTLS_ANSWER || how == NO_TLS_ANSWER;
 }
 
 static void cell_start(const struct cell *c)
@@ -137,7 +160,7 @@ static void test_every_cell(void **state)
         cell_start(c);
         if (c->heard) {
             struct sender *s = sender_open(&w, 0, 0, 1);
-            world_run(&w, 5000);
+            world_run(&w, waits(c->how) ? 65000 : 5000);
             sender_expect(s, c->heard);
             for (unsigned m = 0; m < MTAS; m++)
                 mta_never(&w.mtas[m], "MAIL");

@@ -226,6 +226,8 @@ static void conn_handshake(struct conn *c, const uint8_t *data, size_t len)
 {
     struct span input = span_make(data, len);
 
+    if (c->mta->no_handshake)
+        return;
     if (c->mta->bad_handshake) {
         dp_sim_peer_send(c->peer, "\x16\x03\x03\x00\x05nonsense", 13);
         return;

@@ -28,6 +28,7 @@ struct mta { /* one next hop; NULL texts are the usual answers */
     const char *mail, *rcpt[4], *data, *final, *chunk, *rset;
     bool silent;             /* accepts, and says nothing */
     bool bad_handshake;      /* answers the handshake with nonsense */
+    bool no_handshake;       /* answers it with nothing */
     const char *cut_at;      /* resets the connection when this verb comes ("BODY", "DOT" too) */
     unsigned cut_times;      /* that often; 0: always */
     const char *close_after; /* an orderly close after the answer to this verb */
