@@ -95,11 +95,9 @@ static void leg_gone(struct upstream_leg *leg, enum smtp_client_phase phase,
     struct hop *h = leg->hop;
 
     if (!leg->ready) {
-        bool unreachable = leg->state != LEG_HANDSHAKE && !leg->has_tls;
-        bool tls = phase == SMTP_PHASE_TLS || phase == SMTP_PHASE_STARTTLS;
+        bool tls = phase == SMTP_PHASE_TLS;
         /* That it went in mid-handshake does not say that it can't give TLS. */
-        leg_failed(leg, phase, tls ? &later : reply, why,
-                   unreachable && phase != SMTP_PHASE_STARTTLS);
+        leg_failed(leg, phase, tls ? &later : reply, why, !tls && !leg->has_tls);
         return;
     }
     leg_close(leg, DP_CLOSE_CUT);

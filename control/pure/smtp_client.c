@@ -22,10 +22,10 @@ static void failed(struct smtp_client *c, enum smtp_client_phase phase, const ch
         c, &(struct smtp_client_event){.kind = SMTP_CLIENT_FAILED, .phase = phase, .text = text});
 }
 
-/* Until TLS is reached a connection that ends has failed to give it; the rest is one phase. */
+/* One that took STARTTLS and ends has failed to give TLS, and did not say that it has none. */
 enum smtp_client_phase smtp_client_lost_phase(const struct smtp_client *c)
 {
-    return c->state == CLIENT_STARTTLS ? SMTP_PHASE_STARTTLS : SMTP_PHASE_EHLO;
+    return c->state == CLIENT_STARTTLS ? SMTP_PHASE_TLS : SMTP_PHASE_EHLO;
 }
 
 static void broken(struct smtp_client *c, const char *text)

@@ -104,8 +104,8 @@ void smtp_client_free(struct smtp_client *c);
 size_t smtp_client_input(struct smtp_client *c, const uint8_t *data, size_t len);
 /* After START_TLS, or at once with IMPLICIT. */
 void smtp_client_tls_done(struct smtp_client *c);
-/* What a connection that is lost before READY has failed at: STARTTLS, where that is unanswered, or
- * the beginning as a whole, as SMTP_PHASE_EHLO. */
+/* What a connection that is lost before READY has failed at: SMTP_PHASE_TLS, where STARTTLS is
+ * unanswered, or the beginning as a whole, as SMTP_PHASE_EHLO. */
 enum smtp_client_phase smtp_client_lost_phase(const struct smtp_client *c);
 const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
 bool smtp_client_ready(const struct smtp_client *c); /* idle, between transactions */

@@ -24,6 +24,10 @@ enum trouble {
     STARTTLS_454,
     BAD_HANDSHAKE,
     CUT,
+    CUT_STARTTLS,
+    CLOSED_STARTTLS,
+    NO_ANSWER,
+    INJECTION,
     OTHER_NAME,
     OLD,
     NO_MEMORY,
@@ -60,6 +64,14 @@ static const struct row rows[] = {
     {CONF_LEVEL_AUTO, "", NO_STS, NO_MEMORY, "", ""}, /* ours, and nobody else's */
     {CONF_LEVEL_AUTO, "", NO_STS, NO_KEYS, "", ""},
     {CONF_LEVEL_ENCRYPT, "", NO_STS, NO_KEYS, "", ""},
+    /* Lost behind STARTTLS: nobody said that there is none. */
+    {CONF_LEVEL_AUTO, "", NO_STS, CUT_STARTTLS, "no-policy-found validation-failure", ""},
+    {CONF_LEVEL_AUTO, "", NO_STS, NO_ANSWER, "no-policy-found validation-failure", ""},
+    {CONF_LEVEL_ENCRYPT, "", NO_STS, CUT_STARTTLS, "no-policy-found validation-failure", ""},
+    {CONF_LEVEL_ENCRYPT, "", NO_STS, CLOSED_STARTTLS, "no-policy-found validation-failure", ""},
+    {CONF_LEVEL_ENCRYPT, "", NO_STS, NO_ANSWER, "no-policy-found validation-failure", ""},
+    {CONF_LEVEL_ENCRYPT, "", NO_STS, INJECTION, "no-policy-found validation-failure", ""},
+    {CONF_LEVEL_DANE, "3", NO_STS, CUT_STARTTLS, "tlsa validation-failure", TLSA_TEXT(3)},
     /* TLSA */
     {CONF_LEVEL_AUTO, "3", NO_STS, 0, "tlsa good", TLSA_TEXT(3)},
     {CONF_LEVEL_DANE, "32", NO_STS, 0, "tlsa good", TLSA_TEXT(3) TLSA_TEXT(2)},
@@ -100,6 +112,13 @@ static const struct row rows[] = {
 
 static void row_set(const struct row *r)
 {
+    static const char *const starttls[NO_KEYS + 1] = {
+        [STARTTLS_454] = "454 4.7.0 no\r\n",
+        [CLOSED_STARTTLS] = "454-4.7.0 wait",
+        [NO_ANSWER] = "454-4.7.0 wait",
+        [INJECTION] = "220 go\r\n250 yes\r\n",
+    };
+
     world_init(&w, 1);
     w.conf.tlsrpt.organization = "Us";
     for (unsigned i = 0; i < ROUTES; i++) {
@@ -122,9 +141,12 @@ static void row_set(const struct row *r)
     if (r->fault != STS_FAULT_NONE)
         snprintf(w.sts.why, sizeof(w.sts.why), "fetching the policy: no");
     w.mtas[0].ehlo = r->trouble == NO_STARTTLS ? no_starttls : NULL;
-    w.mtas[0].starttls = r->trouble == STARTTLS_454 ? "454 4.7.0 no\r\n" : NULL;
+    w.mtas[0].starttls = starttls[r->trouble];
     w.mtas[0].bad_handshake = r->trouble == BAD_HANDSHAKE;
-    w.mtas[0].cut_at = r->trouble == CUT ? "HANDSHAKE" : NULL;
+    w.mtas[0].cut_at = r->trouble == CUT            ? "HANDSHAKE"
+                       : r->trouble == CUT_STARTTLS ? "STARTTLS"
+                                                    : NULL;
+    w.mtas[0].close_after = r->trouble == CLOSED_STARTTLS ? "STARTTLS" : NULL;
     w.own_fault = r->trouble == NO_MEMORY ? FAULT_SERVICE
                   : r->trouble == NO_KEYS ? FAULT_KEYS
                                           : FAULT_NONE;
@@ -158,7 +180,7 @@ static void test_every_row(void **state)
         row_set(r);
         world_start(&w);
         struct sender *s = sender_open(&w, 0, 0, 1);
-        world_run(&w, 5000);
+        world_run(&w, 65000); /* hop_command_timeout_s, and some */
         sender_close(s);
         if (strcmp(events_text(text, sizeof(text)), r->events) != 0)
             fail_msg("row %u: \"%s\" in place of \"%s\"", i, text, r->events);
