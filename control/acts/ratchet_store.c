@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ratchet_store.h"
 
+#include "state_folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,47 +15,9 @@
 
 enum { PIECE = 64 * 1024 };
 
-/* The file goes with its folder, where it is that owner's: nobody else's becomes uid's. */
-static void file_pass(int store, uid_t owner, uid_t uid, gid_t gid)
-{
-    int fd = openat(store, NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    struct stat st;
-
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == owner)
-        (void)!fchown(fd, uid, gid); /* else it can't be read, and that is said */
-    if (fd >= 0)
-        close(fd);
-}
-
-/* The processes of gateway.user, which may have changed, own the folder. */
-static int folder_pass(int store, uid_t uid, gid_t gid)
-{
-    struct stat st;
-
-    if (fstat(store, &st) != 0)
-        return ERR_SYSTEM;
-    if (geteuid() != 0 || st.st_uid == uid)
-        return ERR_OK;
-    file_pass(store, st.st_uid, uid, gid);
-    return fchown(store, uid, gid) == 0 ? ERR_OK : ERR_SYSTEM;
-}
-
 int ratchet_store_open(const char *state_dir, uid_t uid, gid_t gid, char *why, size_t why_room)
 {
-    int parent = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int store = -1;
-
-    if (parent >= 0 && (mkdirat(parent, FOLDER, 0700) == 0 || errno == EEXIST))
-        store = openat(parent, FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (store >= 0 && folder_pass(store, uid, gid) != 0) {
-        close(store);
-        store = -1;
-    }
-    if (store < 0)
-        snprintf(why, why_room, "%s/" FOLDER ": %s", state_dir, strerror(errno));
-    if (parent >= 0)
-        close(parent);
-    return store;
+    return state_folder_open(state_dir, FOLDER, uid, gid, why, why_room);
 }
 
 static int read_all(int fd, size_t max, struct buf *out)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state_folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,11 +12,38 @@
 
 enum { PIECE = 64 * 1024 };
 
-static bool owned_by(int fd, uid_t uid)
+/* Its files go with it, where they are that owner's: nobody else's become uid's. */
+static void files_pass(int folder, uid_t owner, uid_t uid, gid_t gid)
+{
+    int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = again >= 0 ? fdopendir(again) : NULL;
+    struct dirent *entry;
+    struct stat st;
+
+    while (dir && (entry = readdir(dir))) {
+        int fd = openat(folder, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == owner)
+            (void)!fchown(fd, uid, gid); /* else it can't be read, and that is said */
+        if (fd >= 0)
+            close(fd);
+    }
+    if (dir)
+        closedir(dir);
+    else if (again >= 0)
+        close(again);
+}
+
+/* The processes of gateway.user, which may have changed, own the folder. */
+static int folder_pass(int folder, uid_t uid, gid_t gid)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 && st.st_uid == uid;
+    if (fstat(folder, &st) != 0)
+        return ERR_SYSTEM;
+    if (geteuid() != 0 || st.st_uid == uid)
+        return ERR_OK;
+    files_pass(folder, st.st_uid, uid, gid);
+    return fchown(folder, uid, gid) == 0 ? ERR_OK : ERR_SYSTEM;
 }
 
 int state_folder_open(const char *state_dir, const char *name, uid_t uid, gid_t gid, char *why,
@@ -26,7 +54,7 @@ int state_folder_open(const char *state_dir, const char *name, uid_t uid, gid_t 
 
     if (parent >= 0 && (mkdirat(parent, name, 0700) == 0 || errno == EEXIST))
         folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder >= 0 && geteuid() == 0 && !owned_by(folder, uid) && fchown(folder, uid, gid) != 0) {
+    if (folder >= 0 && folder_pass(folder, uid, gid) != ERR_OK) {
         close(folder);
         folder = -1;
     }

@@ -3,7 +3,8 @@
  * A folder of state_dir that one kind of process keeps files in. A file is replaced by rename, so that it is
  * whole or the one before. Not synced: what a power failure takes is made anew, or lost.
  *
- * Process: the resolver's, which has the folder's descriptor and no other right to write.
+ * Process: the resolver's, which has the folder's descriptor and no other right to write; the ratchet's
+ * opens its folder here (ratchet_store.h).
  */
 #pragma once
 
@@ -11,8 +12,9 @@
 
 #include <sys/types.h>
 
-/* state_dir/name, made where it is missing, for uid and gid. -1: none to be had, why says why. Called
- * with the rights that state_dir asks for, before they are given up. */
+/* state_dir/name, made where it is missing, for uid and gid, as are the files that its owner before had
+ * in it. -1: none to be had, why says why. Called with the rights that state_dir asks for, before they are
+ * given up. */
 int state_folder_open(const char *state_dir, const char *name, uid_t uid, gid_t gid, char *why,
                       size_t why_room);
 /* No name starts with a dot: such are the starts of files. ERR_IO. */
