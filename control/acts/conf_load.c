@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf_load.h"
 
+#include "dkim.h"
 #include "policy_list.h"
 #include "tls_signature.h"
 
@@ -381,6 +382,19 @@ static void anchor_check(const struct loading *l, const struct conf *conf)
                         strerror(errno));
 }
 
+/* The resolver process reads it again: here it is the administrator who hears. */
+static void dkim_check(const struct loading *l, const struct conf *conf)
+{
+    static const char path[] = "tlsrpt.send.dkim_key";
+    const char *file = conf->tlsrpt.send.dkim_key;
+    struct dkim_key *key = NULL;
+    char why[WHY_TEXT];
+
+    if (file && dkim_key_load(file, &key, why, sizeof(why)) != ERR_OK)
+        conf_errors_add(l->errors, l->file, line_of(l, path), path, "found that %s", why);
+    dkim_key_free(key);
+}
+
 char *conf_load_read(const char *file, mode_t *ret_mode, struct conf_errors *errors)
 {
     const struct loading l = {.file = file, .errors = errors};
@@ -414,6 +428,8 @@ int conf_load_text(const char *text, const char *file, mode_t mode, struct conf 
         result = policy_list_load(&l, *ret);
     if (result == ERR_OK)
         anchor_check(&l, *ret);
+    if (result == ERR_OK)
+        dkim_check(&l, *ret);
     if (result == ERR_OK && errors->count > 0)
         result = ERR_CONFIG;
     if (result != ERR_OK) {

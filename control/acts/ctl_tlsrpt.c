@@ -357,8 +357,10 @@ void ctl_print_tlsrpt_show(const json_t *data)
     putchar('\n');
     json_array_foreach(json_object_get(data, "domains"), i, row)
     {
-        printf("%10lld good %10lld failed  %s\n", number_of(row, "good"), number_of(row, "failed"),
-               text_of(row, "domain"));
+        const char *report = text_of(row, "report");
+        printf("%10lld good %10lld failed  %s%s%s\n", number_of(row, "good"),
+               number_of(row, "failed"), text_of(row, "domain"), report[0] ? ", report " : "",
+               report);
     }
     if (number_of(data, "domains_omitted") > 0)
         printf("and %lld more domains\n", number_of(data, "domains_omitted"));

@@ -74,6 +74,8 @@ static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
     struct conf_errors errors = {0};
     struct conf *conf;
     struct tlsrpt_tally *tally = NULL;
+    struct tlsrpt_send *send = NULL;
+    struct dkim_key *key = NULL; /* the process's, as long as it lives */
     int folders[2];
     int err = plan_conf_load(conf_fd, m->supervisor->conf_file, &conf, &errors);
 
@@ -86,14 +88,19 @@ static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
     folders[1] = conf->tlsrpt.organization
                      ? folder_open(m, conf, TLSRPT_TALLY_FOLDER, "counts for TLS reports")
                      : -1;
-    err = sandbox_drop_root(plan->uid, plan->gid, parent, why, why_room);
+    if (conf->tlsrpt.send.dkim_key)
+        err = dkim_key_load(conf->tlsrpt.send.dkim_key, &key, why, why_room);
+    if (!err)
+        err = sandbox_drop_root(plan->uid, plan->gid, parent, why, why_room);
     if (!err)
         err = sandbox_write_below(folders, 2, why, why_room);
     if (!err && conf->tlsrpt.organization)
         err = tlsrpt_tally_new(conf, folders[1], &tally);
+    if (!err && tally)
+        err = tlsrpt_send_new(conf, key, tally, &send);
     if (!err)
-        err =
-            resolver_process_new(&conf->resolver, folders[0], tally, &counters, ret, why, why_room);
+        err = resolver_process_new(&conf->resolver, folders[0], tally, send, &counters, ret, why,
+                                   why_room);
     /* It held passwords of next hops, which are no business of this process. */
     conf_free(conf);
     if (!err)

@@ -270,3 +270,24 @@ int resolver_sts_record(const struct ub_result *result, char ret_id[STS_ID_MAX +
         ret_id[0] = '\0';
     return said;
 }
+
+int resolver_tlsrpt_record(const struct ub_result *result, struct tlsrpt_record *ret)
+{
+    struct tlsrpt_record found;
+    int said = ERR_NOTFOUND;
+
+    memset(ret, 0, sizeof(*ret));
+    for (unsigned i = 0; result->data[i] && i < TXT_LOOKED_AT; i++) {
+        char record[TXT_MAX];
+        struct text text = text_into(record, sizeof(record));
+        bool whole = txt_join(result, i, &text);
+        int err = tlsrpt_record_parse(span_make(record, text.len), &found);
+        if (err == ERR_NOTFOUND)
+            continue;
+        if (said != ERR_NOTFOUND)
+            return ERR_LIMIT;
+        said = whole ? err : ERR_SYNTAX;
+        *ret = found;
+    }
+    return said;
+}

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "resolver.h"
+#include "tlsrpt_record.h"
 
 #include <unbound.h>
 
@@ -36,6 +37,9 @@ void resolver_addr_join(const struct resolver_part *v6, const struct resolver_pa
 /* Up to RESOLVER_PTR_NAMES names; returns how many. */
 unsigned resolver_ptr_names(const struct ub_result *result,
                             char ret_names[RESOLVER_PTR_NAMES][DNS_NAME_MAX + 1]);
+/* The one record of TLSRPT among TXT records, as above; ERR_SYNTAX also where it has no place that can be
+ * sent to. */
+int resolver_tlsrpt_record(const struct ub_result *result, struct tlsrpt_record *ret) ERR_CHECK;
 /* The id of the one record of MTA-STS among TXT records. ERR_NOTFOUND: there is none; ERR_LIMIT:
  * there are several; ERR_SYNTAX: one, and malformed. */
 int resolver_sts_record(const struct ub_result *result, char ret_id[STS_ID_MAX + 1]) ERR_CHECK;

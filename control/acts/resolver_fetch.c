@@ -13,12 +13,17 @@
 #include <sys/queue.h>
 #include <time.h>
 
+enum what { POLICY, REPORT, MAIL };
+
 struct fetch {
+    enum what what;
     LIST_ENTRY(fetch) in_list;
     struct resolver_fetches *all;
     CURL *easy;
-    struct curl_slist *resolve;
+    struct curl_slist *resolve, *list; /* list: header fields, or recipients */
     char host[sizeof("mta-sts.") + DNS_NAME_MAX];
+    uint16_t port;
+    struct buf upload; /* of a mail: what is not taken yet */
     struct buf body;
     bool oversize;
     resolver_fetch_done *done;
@@ -83,10 +88,22 @@ static size_t body_wanted(char *data, size_t size, size_t count, void *user)
 {
     struct fetch *fetch = user;
 
-    if (buf_append(&fetch->body, data, size * count) == 0)
+    if (fetch->what != POLICY || buf_append(&fetch->body, data, size * count) == 0)
         return size * count;
     fetch->oversize = true;
     return 0; /* which ends it */
+}
+
+static size_t mail_wanted(char *out, size_t size, size_t count, void *user)
+{
+    struct fetch *fetch = user;
+    struct span left = buf_span(&fetch->upload);
+    size_t len = size * count < left.len ? size * count : left.len;
+
+    if (len > 0)
+        memcpy(out, left.ptr, len);
+    buf_consume(&fetch->upload, len);
+    return len;
 }
 
 /* libcurl would take a certificate's common name where it has no alternative names; RFC 8461
@@ -113,7 +130,9 @@ static void fetch_free(struct fetch *fetch)
         curl_easy_cleanup(fetch->easy);
     }
     curl_slist_free_all(fetch->resolve);
+    curl_slist_free_all(fetch->list);
     buf_release(&fetch->body);
+    buf_release(&fetch->upload);
     LIST_REMOVE(fetch, in_list);
     fetch->all->len--;
     free(fetch);
@@ -127,7 +146,7 @@ static int addresses_set(struct fetch *fetch, const union net_addr *addrs, unsig
     int err;
 
     buf_init(&text, 0);
-    err = buf_printf(&text, "+%s:%u:", fetch->host, (unsigned)fetch->all->port);
+    err = buf_printf(&text, "+%s:%u:", fetch->host, (unsigned)fetch->port);
     for (unsigned i = 0; i < len && i < RESOLVER_FETCH_ADDRS && !err; i++)
         err = buf_printf(&text, net_addr_is_v6(&addrs[i]) ? "%s[%s]" : "%s%s", i > 0 ? "," : "",
                          net_addr_ip_text(&addrs[i], ip));
@@ -141,29 +160,33 @@ static int addresses_set(struct fetch *fetch, const union net_addr *addrs, unsig
 
 #define SET(option, value) (void)(bad |= curl_easy_setopt(fetch->easy, option, value) != CURLE_OK)
 
-static int options_set(struct fetch *fetch)
+static int common_set(struct fetch *fetch, const char *url)
 {
     const struct resolver_fetches *f = fetch->all;
-    char url[sizeof(fetch->host) + 64];
     bool bad = false;
 
-    snprintf(url, sizeof(url), "https://%s:%u/.well-known/mta-sts.txt", fetch->host,
-             (unsigned)f->port);
     SET(CURLOPT_URL, url);
-    SET(CURLOPT_RESOLVE, fetch->resolve);
     SET(CURLOPT_PRIVATE, fetch);
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_PROTOCOLS_STR, "https");
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PROXY, ""); /* none, whatever the environment says */
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    SET(CURLOPT_USERAGENT, "postern");
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_FORBID_REUSE, 1L);
     SET(CURLOPT_TIMEOUT, (long)f->timeout_s);
     SET(CURLOPT_CONNECTTIMEOUT, (long)f->timeout_s);
     SET(CURLOPT_WRITEFUNCTION, body_wanted);
     SET(CURLOPT_WRITEDATA, fetch);
+    return bad ? ERR_NOMEM : 0;
+}
+
+static int https_set(struct fetch *fetch)
+{
+    bool bad = false;
+
+    SET(CURLOPT_RESOLVE, fetch->resolve);
+    SET(CURLOPT_PROTOCOLS_STR, "https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_USERAGENT, "postern");
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -175,34 +198,151 @@ static int options_set(struct fetch *fetch)
     return bad ? ERR_NOMEM : 0;
 }
 
-int resolver_fetch_start(struct resolver_fetches *f, const char *domain,
-                         const union net_addr *addrs, unsigned addrs_len, resolver_fetch_done *done,
-                         void *user)
+static int policy_set(struct fetch *fetch)
+{
+    char url[sizeof(fetch->host) + 64];
+
+    snprintf(url, sizeof(url), "https://%s:%u/.well-known/mta-sts.txt", fetch->host,
+             (unsigned)fetch->port);
+    int err = common_set(fetch, url);
+    return err ? err : https_set(fetch);
+}
+
+static int list_add(struct fetch *fetch, const char *text)
+{
+    struct curl_slist *list = curl_slist_append(fetch->list, text);
+
+    if (!list)
+        return ERR_NOMEM;
+    fetch->list = list;
+    return 0;
+}
+
+static int post_set(struct fetch *fetch, const struct resolver_post *post)
+{
+    char type[128];
+    bool bad = false;
+
+    snprintf(type, sizeof(type), "Content-Type: %s", post->type);
+    int err = list_add(fetch, type);
+    if (!err)
+        err = list_add(fetch, "Expect:"); /* nobody is asked first whether it may come */
+    if (!err)
+        err = common_set(fetch, post->url);
+    if (!err)
+        err = https_set(fetch);
+    if (err)
+        return err;
+    SET(CURLOPT_HTTPHEADER, fetch->list);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.len);
+    SET(CURLOPT_COPYPOSTFIELDS, (const char *)post->body.ptr);
+    return bad ? ERR_NOMEM : 0;
+}
+
+static int mail_set(struct fetch *fetch, const struct resolver_submission *m)
+{
+    char url[512], ip[NET_ADDR_TEXT], from[300], to[600];
+    bool v6 = net_addr_is_v6(&m->server);
+    bool bad = false;
+
+    snprintf(url, sizeof(url), "smtp://%s%s%s:%u/%s", v6 ? "[" : "",
+             net_addr_ip_text(&m->server, ip), v6 ? "]" : "", (unsigned)net_addr_port(&m->server),
+             m->helo);
+    snprintf(from, sizeof(from), "<%s>", m->from);
+    snprintf(to, sizeof(to), "<%s>", m->to);
+    int err = buf_append_span(&fetch->upload, m->mail);
+    if (!err)
+        err = list_add(fetch, to);
+    if (!err)
+        err = common_set(fetch, url);
+    if (err)
+        return err;
+    SET(CURLOPT_PROTOCOLS_STR, "smtp");
+    SET(CURLOPT_USE_SSL, (long)CURLUSESSL_TRY);
+    SET(CURLOPT_SSL_VERIFYPEER, 0L);
+    SET(CURLOPT_SSL_VERIFYHOST, 0L);
+    SET(CURLOPT_MAIL_FROM, from);
+    SET(CURLOPT_MAIL_RCPT, fetch->list);
+    SET(CURLOPT_READFUNCTION, mail_wanted);
+    SET(CURLOPT_READDATA, fetch);
+    SET(CURLOPT_UPLOAD, 1L);
+    return bad ? ERR_NOMEM : 0;
+}
+
+static int fetch_new(struct resolver_fetches *f, enum what what, resolver_fetch_done *done,
+                     void *user, struct fetch **ret)
 {
     struct fetch *fetch;
-    int err;
 
+    *ret = NULL;
     if (f->len >= RESOLVER_FETCHES_MAX)
         return ERR_LIMIT;
     fetch = calloc(1, sizeof(*fetch));
     if (!fetch)
         return ERR_NOMEM;
+    fetch->what = what;
     fetch->all = f;
     fetch->done = done;
     fetch->user = user;
+    fetch->port = f->port;
     buf_init(&fetch->body, STS_POLICY_MAX);
-    snprintf(fetch->host, sizeof(fetch->host), "mta-sts.%s", domain);
+    buf_init(&fetch->upload, 0);
     LIST_INSERT_HEAD(&f->fetches, fetch, in_list);
     f->len++;
     fetch->easy = curl_easy_init();
-    err = fetch->easy ? addresses_set(fetch, addrs, addrs_len) : ERR_NOMEM;
-    if (!err)
-        err = options_set(fetch);
-    if (!err && curl_multi_add_handle(f->multi, fetch->easy) != CURLM_OK)
+    if (!fetch->easy) {
+        fetch_free(fetch);
+        return ERR_NOMEM;
+    }
+    *ret = fetch;
+    return 0;
+}
+
+/* All is set, or err says what is not. */
+static int fetch_run(struct fetch *fetch, int err)
+{
+    if (!err && curl_multi_add_handle(fetch->all->multi, fetch->easy) != CURLM_OK)
         err = ERR_NOMEM;
     if (err)
         fetch_free(fetch);
     return err;
+}
+
+int resolver_fetch_start(struct resolver_fetches *f, const char *domain,
+                         const union net_addr *addrs, unsigned addrs_len, resolver_fetch_done *done,
+                         void *user)
+{
+    struct fetch *fetch;
+    int err = fetch_new(f, POLICY, done, user, &fetch);
+
+    if (err)
+        return err;
+    snprintf(fetch->host, sizeof(fetch->host), "mta-sts.%s", domain);
+    err = addresses_set(fetch, addrs, addrs_len);
+    return fetch_run(fetch, err ? err : policy_set(fetch));
+}
+
+int resolver_fetch_post(struct resolver_fetches *f, const struct resolver_post *post,
+                        resolver_fetch_done *done, void *user)
+{
+    struct fetch *fetch;
+    int err = fetch_new(f, REPORT, done, user, &fetch);
+
+    if (err)
+        return err;
+    snprintf(fetch->host, sizeof(fetch->host), "%s", post->host);
+    fetch->port = post->port;
+    err = addresses_set(fetch, post->addrs, post->addrs_len);
+    return fetch_run(fetch, err ? err : post_set(fetch, post));
+}
+
+int resolver_fetch_submit(struct resolver_fetches *f, const struct resolver_submission *submission,
+                          resolver_fetch_done *done, void *user)
+{
+    struct fetch *fetch;
+    int err = fetch_new(f, MAIL, done, user, &fetch);
+
+    return err ? err : fetch_run(fetch, mail_set(fetch, submission));
 }
 
 static bool is_plain_text(const char *type)
@@ -227,10 +367,14 @@ static bool fault_text(const struct fetch *fetch, CURLcode code, bool *ret_rejec
         code == CURLE_PEER_FAILED_VERIFICATION || (code != CURLE_OK && verify != X509_V_OK);
     if (fetch->oversize)
         snprintf(why, room, "the file is larger than 64 KiB");
-    else if (code != CURLE_OK && verify != X509_V_OK)
+    else if (code != CURLE_OK && verify != X509_V_OK && fetch->what != MAIL)
         snprintf(why, room, "the server's certificate: %s", X509_verify_cert_error_string(verify));
     else if (code != CURLE_OK)
         snprintf(why, room, "%s", curl_easy_strerror(code));
+    else if (fetch->what == MAIL)
+        return false;
+    else if (fetch->what == REPORT && status >= 200 && status <= 299)
+        return false;
     else if (status != 200)
         snprintf(why, room, "the server answered %ld", status);
     else if (!is_plain_text(type))

@@ -42,6 +42,7 @@ struct resolver_process {
     struct ub_ctx *ub;
     struct resolver_sts *sts;
     struct tlsrpt_tally *tally; /* NULL: none */
+    struct tlsrpt_send *send;   /* the same */
     struct client clients[CLIENTS_MAX];
 };
 
@@ -476,8 +477,11 @@ static unsigned fds_collect(struct resolver_process *r, int channel, struct poll
     }
     unsigned len = FD_STS + resolver_sts_fds(r->sts, fds + FD_STS, ret_ms);
     int tally_ms = r->tally ? tlsrpt_tally_wait_ms(r->tally) : -1;
+    int send_ms = r->send ? tlsrpt_send_wait_ms(r->send) : -1;
     if (tally_ms >= 0 && (*ret_ms < 0 || tally_ms < *ret_ms))
         *ret_ms = tally_ms;
+    if (send_ms >= 0 && (*ret_ms < 0 || send_ms < *ret_ms))
+        *ret_ms = send_ms;
     return len;
 }
 
@@ -500,6 +504,8 @@ static int turn(struct resolver_process *r, int channel, const struct pollfd *fd
     resolver_sts_turn(r->sts, fds + FD_STS, len - FD_STS);
     if (r->tally)
         tlsrpt_tally_turn(r->tally);
+    if (r->send)
+        tlsrpt_send_turn(r->send);
     return 0;
 }
 
@@ -560,19 +566,21 @@ static int warm_up(struct resolver_process *r, char *why, size_t why_room)
 }
 
 int resolver_process_new(const struct conf_resolver *conf, int store, struct tlsrpt_tally *tally,
-                         const struct shared_column *counters, struct resolver_process **ret,
-                         char *why, size_t why_room)
+                         struct tlsrpt_send *send, const struct shared_column *counters,
+                         struct resolver_process **ret, char *why, size_t why_room)
 {
     struct resolver_process *r = calloc(1, sizeof(*r));
     int err;
 
     *ret = NULL;
     if (!r) {
+        tlsrpt_send_free(send);
         tlsrpt_tally_free(tally);
         snprintf(why, why_room, "%s", err_text(ERR_NOMEM));
         return ERR_NOMEM;
     }
     r->tally = tally;
+    r->send = send;
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         r->clients[i].fd = -1;
         TAILQ_INIT(&r->clients[i].unsent);
@@ -590,6 +598,8 @@ int resolver_process_new(const struct conf_resolver *conf, int store, struct tls
         resolver_process_free(r);
         return err;
     }
+    if (r->send)
+        tlsrpt_send_begin(r->send, r->ub, resolver_sts_fetches(r->sts));
     *ret = r;
     return 0;
 }
@@ -602,6 +612,7 @@ void resolver_process_free(struct resolver_process *r)
         if (r->clients[i].fd >= 0)
             client_close(&r->clients[i]);
     ub_ctx_delete(r->ub);
+    tlsrpt_send_free(r->send);
     resolver_sts_free(r->sts);
     tlsrpt_tally_free(r->tally);
     free(r);

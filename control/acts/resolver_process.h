@@ -10,7 +10,7 @@
 #pragma once
 
 #include "conf.h"
-#include "tlsrpt_tally.h"
+#include "tlsrpt_send.h"
 
 struct resolver_process;
 
@@ -18,9 +18,9 @@ struct shared_column;
 /* Makes the context and has it read its trust anchor and hosts file; libunbound's thread starts
  * here, and policies are read from store, a folder (state_folder_open) that becomes the
  * process's, or -1: they are not kept then. tally: the process's as well, or NULL: sessions are not
- * counted. counters: whose column this process may add to; NULL:
+ * counted. send: the same, or NULL: nothing is reported. counters: whose column this process may add to; NULL:
  * nothing is counted. ERR_CONFIG: why says which setting. */
-int resolver_process_new(const struct conf_resolver *conf, int store, struct tlsrpt_tally *tally,
+int resolver_process_new(const struct conf_resolver *conf, int store, struct tlsrpt_tally *tally, struct tlsrpt_send *send,
                          const struct shared_column *counters, struct resolver_process **ret,
                          char *why, size_t why_room) ERR_CHECK;
 /* Until the channel's other end closes. */

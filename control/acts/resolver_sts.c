@@ -607,6 +607,11 @@ static void tick(struct resolver_sts *s)
     s->tick_part = (s->tick_part + 1) % TICK_PARTS;
 }
 
+struct resolver_fetches *resolver_sts_fetches(struct resolver_sts *s)
+{
+    return s->fetches;
+}
+
 unsigned resolver_sts_fds(const struct resolver_sts *s, struct pollfd *fds, int *ret_ms)
 {
     unsigned len = resolver_fetches_fds(s->fetches, fds, ret_ms);

@@ -35,6 +35,9 @@ typedef void resolver_sts_done(void *user, const struct sts_answer *answer);
 void resolver_sts_ask(struct resolver_sts *s, const char *domain, resolver_sts_done *done,
                       void *user);
 
+/* For whoever sends by the same loop. */
+struct resolver_fetches *resolver_sts_fetches(struct resolver_sts *s);
+
 /* Descriptors to wait for, at most RESOLVER_STS_FDS, and for how long: -1 for ever. */
 unsigned resolver_sts_fds(const struct resolver_sts *s, struct pollfd *fds, int *ret_ms);
 void resolver_sts_turn(struct resolver_sts *s, const struct pollfd *fds, unsigned len);

@@ -178,7 +178,7 @@ static const int calls_worker[] = {
 
 static const int calls_resolver[] = {
     SCMP_SYS(socket),   SCMP_SYS(bind),   SCMP_SYS(connect), SCMP_SYS(accept4), SCMP_SYS(recvmmsg),
-    SCMP_SYS(sendmmsg), SCMP_SYS(clone3), SCMP_SYS(clone),   SCMP_SYS(listen),
+    SCMP_SYS(sendmmsg), SCMP_SYS(clone3), SCMP_SYS(clone),   SCMP_SYS(listen),  SCMP_SYS(flock),
 };
 
 static const int calls_ratchet[] = {

@@ -26,6 +26,8 @@ enum {
 
 struct tlsrpt_tally {
     int folder, lock; /* -1: none */
+    int sender;       /* open: its lock may be taken; -1: none */
+    bool reports;
     unsigned place;
     struct tlsrpt_day *day;
     bool dirty, complained;
@@ -56,6 +58,14 @@ static const char *file_name(int64_t day, unsigned place, char out[NAME_ROOM])
     char text[MOMENT_TEXT];
 
     snprintf(out, NAME_ROOM, "%.10s.%u", moment_text(day, text), place);
+    return out;
+}
+
+static const char *ends_name(int64_t day, char out[NAME_ROOM])
+{
+    char text[MOMENT_TEXT];
+
+    snprintf(out, NAME_ROOM, "%.10s.ends", moment_text(day, text));
     return out;
 }
 
@@ -110,15 +120,42 @@ static void old_remove(const struct tlsrpt_tally *t, int64_t before)
     char name[NAME_ROOM];
 
     for (int64_t day = before - 30 * TLSRPT_DAY_S; day < before && t->folder >= 0;
-         day += TLSRPT_DAY_S)
+         day += TLSRPT_DAY_S) {
+        state_folder_remove(t->folder, ends_name(day, name));
         for (unsigned place = 0; place < TLSRPT_TALLY_PLACES; place++)
             state_folder_remove(t->folder, file_name(day, place, name));
+    }
+}
+
+int tlsrpt_tally_ends_read(const struct tlsrpt_tally *t, int64_t day, struct buf *out)
+{
+    char name[NAME_ROOM];
+
+    return t->folder < 0 ? ERR_NOTFOUND : state_folder_read(t->folder, ends_name(day, name), out);
+}
+
+int tlsrpt_tally_ends_write(const struct tlsrpt_tally *t, int64_t day, struct span text)
+{
+    char name[NAME_ROOM];
+
+    return t->folder < 0 ? ERR_IO : state_folder_write(t->folder, ends_name(day, name), text);
+}
+
+/* Without a folder nobody could tell what was sent before. */
+bool tlsrpt_tally_reports(struct tlsrpt_tally *t)
+{
+    if (!t->reports && t->sender >= 0)
+        t->reports = flock(t->sender, LOCK_EX | LOCK_NB) == 0;
+    return t->reports;
 }
 
 /* The first place that no other process has. */
 static void place_take(struct tlsrpt_tally *t)
 {
     char name[NAME_ROOM];
+
+    if (t->folder >= 0)
+        t->sender = openat(t->folder, "sender", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     for (t->place = 0; t->place < TLSRPT_TALLY_PLACES && t->folder >= 0; t->place++) {
         snprintf(name, sizeof(name), "place.%u", t->place);
@@ -152,7 +189,7 @@ int tlsrpt_tally_new(const struct conf *conf, int folder, struct tlsrpt_tally **
         return ERR_NOMEM;
     }
     t->folder = folder;
-    t->lock = -1;
+    t->lock = t->sender = -1;
     t->organization = strdup(conf->tlsrpt.organization);
     t->contact = strdup(conf->tlsrpt.contact);
     t->host = strdup(conf->gateway.hostname);
@@ -175,6 +212,8 @@ void tlsrpt_tally_free(struct tlsrpt_tally *t)
     tlsrpt_day_free(t->day);
     if (t->lock >= 0)
         close(t->lock);
+    if (t->sender >= 0)
+        close(t->sender);
     if (t->folder >= 0)
         close(t->folder);
     free(t->organization);
@@ -250,7 +289,7 @@ void tlsrpt_tally_turn(struct tlsrpt_tally *t)
 /* --- what there is --- */
 
 struct showing {
-    json_t *domains;
+    json_t *domains, *ends;
     uint64_t good, failed;
 };
 
@@ -262,16 +301,35 @@ static void domain_show(void *user, const struct tlsrpt_day_sum *sum)
     s->failed += sum->failed;
     if (json_array_size(s->domains) < TLSRPT_TALLY_SHOWN)
         json_array_append_new(s->domains,
-                              json_pack("{s:s, s:I, s:I}", "domain", sum->domain, "good",
-                                        (json_int_t)sum->good, "failed", (json_int_t)sum->failed));
+                              json_pack("{s:s, s:I, s:I, s:O*}", "domain", sum->domain, "good",
+                                        (json_int_t)sum->good, "failed", (json_int_t)sum->failed,
+                                        "report", json_object_get(s->ends, sum->domain)));
 }
 
-static json_t *day_show(const struct tlsrpt_day *day)
+static json_t *ends_json(const struct tlsrpt_tally *t, int64_t day)
 {
-    struct showing s = {.domains = json_array()};
+    json_t *json = json_object();
+    struct buf text;
+    char *line, *rest, *blank;
+
+    buf_init(&text, 0);
+    if (tlsrpt_tally_ends_read(t, day, &text) == ERR_OK && buf_append(&text, "", 1) == ERR_OK)
+        for (rest = (char *)text.data + text.start; (line = strsep(&rest, "\n"));)
+            if ((blank = strchr(line, ' '))) {
+                *blank = '\0';
+                json_object_set_new(json, line, json_string(blank + 1));
+            }
+    buf_release(&text);
+    return json;
+}
+
+static json_t *day_show(const struct tlsrpt_tally *t, const struct tlsrpt_day *day)
+{
+    struct showing s = {.domains = json_array(), .ends = ends_json(t, tlsrpt_day_start(day))};
     char text[MOMENT_TEXT];
 
     tlsrpt_day_each(day, domain_show, &s);
+    json_decref(s.ends);
     size_t left_out = tlsrpt_day_domains(day) - json_array_size(s.domains);
     return json_pack("{s:s%, s:I, s:I, s:I, s:I, s:o}", "day",
                      moment_text(tlsrpt_day_start(day), text), (size_t)10, "good",
@@ -301,7 +359,7 @@ static json_t *domain_report(const struct tlsrpt_tally *t, const struct tlsrpt_d
 }
 
 /* A copy, with what all places have on disk but this one, whose counts are newer here. */
-static struct tlsrpt_day *day_sum(const struct tlsrpt_tally *t, int64_t start)
+struct tlsrpt_day *tlsrpt_tally_day(const struct tlsrpt_tally *t, int64_t start)
 {
     bool own = start == tlsrpt_day_start(t->day);
     struct tlsrpt_day *day;
@@ -324,8 +382,8 @@ static struct tlsrpt_day *day_sum(const struct tlsrpt_tally *t, int64_t start)
 
 char *tlsrpt_tally_show(const struct tlsrpt_tally *t, unsigned back, const char *domain)
 {
-    struct tlsrpt_day *day = day_sum(t, today() - (int64_t)back * TLSRPT_DAY_S);
-    json_t *json = !day ? NULL : domain[0] ? domain_report(t, day, domain) : day_show(day);
+    struct tlsrpt_day *day = tlsrpt_tally_day(t, today() - (int64_t)back * TLSRPT_DAY_S);
+    json_t *json = !day ? NULL : domain[0] ? domain_report(t, day, domain) : day_show(t, day);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
     json_decref(json);

@@ -32,6 +32,14 @@ void tlsrpt_tally_turn(struct tlsrpt_tally *t);
 /* Writes what is not written yet; also done by free. */
 void tlsrpt_tally_flush(struct tlsrpt_tally *t);
 
+/* The sum of all places' counts of a day; the caller's to free. NULL: no memory. */
+struct tlsrpt_day *tlsrpt_tally_day(const struct tlsrpt_tally *t, int64_t start);
+/* Whether this process is the one that sends reports: the lock is taken where it is free. */
+bool tlsrpt_tally_reports(struct tlsrpt_tally *t);
+/* How each report of a day ended: lines "DOMAIN END" (tlsrpt_send.c). ERR_NOTFOUND, ERR_IO. */
+int tlsrpt_tally_ends_read(const struct tlsrpt_tally *t, int64_t day, struct buf *out) ERR_CHECK;
+int tlsrpt_tally_ends_write(const struct tlsrpt_tally *t, int64_t day, struct span text) ERR_CHECK;
+
 /* A JSON object for posternctl: sums of all domains of a day (back: 0 today, 1 yesterday), at most
  * TLSRPT_TALLY_SHOWN of them; or, with a domain, its report as a text. Malloced; NULL: no memory. */
 char *tlsrpt_tally_show(const struct tlsrpt_tally *t, unsigned back, const char *domain);

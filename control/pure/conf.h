@@ -233,8 +233,16 @@ struct conf_sender {    /* control/pure/policy_sender.h */
     struct conf_strings listeners; /* names; empty: all */
 };
 
+struct conf_tlsrpt_send { /* from NULL: nothing is sent */
+    const char *from;
+    const char *submission;    /* address and port, for mail; NULL: none goes by mail */
+    const char *dkim_key, *dkim_selector;
+    unsigned delay_s, retry_s;
+};
+
 struct conf_tlsrpt { /* NULLs for none: nothing is counted */
     const char *organization, *contact;
+    struct conf_tlsrpt_send send;
 };
 
 struct conf {

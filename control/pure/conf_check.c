@@ -564,6 +564,26 @@ static void limits_check(struct conf_reader *r, const config_setting_t *root)
         refuse(&p, "max_header", "more than max_message", "at most as much");
 }
 
+/* A report that goes by mail is signed (RFC 8460 section 3). */
+static void tlsrpt_check(struct conf_reader *r, const config_setting_t *root)
+{
+    const struct conf_tlsrpt_send *send = &r->conf->tlsrpt.send;
+    const config_setting_t *of = config_setting_get_member(root, "tlsrpt");
+    struct place p = {.r = r,
+                      .setting = of ? config_setting_get_member(of, "send") : NULL,
+                      .path = "tlsrpt.send"};
+
+    if (!send->from)
+        return;
+    if (send->submission && (!send->dkim_key || !send->dkim_selector))
+        refuse(&p, "submission", "a server for mail, and no key to sign it with",
+               "dkim_key and dkim_selector beside it");
+    if (!send->submission) {
+        refuse_unused(&p, "dkim_key", "with submission");
+        refuse_unused(&p, "dkim_selector", "with submission");
+    }
+}
+
 void conf_check(struct conf_reader *r, const config_setting_t *root)
 {
     certificates_finish(r->conf->tls.certificates, r->conf->tls.certificates_len);
@@ -571,4 +591,5 @@ void conf_check(struct conf_reader *r, const config_setting_t *root)
     routes_check(r, root);
     senders_check(r, root);
     limits_check(r, root);
+    tlsrpt_check(r, root);
 }

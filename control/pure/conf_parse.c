@@ -212,6 +212,7 @@ static void read_value(struct conf_reader *r, const struct conf_row *row,
     case CONF_TYPE_DOMAIN:
     case CONF_TYPE_PARTNER:
     case CONF_TYPE_NAME:
+    case CONF_TYPE_MAILBOX:
     case CONF_TYPE_ADDRESS:
     case CONF_TYPE_METRICS:
         read_string(r, row, setting, path, field);

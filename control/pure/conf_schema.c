@@ -120,6 +120,7 @@ _Static_assert(sizeof(enum conf_level) == sizeof(int) && sizeof(enum tls_profile
 #define CONF_STRUCT_CERT struct conf_cert
 #define CONF_STRUCT_POLICY_LIST struct conf_policy_list
 #define CONF_STRUCT_TLSRPT struct conf_tlsrpt
+#define CONF_STRUCT_TLSRPT_SEND struct conf_tlsrpt_send
 #define CONF_STRUCT_LISTENER struct conf_listener
 #define CONF_STRUCT_ROUTE struct conf_route
 #define CONF_STRUCT_ROUTE_TLS struct conf_route
@@ -207,6 +208,7 @@ static const struct {
     [CONF_GROUP_CERT] = {"certificates", sizeof(struct conf_cert)},
     [CONF_GROUP_POLICY_LIST] = {"tls.policy_list", sizeof(struct conf_policy_list)},
     [CONF_GROUP_TLSRPT] = {"tlsrpt", sizeof(struct conf_tlsrpt)},
+    [CONF_GROUP_TLSRPT_SEND] = {"tlsrpt.send", sizeof(struct conf_tlsrpt_send)},
     [CONF_GROUP_LISTENER] = {"listeners", sizeof(struct conf_listener)},
     [CONF_GROUP_ROUTE] = {"routes", sizeof(struct conf_route)},
     [CONF_GROUP_ROUTE_TLS] = {"routes.tls", sizeof(struct conf_route)},
@@ -311,6 +313,7 @@ static const struct {
     [CONF_TYPE_PARTNER] =
         {"a domain (\"partner.example\") or its subdomains (\".partner.example\")", NULL},
     [CONF_TYPE_NAME] = {"letters, digits, '-', '_' and '.',", "bytes"},
+    [CONF_TYPE_MAILBOX] = {"an address of mail such as \"postmaster@example.org\"", NULL},
     [CONF_TYPE_ADDRESS] = {"an address and port such as \"192.0.2.1:25\" or \"[2001:db8::1]:25\"",
                            NULL},
     [CONF_TYPE_METRICS] = {"an address and port such as \"127.0.0.1:9925\", or \"\" for none",

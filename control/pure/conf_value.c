@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf_priv.h"
+#include "tlsrpt_record.h"
 
 #include <stdio.h>
 
@@ -105,6 +106,16 @@ static int convert_name(struct conf_reader *r, struct span s, void *out)
 static int convert_user(struct conf_reader *r, struct span s, void *out)
 {
     return auth_name_valid(s) ? keep(r, s, out) : ERR_SYNTAX;
+}
+
+/* As a report's own addresses are read: what needs quotes is none. */
+static int convert_mailbox(struct conf_reader *r, struct span s, void *out)
+{
+    char text[256];
+
+    return span_to_cstr(s, text, sizeof(text)) == ERR_OK && tlsrpt_address_valid(text)
+               ? keep(r, s, out)
+               : ERR_SYNTAX;
 }
 
 static int convert_address(struct conf_reader *r, struct span s, void *out)
@@ -250,6 +261,7 @@ static const struct {
     [CONF_TYPE_DOMAIN] = {convert_domain, sizeof(const char *)},
     [CONF_TYPE_PARTNER] = {convert_tls_name, sizeof(const char *)},
     [CONF_TYPE_NAME] = {convert_name, sizeof(const char *)},
+    [CONF_TYPE_MAILBOX] = {convert_mailbox, sizeof(const char *)},
     [CONF_TYPE_ADDRESS] = {convert_address, sizeof(const char *)},
     [CONF_TYPE_METRICS] = {convert_metrics, sizeof(const char *)},
     [CONF_TYPE_SOURCE] = {convert_source, sizeof(union net_addr)},

@@ -29,7 +29,7 @@ static inline struct parsed parse(const char *text)
 
 struct parts {
     const char *gateway, *limits, *resolver, *tls, *listener, *more_listeners, *route, *route_tls,
-        *more_routes, *senders;
+        *more_routes, *senders, *tlsrpt; /* of tlsrpt there is none unless said */
 };
 
 static inline const char *part(const char *text, const char *otherwise)
@@ -57,6 +57,8 @@ static inline struct parsed parse_parts(const struct parts *p)
                      part(p->route, "domain = \"example.org\"; next_hop = \"mail.example:25\";"),
                      part(p->route_tls, ""), part(p->more_routes, ""), part(p->senders, ""));
 
+    if (p->tlsrpt)
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "tlsrpt: { %s };\n", p->tlsrpt);
     assert_in_range(n, 1, sizeof(text) - 1);
     return parse(text);
 }

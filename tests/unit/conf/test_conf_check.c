@@ -12,6 +12,7 @@ struct rule {
 
 #define LISTENER "name = \"in\"; address = \"127.0.0.1:25\"; "
 #define ROUTE "domain = \"example.org\"; next_hop = \"mail.example:25\"; "
+#define REPORTER "organization = \"Us\"; contact = \"a@a.example\"; "
 #define SENDER "domain = \"partner.example\"; "
 #define ROUTE_MX "domain = \"example.org\"; next_hop = \"mx\"; "
 #define ROUTE_ADDRESS "domain = \"example.org\"; next_hop = \"192.0.2.1:25\"; "
@@ -231,6 +232,16 @@ static const struct rule refused[] = {
     /* senders */
     {{.senders = "{ " SENDER "listeners = \"im\"; }"}, "senders[0].listeners", "perhaps \"in\""},
     {{.senders = "{ " SENDER "}, { " SENDER "}"}, "senders[1].domain", "never be used"},
+    /* tlsrpt */
+    {{.tlsrpt = REPORTER "send = { from = \"r@a.example\"; submission = \"127.0.0.1:25\"; };"},
+     "tlsrpt.send.submission",
+     "dkim_key and dkim_selector beside it"},
+    {{.tlsrpt = REPORTER "send = { from = \"r@a.example\"; dkim_key = \"k.pem\"; };"},
+     "tlsrpt.send.dkim_key",
+     "with submission"},
+    {{.tlsrpt = REPORTER "send = { from = \"r@a.example\"; dkim_selector = \"s\"; };"},
+     "tlsrpt.send.dkim_selector",
+     "with submission"},
     {{.tls = "", .listener = LISTENER "tls = \"none\";", .senders = "{ " SENDER "}"},
      "senders[0].level",
      "where a listener has TLS"},

@@ -335,6 +335,32 @@ static void lists_of_policies_are_read_where_they_are_signed(void **state)
     assert_refused(load_list("list.sig", "list.pem"), "tls.policy_list.file", "can't be read");
 }
 
+static struct loaded load_dkim(const char *key)
+{
+    struct loaded l;
+    char text[2048];
+
+    snprintf(
+        text, sizeof(text),
+        "gateway: { hostname = \"gw.example.org\"; };\n"
+        "tls: { certificates = ( { " OWN " } ); };\n"
+        "tlsrpt: { organization = \"Us\"; contact = \"a@b.example\";\n"
+        "  send = { from = \"a@b.example\"; submission = \"127.0.0.1:26\"; dkim_selector = \"s\";\n"
+        "    dkim_key = \"%s\"; }; };\n"
+        "listeners = ( { name = \"in\"; address = \"127.0.0.1:25\"; } );\n"
+        "routes = ( { domain = \"a.example\"; next_hop = \"mail.example:25\"; } );\n",
+        key);
+    write_file("postern.conf", text, 0644);
+    l.result = file_load(path_of("postern.conf"), &l.conf, &l.errors);
+    return l;
+}
+
+static void keys_that_can_not_sign_reports_are_refused(void **state)
+{
+    assert_refused(load_dkim("own.pem"), ":5: tlsrpt.send.dkim_key", "neither a key of RSA");
+    assert_refused(load_dkim("none"), ":5: tlsrpt.send.dkim_key", "is no private key in PEM");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +370,7 @@ int main(void)
         cmocka_unit_test(suites_that_are_not_spoken_are_refused),
         cmocka_unit_test(passwords_are_read),
         cmocka_unit_test(lists_of_policies_are_read_where_they_are_signed),
+        cmocka_unit_test(keys_that_can_not_sign_reports_are_refused),
         cmocka_unit_test(open_secrets_are_refused),
         cmocka_unit_test(users_are_read),
         cmocka_unit_test(odd_files_are_refused),

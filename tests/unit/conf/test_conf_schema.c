@@ -161,10 +161,19 @@ static void render(const struct one *one, char *out, size_t room)
         OWN(TLS);
         TEXT("};\n");
     }
-    if (one->row->group == CONF_GROUP_TLSRPT) {
+    if (one->row->group == CONF_GROUP_TLSRPT || one->row->group == CONF_GROUP_TLSRPT_SEND) {
         TEXT("tlsrpt = {\n");
         PUT(TLSRPT, "organization", "\"Example\"");
         PUT(TLSRPT, "contact", "\"a@example.org\"");
+        if (one->row->group == CONF_GROUP_TLSRPT_SEND) {
+            TEXT("send = {\n");
+            PUT(TLSRPT_SEND, "from", "\"a@example.org\"");
+            PUT(TLSRPT_SEND, "submission", "\"127.0.0.1:25\"");
+            PUT(TLSRPT_SEND, "dkim_key", "\"dkim.pem\"");
+            PUT(TLSRPT_SEND, "dkim_selector", "\"s\"");
+            OWN(TLSRPT_SEND);
+            TEXT("};\n");
+        }
         OWN(TLSRPT);
         TEXT("};\n");
     }
@@ -209,6 +218,7 @@ static void bad(const struct conf_row *row, const char *value)
         [CONF_GROUP_CERT] = "tls.certificates[0].",
         [CONF_GROUP_POLICY_LIST] = "tls.policy_list.",
         [CONF_GROUP_TLSRPT] = "tlsrpt.",
+        [CONF_GROUP_TLSRPT_SEND] = "tlsrpt.send.",
         [CONF_GROUP_LISTENER] = "listeners[0].",
         [CONF_GROUP_ROUTE] = "routes[0].",
         [CONF_GROUP_ROUTE_TLS] = "routes[0].tls.",
@@ -301,6 +311,9 @@ static const struct {
                            {"\"\"", "\"*\"", "\"*.a.example\"", "\"..a\"", "\"a@b\"",
                             "\"[192.0.2.1]\"", "7", "[ \"a\" ]"}},
     [CONF_TYPE_NAME] = {{"\"a-b_c.1\""}, {"\"\"", "\"a b\"", "\"a/b\"", "1"}},
+    [CONF_TYPE_MAILBOX] = {{"\"a@b.example\"", "\"x.y+z@a-b.c.example\""},
+                           {"\"a@b\"", "\"a b@c.example\"", "\"<a@b.example>\"", "\"a\"", "\"\"",
+                            "1"}},
     [CONF_TYPE_ADDRESS] = {{"\"0.0.0.0:25\"", "\"[::]:25\"", "\"127.0.0.1:65535\""},
                            {"\"127.0.0.1\"", "\"127.0.0.1:0\"", "\"127.0.0.1:65536\"", "\"::1:25\"",
                             "\"localhost:25\"", "\"\"", "25"}},

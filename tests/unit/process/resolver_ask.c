@@ -43,7 +43,7 @@ static void process_run(const struct conf_resolver *conf, const char *state, int
 
     if ((state[0] && store < 0) || sandbox_drop_root(65534, 65534, parent, why, sizeof(why)) != 0 ||
         sandbox_write_below(&store, 1, why, sizeof(why)) != 0 ||
-        resolver_process_new(conf, store, NULL, NULL, &r, why, sizeof(why)) != 0 ||
+        resolver_process_new(conf, store, NULL, NULL, NULL, &r, why, sizeof(why)) != 0 ||
         sandbox_enter_with(SANDBOX_RESOLVER, &store, 1, why, sizeof(why)) != 0) {
         fprintf(stderr, "%s\n", why);
         _exit(2);

@@ -112,7 +112,7 @@ static void resolver_child(const char *server, const char *unsigned_zone, int ch
     /* With the product's own confinement, so that a call missing on its list shows here. */
     if (sandbox_drop_root(65534, 65534, parent, why, sizeof(why)) != 0 ||
         sandbox_write_below(NULL, 0, why, sizeof(why)) != 0 ||
-        resolver_process_new(&conf, -1, NULL, NULL, &r, why, sizeof(why)) != 0 ||
+        resolver_process_new(&conf, -1, NULL, NULL, NULL, &r, why, sizeof(why)) != 0 ||
         sandbox_enter(SANDBOX_RESOLVER, why, sizeof(why)) != 0) {
         fprintf(stderr, "%s\n", why);
         _exit(2);
@@ -309,12 +309,14 @@ static void a_setting_that_can_not_be_used_is_named(void **state)
     struct resolver_process *r;
     char why[256] = "";
 
-    assert_int_equal(resolver_process_new(&conf, -1, NULL, NULL, &r, why, sizeof(why)), ERR_CONFIG);
+    assert_int_equal(resolver_process_new(&conf, -1, NULL, NULL, NULL, &r, why, sizeof(why)),
+                     ERR_CONFIG);
     assert_null(r);
     assert_non_null(strstr(why, "resolver.forward"));
     conf.forward.len = conf.insecure.len = 0;
     conf.trust_anchor = "/nonexistent/root.key";
-    assert_int_equal(resolver_process_new(&conf, -1, NULL, NULL, &r, why, sizeof(why)), ERR_CONFIG);
+    assert_int_equal(resolver_process_new(&conf, -1, NULL, NULL, NULL, &r, why, sizeof(why)),
+                     ERR_CONFIG);
     assert_non_null(strstr(why, "resolver.trust_anchor"));
 }
 
