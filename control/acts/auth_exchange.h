@@ -2,8 +2,8 @@
 /*
  * Who a client is: the server's side of SASL's SCRAM-SHA-256, PLAIN and LOGIN through libgsasl, over
  * the records of auth_users.h. It does no I/O of its own; a nonce is the kernel's getrandom. A step
- * of PLAIN or LOGIN hashes the password as often as the record says, a few milliseconds in which
- * the loop stands still: limits.max_auth_failures, and the lines of a session, bound that.
+ * of PLAIN or LOGIN hashes the password as often as the record says, AUTH_ITERATIONS_MAX times at most;
+ * the loop stands still for those milliseconds: limits.max_auth_failures, and the lines of a session, bound that.
  *
  * A name that is not there costs what one costs that is, and hears the same.
  */

@@ -48,7 +48,7 @@ static const char *record_read(struct span rest, struct auth_record *ret)
     rest = span_from(rest, sizeof(mechanism) - 1);
     if (span_to_u64(cut(&rest, ':'), AUTH_ITERATIONS_MAX, &iterations) != ERR_OK ||
         iterations < AUTH_ITERATIONS_MIN)
-        return "iterations that are not 4096 to 100000";
+        return "iterations that are not 4096 to 16384";
     ret->iterations = (unsigned)iterations;
     if (base64_decode(cut(&rest, '$'), ret->salt, sizeof(ret->salt), &ret->salt_len) != ERR_OK ||
         ret->salt_len < AUTH_SALT_MIN)

@@ -26,7 +26,7 @@ static int parse(const char *text)
 static void test_file(void **state)
 {
     assert_int_equal(parse("# people\n\nbert:" RECORD "\r\nanna@example.org:" RECORD "\n"
-                           "Anna_2.x+y-z:SCRAM-SHA-256$100000:" SALT "$" KEY_B ":" KEY_A),
+                           "Anna_2.x+y-z:SCRAM-SHA-256$16384:" SALT "$" KEY_B ":" KEY_A),
                      ERR_OK);
     assert_int_equal(users.len, 3);
     const struct auth_user *u = auth_users_find(&users, "bert");
@@ -61,7 +61,8 @@ static void test_refused(void **state)
         {"a23456789012345678901234567890123456789012345678901234567890123456:" RECORD, "a name"},
         {"anna:SCRAM-SHA-1$4096:" SALT "$" KEY_A ":" KEY_B, "no record"},
         {"anna:SCRAM-SHA-256$4095:" SALT "$" KEY_A ":" KEY_B, "iterations"},
-        {"anna:SCRAM-SHA-256$100001:" SALT "$" KEY_A ":" KEY_B, "iterations"},
+        {"anna:SCRAM-SHA-256$16385:" SALT "$" KEY_A ":" KEY_B,
+         "line 1: iterations that are not 4096 to 16384"},
         {"anna:SCRAM-SHA-256$-1:" SALT "$" KEY_A ":" KEY_B, "iterations"},
         {"anna:SCRAM-SHA-256$4096:$" KEY_A ":" KEY_B, "a salt"},
         {"anna:SCRAM-SHA-256$4096:c2FsdA==$" KEY_A ":" KEY_B, "a salt"},
