@@ -2,6 +2,7 @@
 #include "smtp_client_priv.h"
 
 #include "assertion.h"
+#include "base64.h"
 #include "smtp_answer.h"
 #include "text.h"
 
@@ -85,35 +86,20 @@ int smtp_client_unhold(struct smtp_client *c)
     return ERR_OK;
 }
 
-static int base64_write(struct buf *out, struct span in)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < in.len; i += 3) {
-        size_t n = in.len - i < 3 ? in.len - i : 3;
-        uint32_t v = (uint32_t)in.ptr[i] << 16;
-        v |= n > 1 ? (uint32_t)in.ptr[i + 1] << 8 : 0;
-        v |= n > 2 ? in.ptr[i + 2] : 0;
-        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
-                        n > 2 ? digits[v & 63] : '='};
-        int err = buf_append(out, four, sizeof(four));
-        if (err)
-            return err;
-    }
-    return ERR_OK;
-}
-
 static int say_base64(struct smtp_client *c, const char *command, struct span secret)
 {
+    size_t len = base64_len(secret.len);
     int err = buf_append_span(c->out, span_str(command));
 
-    if (!err)
-        err = base64_write(c->out, secret);
-    if (!err)
-        err = buf_append(c->out, "\r\n", 2);
-    if (!err)
-        err = smtp_client_expect(c, SMTP_PHASE_AUTH, 0, 0);
-    return err;
+    if (err)
+        return err;
+    uint8_t *room = buf_reserve(c->out, len + 1); /* base64_encode writes a NUL */
+    if (!room)
+        return ERR_FULL;
+    base64_encode(secret, (char *)room);
+    buf_commit(c->out, len);
+    err = buf_append(c->out, "\r\n", 2);
+    return err ? err : smtp_client_expect(c, SMTP_PHASE_AUTH, 0, 0);
 }
 
 static int say_plain(struct smtp_client *c)
