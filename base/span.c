@@ -1,11 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "span.h"
 
+#include "ascii.h"
 #include "errcode.h"
 
-static uint8_t ascii_lower(uint8_t c)
+struct span span_trim_start(struct span s)
 {
-    return (c >= 'A' && c <= 'Z') ? (uint8_t)(c | 0x20) : c;
+    while (s.len > 0 && ascii_is_blank(s.ptr[0]))
+        s = span_from(s, 1);
+    return s;
+}
+
+struct span span_trim_end(struct span s)
+{
+    while (s.len > 0 && ascii_is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+struct span span_trim(struct span s)
+{
+    return span_trim_end(span_trim_start(s));
+}
+
+struct span span_cut(struct span *rest, uint8_t byte)
+{
+    const uint8_t *end = rest->len > 0 ? memchr(rest->ptr, byte, rest->len) : NULL;
+    struct span before = span_make(rest->ptr, end ? (size_t)(end - rest->ptr) : rest->len);
+
+    *rest = span_from(*rest, before.len + (end != NULL));
+    return before;
 }
 
 bool span_equal(struct span a, struct span b)

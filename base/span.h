@@ -36,6 +36,12 @@ static inline struct span span_from(struct span s, size_t offset)
     return (struct span){s.ptr + offset, s.len - offset};
 }
 
+/* Without the blanks (space, tab) at its start, at its end, at both. */
+struct span span_trim_start(struct span s);
+struct span span_trim_end(struct span s);
+struct span span_trim(struct span s);
+/* What comes before the byte, or all of it; *rest begins behind the byte. */
+struct span span_cut(struct span *rest, uint8_t byte);
 bool span_equal(struct span a, struct span b);
 bool span_equal_nocase(struct span a, struct span b);
 bool span_starts_nocase(struct span s, struct span prefix);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dkim.h"
 
+#include "ascii.h"
 #include "base64.h"
 #include "tls_openssl.h"
 
@@ -67,18 +68,11 @@ const char *dkim_algorithm(const struct dkim_key *key)
 
 /* --- canonical forms (RFC 6376 section 3.4) --- */
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* Up to its line end, which is taken too. */
 static struct span line_take(struct span *s)
 {
-    const uint8_t *end = s->len > 0 ? memchr(s->ptr, '\n', s->len) : NULL;
-    struct span line = span_make(s->ptr, end ? (size_t)(end - s->ptr) : s->len);
+    struct span line = span_cut(s, '\n');
 
-    *s = span_from(*s, line.len + (end != NULL));
     if (line.len > 0 && line.ptr[line.len - 1] == '\r')
         line.len--;
     return line;
@@ -91,7 +85,7 @@ static int blanks_reduce(struct span line, struct buf *out)
     int err = ERR_OK;
 
     for (size_t i = 0; i < line.len && !err; i++) {
-        if (is_blank(line.ptr[i])) {
+        if (ascii_is_blank(line.ptr[i])) {
             pending = true;
             continue;
         }
@@ -155,7 +149,7 @@ static struct span field_take(struct span *s)
     if (s->len == 0)
         return *s;
     (void)line_take(s);
-    while (s->len > 0 && is_blank(s->ptr[0]))
+    while (s->len > 0 && ascii_is_blank(s->ptr[0]))
         (void)line_take(s);
     field.len -= s->len;
     return field;
@@ -177,19 +171,16 @@ static int field_relax(struct span field, bool end, struct buf *out)
 
     buf_init(&value, 0);
     for (size_t i = 0; i < name.len && !err; i++) {
-        uint8_t c = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20 : name.ptr[i];
-        if (!is_blank(c))
+        uint8_t c = ascii_lower(name.ptr[i]);
+        if (!ascii_is_blank(c))
             err = buf_append(out, &c, 1);
     }
     if (!err)
         err = buf_append(out, ":", 1);
     while (rest.len > 0 && !err)
         err = buf_append_span(&value, line_take(&rest)); /* a fold begins with a blank */
-    struct span text = buf_span(&value);
-    while (text.len > 0 && is_blank(text.ptr[0]))
-        text = span_from(text, 1);
     if (!err)
-        err = blanks_reduce(text, out);
+        err = blanks_reduce(span_trim_start(buf_span(&value)), out);
     if (!err && end)
         err = buf_append(out, "\r\n", 2);
     buf_release(&value);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls_cert.h"
 
+#include "ascii.h"
 #include "tls_cert_file.h"
 
 #include <ctype.h>
@@ -144,7 +145,7 @@ static bool name_copy(const ASN1_STRING *from, char out[256])
     if (len <= 0 || len > 255 || memchr(bytes, 0, (size_t)len))
         return false;
     for (int i = 0; i < len; i++)
-        out[i] = bytes[i] >= 'A' && bytes[i] <= 'Z' ? (char)(bytes[i] | 0x20) : (char)bytes[i];
+        out[i] = (char)ascii_lower(bytes[i]);
     out[len] = '\0';
     return true;
 }

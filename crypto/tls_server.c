@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls_server.h"
 
+#include "ascii.h"
 #include "assertion.h"
 #include "tls_cert.h"
 #include "tls_handshake.h"
@@ -81,7 +82,7 @@ static int sni_callback(SSL *ssl, int *alert, void *user)
     size_t n = 0;
 
     for (; sni && sni[n] && n < sizeof(name) - 1; n++)
-        name[n] = sni[n] >= 'A' && sni[n] <= 'Z' ? (char)(sni[n] | 0x20) : sni[n];
+        name[n] = (char)ascii_lower((uint8_t)sni[n]);
     name[n] = '\0';
     char *dot = strchr(name, '.');
     if (n > 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin_json.h"
 
+#include "ascii.h"
+
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,9 +139,7 @@ json_t *admin_status_json(const struct supervisor *s)
 static void text_clean(char *text, size_t room)
 {
     text[room - 1] = '\0';
-    for (char *c = text; *c; c++)
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
+    ascii_mask(text);
 }
 #define TEXT_CLEAN(row, field) text_clean((row).field, sizeof((row).field))
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "explain_priv.h"
 
+#include "ascii.h"
 #include "smtp_address.h"
 
 #include <stdlib.h>
@@ -297,8 +298,7 @@ static void begin(const struct explain_request *r, const char *domain, json_t *a
     e->answer = answer;
     e->hosts = json_array();
     json_object_set_new(answer, "hosts", e->hosts);
-    for (char *c = (char *)domain; *c; c++) /* as the transaction of a message has it */
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
+    ascii_lower_all((char *)domain); /* as the transaction of a message has it */
     if (upstream_probe_open(r->upstream, route, domain, r->probe, &events, e, &e->hop) != ERR_OK) {
         explain_free(e);
         tell(r, NULL, EX_OSERR);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "explain_priv.h"
 
+#include "ascii.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,9 +16,7 @@ json_t *explain_text(const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    for (char *c = text; *c; c++)
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
+    ascii_mask(text);
     return json_string(text);
 }
 

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf_priv.h"
+
+#include "ascii.h"
 #include "tlsrpt_record.h"
 
 #include <stdio.h>
-
-static bool is_alnum(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 /* RFC 1123 section 2.1; underscore: '_' too, which names of internal hosts carry. A last label of
  * digits only would be a mistyped address. */
@@ -27,7 +24,7 @@ static bool is_hostname(struct span s, bool underscore)
             digits = true;
             continue;
         }
-        if (!is_alnum(c) && c != '-' && !(c == '_' && underscore))
+        if (!ascii_is_alnum(c) && c != '-' && !(c == '_' && underscore))
             return false;
         if ((c == '-' && label == 0) || ++label > 63)
             return false;
@@ -97,7 +94,7 @@ static int convert_domain(struct conf_reader *r, struct span s, void *out)
 static int convert_name(struct conf_reader *r, struct span s, void *out)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (!is_alnum(s.ptr[i]) && s.ptr[i] != '-' && s.ptr[i] != '_' && s.ptr[i] != '.')
+        if (!ascii_is_alnum(s.ptr[i]) && s.ptr[i] != '-' && s.ptr[i] != '_' && s.ptr[i] != '.')
             return ERR_SYNTAX;
     }
     return keep(r, s, out);

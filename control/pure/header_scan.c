@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "received.h"
 
+#include "ascii.h"
+
 void header_scan_init(struct header_scan *h, uint32_t max_bytes, uint16_t max_received)
 {
     *h = (struct header_scan){
@@ -28,14 +30,14 @@ static enum header_result name_byte(struct header_scan *h, uint8_t c)
 {
     if (c == ':')
         return h->field_len > 0 ? field_begin(h) : HEADER_END;
-    if (c == ' ' || c == '\t') { /* "Received :" (RFC 5322 section 4.5.8) */
+    if (ascii_is_blank(c)) { /* "Received :" (RFC 5322 section 4.5.8) */
         h->name_over = true;
         return HEADER_MORE;
     }
     if (c < '!' || c > '~' || h->name_over)
         return HEADER_END;
     if (h->field_len < sizeof(h->field))
-        h->field[h->field_len++] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+        h->field[h->field_len++] = (char)ascii_lower(c);
     else
         h->field[0] = '\0'; /* longer than any that we look for */
     return HEADER_MORE;
@@ -56,7 +58,7 @@ static void value_byte(struct header_scan *h, uint8_t c)
 static enum header_result line_first(struct header_scan *h, uint8_t c)
 {
     h->line_start = false;
-    if ((c == ' ' || c == '\t') && h->seen_field) /* folded: the field goes on */
+    if (ascii_is_blank(c) && h->seen_field) /* folded: the field goes on */
         return HEADER_MORE;
     h->in_message_id = false;
     h->field_len = 0;

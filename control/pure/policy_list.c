@@ -2,6 +2,7 @@
 #include "policy_list.h"
 
 #include "arena.h"
+#include "ascii.h"
 #include "moment.h"
 
 #include <jansson.h>
@@ -47,18 +48,11 @@ static int wrong(const struct reading *r, int err, const char *format, ...)
     va_start(args, format);
     vsnprintf(r->why, r->why_room, format, args);
     va_end(args);
-    for (char *c = r->why; *c; c++) /* names are the file's */
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
+    ascii_mask(r->why); /* names are the file's */
     return err;
 }
 
 /* --- names --- */
-
-static bool is_alnum(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 /* Two labels at least, of letters, digits and hyphens. */
 static bool name_valid(const char *name)
@@ -76,19 +70,12 @@ static bool name_valid(const char *name)
             dots++;
             continue;
         }
-        if (!is_alnum(name[i]) && (name[i] != '-' || edge))
+        if (!ascii_is_alnum((uint8_t)name[i]) && (name[i] != '-' || edge))
             return false;
         if (++label > LABEL_MAX)
             return false;
     }
     return label > 0 && dots > 0;
-}
-
-static void lower(char *text)
-{
-    for (; *text; text++)
-        if (*text >= 'A' && *text <= 'Z')
-            *text = (char)(*text | 0x20);
 }
 
 static bool expiry_read(const json_t *json, int64_t *ret)
@@ -128,7 +115,7 @@ static int mxs_read(const struct reading *r, const char *name, const json_t *mxs
     {
         size_t len = json_string_length(mx) + 1;
         memcpy(to, json_string_value(mx), len);
-        lower(to);
+        ascii_lower_all(to);
         to += len;
     }
     ret->mx_len = (unsigned)json_array_size(mxs);
@@ -234,7 +221,7 @@ static int domains_read(const struct reading *r, json_t *policies)
         char *domain = arena_strdup(&list->arena, span_str(key));
         if (!domain)
             return wrong(r, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-        lower(domain);
+        ascii_lower_all(domain);
         d->domain = domain;
         int err = domain_policy(r, key, value, &d->policy);
         if (err)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "smtp_client_priv.h"
 
+#include "ascii.h"
+
 static const struct {
     const char *keyword;
     size_t flag; /* place of the bool in struct smtp_caps */
@@ -36,10 +38,10 @@ static const struct {
 /* The next word of s up to a blank, and s moved behind it; false at the end. */
 static bool word_next(struct span *s, struct span *ret)
 {
-    while (s->len > 0 && (s->ptr[0] == ' ' || s->ptr[0] == '\t'))
-        *s = span_from(*s, 1);
     size_t n = 0;
-    while (n < s->len && s->ptr[n] != ' ' && s->ptr[n] != '\t')
+
+    *s = span_trim_start(*s);
+    while (n < s->len && !ascii_is_blank(s->ptr[n]))
         n++;
     *ret = span_make(s->ptr, n);
     *s = span_from(*s, n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "smtp_command.h"
 
+#include "ascii.h"
 #include "net_addr.h"
 #include "smtp_address.h"
 
@@ -35,37 +36,21 @@ static const struct {
     {"PRI", SMTP_VERB_HTTP},
 };
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && is_blank(s.ptr[0]))
-        s = span_from(s, 1);
-    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 /* Cuts the word up to the next blank off *rest, which is trimmed and stays so. */
 static struct span word_next(struct span *rest)
 {
     size_t len = 0;
 
-    while (len < rest->len && !is_blank(rest->ptr[len]))
+    while (len < rest->len && !ascii_is_blank(rest->ptr[len]))
         len++;
     struct span word = span_make(rest->ptr, len);
-    *rest = trim(span_from(*rest, len));
+    *rest = span_trim(span_from(*rest, len));
     return word;
 }
 
 enum smtp_verb smtp_command_verb(struct span line, struct span *ret_rest)
 {
-    *ret_rest = line;
-    while (ret_rest->len > 0 && is_blank(ret_rest->ptr[ret_rest->len - 1]))
-        ret_rest->len--;
+    *ret_rest = span_trim_end(line);
     struct span word = word_next(ret_rest);
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (span_equal_nocase(word, span_str(verbs[i].text)))
@@ -80,11 +65,6 @@ struct param {
     bool has_value;
 };
 
-static bool is_alnum(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
 static int param_next(struct span *rest, struct param *ret)
 {
     ret->whole = word_next(rest);
@@ -94,10 +74,10 @@ static int param_next(struct span *rest, struct param *ret)
     ret->has_value = equals != NULL;
     ret->key = span_make(ret->whole.ptr, key_len);
     ret->value = span_from(ret->whole, key_len + 1);
-    if (key_len == 0 || !is_alnum(ret->key.ptr[0]) || (equals && ret->value.len == 0))
+    if (key_len == 0 || !ascii_is_alnum(ret->key.ptr[0]) || (equals && ret->value.len == 0))
         return ERR_SYNTAX;
     for (size_t i = 0; i < key_len; i++) {
-        if (!is_alnum(ret->key.ptr[i]) && ret->key.ptr[i] != '-')
+        if (!ascii_is_alnum(ret->key.ptr[i]) && ret->key.ptr[i] != '-')
             return ERR_SYNTAX;
     }
     for (size_t i = 0; i < ret->value.len; i++) {
@@ -214,7 +194,7 @@ static int keyword_strip(struct span *rest, struct span keyword)
 {
     if (!span_starts_nocase(*rest, keyword))
         return ERR_SYNTAX;
-    *rest = trim(span_from(*rest, keyword.len));
+    *rest = span_trim(span_from(*rest, keyword.len));
     return ERR_OK;
 }
 
@@ -226,9 +206,9 @@ static int path_take(struct span *rest, struct smtp_path *ret)
 
     if (err != ERR_OK)
         return err;
-    if (used < rest->len && !is_blank(rest->ptr[used]))
+    if (used < rest->len && !ascii_is_blank(rest->ptr[used]))
         return ERR_SYNTAX;
-    *rest = trim(span_from(*rest, used));
+    *rest = span_trim(span_from(*rest, used));
     return ERR_OK;
 }
 
@@ -297,7 +277,7 @@ static bool is_orcpt(struct span value, bool smtputf8)
     struct span type = span_make(value.ptr, (size_t)(semicolon - value.ptr));
     struct span address = span_from(value, type.len + 1);
     for (size_t i = 0; i < type.len; i++) {
-        if (!is_alnum(type.ptr[i]) && type.ptr[i] != '-')
+        if (!ascii_is_alnum(type.ptr[i]) && type.ptr[i] != '-')
             return false;
     }
     if (address.len == 0)
@@ -360,7 +340,7 @@ int smtp_parse_helo(struct span rest, struct span *ret_name)
         return smtp_literal_valid(rest) ? ERR_OK : ERR_SYNTAX;
     for (size_t i = 0; i < rest.len; i++) {
         uint8_t c = rest.ptr[i];
-        if (!is_alnum(c) && c != '.' && c != '-' && c != '_')
+        if (!ascii_is_alnum(c) && c != '.' && c != '-' && c != '_')
             return ERR_SYNTAX;
     }
     return ERR_OK;

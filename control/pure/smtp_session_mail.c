@@ -7,6 +7,7 @@
 #include "smtp_address.h"
 #include "smtp_session_priv.h"
 
+#include "ascii.h"
 #include "text.h"
 
 static const struct smtp_local ok = {250, 1, 0, "Ok"};
@@ -274,10 +275,7 @@ static const struct smtp_local *bind_or_compare(struct smtp_session *s,
     char *copy = arena_strdup(&txn->arena, domain);
     if (!copy)
         return &no_memory;
-    for (char *c = copy; *c; c++) {
-        if (*c >= 'A' && *c <= 'Z')
-            *c = (char)(*c | 0x20);
-    }
+    ascii_lower_all(copy);
     txn->domain = copy;
     txn->route = route;
     return NULL;

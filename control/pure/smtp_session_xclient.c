@@ -5,6 +5,8 @@
  */
 #include "smtp_session_priv.h"
 
+#include "ascii.h"
+
 #include <stdio.h>
 
 static const struct smtp_local not_allowed = {550, 7, 0, "Insufficient authorization"};
@@ -22,39 +24,14 @@ bool smtp_xclient_trusted(const struct smtp_session *s)
     return false;
 }
 
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* xtext (RFC 1891 section 5) to a string of printable ASCII; "[UNAVAILABLE]" and "[TEMPUNAVAIL]"
  * to the empty string. */
 static bool xtext_decode(struct span in, char *out, size_t room)
 {
-    size_t len = 0;
-
     if (span_equal_nocase(in, SPAN_LIT("[UNAVAILABLE]")) ||
         span_equal_nocase(in, SPAN_LIT("[TEMPUNAVAIL]")))
         in.len = 0;
-    for (size_t i = 0; i < in.len; i++) {
-        int c = in.ptr[i];
-        if (c == '+') {
-            int high = i + 2 < in.len ? hex_value(in.ptr[i + 1]) : -1;
-            int low = high >= 0 ? hex_value(in.ptr[i + 2]) : -1;
-            if (low < 0)
-                return false;
-            c = high * 16 + low;
-            i += 2;
-        }
-        if (c <= ' ' || c > '~' || len + 1 >= room)
-            return false;
-        out[len++] = (char)c;
-    }
-    out[len] = '\0';
-    return true;
+    return ascii_unescape(in, '+', out, room);
 }
 
 static bool set_addr(struct smtp_era *era, const char *value)

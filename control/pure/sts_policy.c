@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sts_policy.h"
 
+#include "ascii.h"
+
 #include <stdio.h>
 
 enum {
@@ -8,47 +10,12 @@ enum {
     MAX_AGE_DIGITS = 10,
 };
 
-static bool is_alnum(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-static bool is_wsp(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span trim_start(struct span s)
-{
-    while (s.len > 0 && is_wsp(s.ptr[0]))
-        s = span_from(s, 1);
-    return s;
-}
-
-static struct span trim(struct span s)
-{
-    s = trim_start(s);
-    while (s.len > 0 && is_wsp(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
-/* Up to the byte, or all; *s is what follows it. */
-static struct span take_until(struct span *s, uint8_t byte)
-{
-    const uint8_t *end = s->len > 0 ? memchr(s->ptr, byte, s->len) : NULL;
-    struct span taken = {s->ptr, end ? (size_t)(end - s->ptr) : s->len};
-
-    *s = span_from(*s, taken.len + (end != NULL));
-    return taken;
-}
-
 static bool field_name_valid(struct span name)
 {
-    if (name.len == 0 || name.len > FIELD_NAME_MAX || !is_alnum(name.ptr[0]))
+    if (name.len == 0 || name.len > FIELD_NAME_MAX || !ascii_is_alnum(name.ptr[0]))
         return false;
     for (size_t i = 1; i < name.len; i++)
-        if (!is_alnum(name.ptr[i]) && !strchr("_-.", name.ptr[i]))
+        if (!ascii_is_alnum(name.ptr[i]) && !strchr("_-.", name.ptr[i]))
             return false;
     return true;
 }
@@ -74,7 +41,7 @@ static bool record_value_valid(struct span value)
 static int record_id(struct span value, char ret_id[STS_ID_MAX + 1])
 {
     for (size_t i = 0; i < value.len; i++)
-        if (!is_alnum(value.ptr[i]))
+        if (!ascii_is_alnum(value.ptr[i]))
             return ERR_SYNTAX;
     if (value.len == 0 || value.len > STS_ID_MAX)
         return ERR_SYNTAX;
@@ -84,7 +51,7 @@ static int record_id(struct span value, char ret_id[STS_ID_MAX + 1])
 static int record_field(struct span field, char ret_id[STS_ID_MAX + 1])
 {
     struct span value = field;
-    struct span name = take_until(&value, '=');
+    struct span name = span_cut(&value, '=');
 
     if (name.len == field.len || !field_name_valid(name) || !record_value_valid(value))
         return ERR_SYNTAX;
@@ -96,16 +63,16 @@ static int record_field(struct span field, char ret_id[STS_ID_MAX + 1])
 int sts_record_parse(struct span text, char ret_id[STS_ID_MAX + 1])
 {
     struct span rest = text;
-    struct span version = take_until(&rest, ';');
+    struct span version = span_cut(&rest, ';');
     int err = 0;
 
     ret_id[0] = '\0';
     if (version.len == text.len || version.len < 7 ||
         !span_equal(span_make(version.ptr, 7), SPAN_LIT("v=STSv1")) ||
-        trim_start(span_from(version, 7)).len > 0)
+        span_trim_start(span_from(version, 7)).len > 0)
         return ERR_NOTFOUND;
     while (!err && rest.len > 0) {
-        struct span field = trim(take_until(&rest, ';'));
+        struct span field = span_trim(span_cut(&rest, ';'));
         if (field.len == 0 && rest.len == 0)
             break; /* the delimiter that may end a record */
         err = record_field(field, ret_id);
@@ -135,7 +102,7 @@ static int fault(const struct reading *r, int err, const char *what)
 static bool label_valid(struct span label)
 {
     for (size_t i = 0; i < label.len; i++)
-        if (!is_alnum(label.ptr[i]) && label.ptr[i] != '-' && label.ptr[i] != '_')
+        if (!ascii_is_alnum(label.ptr[i]) && label.ptr[i] != '-' && label.ptr[i] != '_')
             return false;
     return label.len > 0 && label.len <= 63 && label.ptr[0] != '-' &&
            label.ptr[label.len - 1] != '-';
@@ -152,7 +119,7 @@ static bool pattern_valid(struct span pattern)
     if (pattern.len > 2 && pattern.ptr[0] == '*' && pattern.ptr[1] == '.')
         rest = span_from(rest, 2);
     while (rest.len > 0)
-        if (!label_valid(take_until(&rest, '.')))
+        if (!label_valid(span_cut(&rest, '.')))
             return false;
     return true;
 }
@@ -234,9 +201,9 @@ static int take_line(struct reading *r, struct span line)
         {"mx", take_mx},
     };
     struct span value = line;
-    struct span name = take_until(&value, ':');
+    struct span name = span_cut(&value, ':');
 
-    value = trim(value);
+    value = span_trim(value);
     if (name.len == line.len || !field_name_valid(name) || !text_valid(value))
         return fault(r, ERR_SYNTAX, "the policy has a line that is no field");
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
@@ -270,11 +237,11 @@ int sts_policy_parse(struct span body, struct sts_policy *ret, char *why, size_t
     if (body.len > STS_POLICY_MAX)
         return fault(&r, ERR_RANGE, "the policy is larger than 64 KiB");
     while (!err && rest.len > 0) {
-        struct span line = take_until(&rest, '\n');
+        struct span line = span_cut(&rest, '\n');
         if (line.len > 0 && line.ptr[line.len - 1] == '\r')
             line.len--;
         /* The grammar has no empty lines; files have them, and mean no less. */
-        if (trim(line).len > 0)
+        if (span_trim(line).len > 0)
             err = take_line(&r, line);
     }
     return err ? err : policy_whole(&r);
@@ -287,7 +254,7 @@ bool sts_mx_matches(const char *pattern, const char *host)
     if (name.len > 0 && name.ptr[name.len - 1] == '.')
         name.len--;
     if (wanted.len > 2 && wanted.ptr[0] == '*' && wanted.ptr[1] == '.') {
-        struct span label = take_until(&name, '.');
+        struct span label = span_cut(&name, '.');
         if (label.len == 0)
             return false;
         wanted = span_from(wanted, 2);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls_verdict.h"
 
+#include "ascii.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -50,9 +52,7 @@ static void verdict_put(struct tls_verdict *v, enum tls_verdict_use use, enum co
     va_start(args, format);
     vsnprintf(v->why, sizeof(v->why), format, args);
     va_end(args);
-    for (char *c = v->why; *c; c++)
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
+    ascii_mask(v->why);
 }
 
 /* --- DANE --- */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tlsrpt_event.h"
 
+#include "ascii.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -19,13 +21,6 @@ const char *tlsrpt_policy_type_text(enum tlsrpt_policy_type type)
     return "?";
 }
 
-static void printable_make(char *text)
-{
-    for (; *text; text++)
-        if (*text < 0x20 || *text > 0x7e)
-            *text = '?';
-}
-
 void tlsrpt_event_policy_add(struct tlsrpt_event *e, const char *format, ...)
 {
     size_t room = sizeof(e->policy) - e->policy_len;
@@ -37,7 +32,7 @@ void tlsrpt_event_policy_add(struct tlsrpt_event *e, const char *format, ...)
     va_end(args);
     if (len < 0 || (size_t)len + 1 >= room)
         return;
-    printable_make(at);
+    ascii_mask(at);
     at[len] = '\n';
     e->policy_len = (uint16_t)(e->policy_len + len + 1);
 }
@@ -45,7 +40,7 @@ void tlsrpt_event_policy_add(struct tlsrpt_event *e, const char *format, ...)
 void tlsrpt_event_reason(struct tlsrpt_event *e, const char *text)
 {
     snprintf(e->reason, sizeof(e->reason), "%s", text);
-    printable_make(e->reason);
+    ascii_mask(e->reason);
 }
 
 /* Of room bytes; names have no blanks. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tlsrpt_mail.h"
 
+#include "ascii.h"
 #include "base64.h"
 #include "gzip.h"
 
@@ -48,18 +49,6 @@ static struct span line_body(struct span line)
     return line;
 }
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span blanks_skip(struct span s)
-{
-    while (s.len > 0 && is_blank(s.ptr[0]))
-        s = span_from(s, 1);
-    return s;
-}
-
 /* What does not fit is left out: then the value is none that we look for. */
 static void value_add(char *out, size_t room, struct span s)
 {
@@ -81,7 +70,7 @@ static void head_read(struct span *rest, struct part_head *ret)
         struct span line = line_body(line_take(rest));
         if (line.len == 0)
             return;
-        if (is_blank(line.ptr[0])) {
+        if (ascii_is_blank(line.ptr[0])) {
             if (value)
                 value_add(value, room, line);
             continue;
@@ -98,7 +87,7 @@ static void head_read(struct span *rest, struct part_head *ret)
             line = span_from(line, sizeof("Content-Transfer-Encoding:") - 1);
         }
         if (value)
-            value_add(value, room, blanks_skip(line));
+            value_add(value, room, span_trim_start(line));
     }
 }
 
@@ -108,7 +97,7 @@ static bool type_is(const char *value, const char *type)
     struct span v = span_str(value), t = span_str(type);
 
     return span_starts_nocase(v, t) &&
-           (v.len == t.len || is_blank(v.ptr[t.len]) || v.ptr[t.len] == ';');
+           (v.len == t.len || ascii_is_blank(v.ptr[t.len]) || v.ptr[t.len] == ';');
 }
 
 /* One "; name=value" from at on, quoted or not. False: there is none more. */
@@ -119,17 +108,15 @@ static bool parameter_take(struct span *at, struct span *ret_name, char *out, si
 
     if (!semicolon)
         return false;
-    *at = blanks_skip(span_from(*at, (size_t)(semicolon - at->ptr) + 1));
+    *at = span_trim_start(span_from(*at, (size_t)(semicolon - at->ptr) + 1));
     while (name < at->len && at->ptr[name] != '=' && at->ptr[name] != ';')
         name++;
-    *ret_name = span_make(at->ptr, name);
-    while (ret_name->len > 0 && is_blank(ret_name->ptr[ret_name->len - 1]))
-        ret_name->len--;
+    *ret_name = span_trim_end(span_make(at->ptr, name));
     *at = span_from(*at, name);
     out[0] = '\0';
     if (at->len == 0 || at->ptr[0] == ';')
         return true;
-    *at = blanks_skip(span_from(*at, 1));
+    *at = span_trim_start(span_from(*at, 1));
     bool quoted = at->len > 0 && at->ptr[0] == '"';
     *at = span_from(*at, quoted);
     while (at->len > 0 && (quoted ? at->ptr[0] != '"' : at->ptr[0] != ';')) {
@@ -139,7 +126,7 @@ static bool parameter_take(struct span *at, struct span *ret_name, char *out, si
             out[len++] = (char)at->ptr[0];
         *at = span_from(*at, 1);
     }
-    while (!quoted && len > 0 && is_blank((uint8_t)out[len - 1]))
+    while (!quoted && len > 0 && ascii_is_blank((uint8_t)out[len - 1]))
         len--;
     out[len] = '\0';
     *at = span_from(*at, quoted);
@@ -160,10 +147,8 @@ static bool parameter_find(const char *value, const char *name, char *out, size_
 
 static enum encoding encoding_of(const char *value)
 {
-    struct span v = span_str(value);
+    struct span v = span_trim_end(span_str(value));
 
-    while (v.len > 0 && is_blank(v.ptr[v.len - 1]))
-        v.len--;
     if (v.len == 0 || span_equal_nocase(v, SPAN_LIT("7bit")) ||
         span_equal_nocase(v, SPAN_LIT("8bit")) || span_equal_nocase(v, SPAN_LIT("binary")))
         return PLAIN;
@@ -181,7 +166,7 @@ static int base64_take(struct span in, struct buf *out)
     int err = text && room ? ERR_OK : ERR_NOMEM;
 
     for (size_t i = 0; i < in.len && !err; i++)
-        if (in.ptr[i] != '\r' && in.ptr[i] != '\n' && !is_blank(in.ptr[i]))
+        if (in.ptr[i] != '\r' && in.ptr[i] != '\n' && !ascii_is_blank(in.ptr[i]))
             text[len++] = in.ptr[i];
     if (!err)
         err = base64_decode(span_make(text, len), room, in.len / 4 * 3 + 3, &got);
@@ -189,15 +174,6 @@ static int base64_take(struct span in, struct buf *out)
         buf_commit(out, got);
     free(text);
     return err;
-}
-
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static int quoted_take(struct span in, struct buf *out)
@@ -209,8 +185,8 @@ static int quoted_take(struct span in, struct buf *out)
         for (size_t i = 0; i < end; i++) {
             uint8_t c = text.ptr[i];
             if (c == '=') {
-                int high = i + 2 < end ? hex_value(text.ptr[i + 1]) : -1;
-                int low = high >= 0 ? hex_value(text.ptr[i + 2]) : -1;
+                int high = i + 2 < end ? ascii_hex_value(text.ptr[i + 1]) : -1;
+                int low = high >= 0 ? ascii_hex_value(text.ptr[i + 2]) : -1;
                 if (low < 0)
                     return ERR_SYNTAX;
                 c = (uint8_t)(high * 16 + low);
@@ -261,7 +237,7 @@ static struct span space_skip(struct span s)
 {
     if (s.len >= 3 && memcmp(s.ptr, "\xef\xbb\xbf", 3) == 0)
         s = span_from(s, 3);
-    while (s.len > 0 && (is_blank(s.ptr[0]) || s.ptr[0] == '\r' || s.ptr[0] == '\n'))
+    while (s.len > 0 && (ascii_is_blank(s.ptr[0]) || s.ptr[0] == '\r' || s.ptr[0] == '\n'))
         s = span_from(s, 1);
     return s;
 }
@@ -311,9 +287,7 @@ static enum delimiter delimiter_of(struct span line, const char *boundary)
 {
     size_t len = strlen(boundary);
 
-    line = line_body(line);
-    while (line.len > 0 && is_blank(line.ptr[line.len - 1]))
-        line.len--;
+    line = span_trim_end(line_body(line));
     if (line.len < len + 2 || line.ptr[0] != '-' || line.ptr[1] != '-' ||
         memcmp(line.ptr + 2, boundary, len) != 0)
         return NO_DELIMITER;

@@ -1,72 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tlsrpt_record.h"
 
+#include "ascii.h"
+
 enum { HTTPS_PORT = 443, LOCAL_MAX = 64, DOMAIN_MAX_LEN = 253 };
-
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && is_blank(s.ptr[0]))
-        s = span_from(s, 1);
-    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
-/* Up to the delimiter, which is taken as well. */
-static struct span part_take(struct span *s, char delimiter)
-{
-    const uint8_t *end = s->len > 0 ? memchr(s->ptr, delimiter, s->len) : NULL;
-    struct span part = span_make(s->ptr, end ? (size_t)(end - s->ptr) : s->len);
-
-    *s = span_from(*s, part.len + (end != NULL));
-    return trim(part);
-}
-
-static bool is_alpha(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_alnum(uint8_t c)
-{
-    return is_alpha(c) || (c >= '0' && c <= '9');
-}
-
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool unescape(struct span in, char *out, size_t room)
-{
-    size_t len = 0;
-
-    for (size_t i = 0; i < in.len; i++) {
-        int c = in.ptr[i];
-        if (c == '%') {
-            int high = i + 2 < in.len ? hex_value(in.ptr[i + 1]) : -1;
-            int low = high >= 0 ? hex_value(in.ptr[i + 2]) : -1;
-            if (low < 0)
-                return false;
-            c = high * 16 + low;
-            i += 2;
-        }
-        if (len + 1 >= room || c <= ' ' || c > '~')
-            return false;
-        out[len++] = (char)c;
-    }
-    out[len] = '\0';
-    return true;
-}
 
 /* The last label begins with a letter (RFC 1123 section 2.1): what does not, a client may read as
  * an address ("127.1", "0x7f.1"). */
@@ -82,13 +19,13 @@ static bool domain_valid(struct span s)
                 return false;
             label = 0;
             dots++;
-        } else if (!is_alnum(s.ptr[i]) && s.ptr[i] != '-') {
+        } else if (!ascii_is_alnum(s.ptr[i]) && s.ptr[i] != '-') {
             return false;
         } else if (++label > 63) {
             return false;
         }
     }
-    return label > 0 && dots > 0 && is_alpha(s.ptr[s.len - label]);
+    return label > 0 && dots > 0 && ascii_is_alpha(s.ptr[s.len - label]);
 }
 
 /* Dot-string "@" domain (RFC 5321): nothing that needs quotes. */
@@ -101,7 +38,7 @@ bool tlsrpt_address_valid(const char *text)
     if (!at || at == text || at - text > LOCAL_MAX || at[-1] == '.')
         return false;
     for (const char *c = text; c < at; before = *c++)
-        if (*c == '.' ? before == '.' : !is_alnum((uint8_t)*c) && !strchr(atext, *c))
+        if (*c == '.' ? before == '.' : !ascii_is_alnum((uint8_t)*c) && !strchr(atext, *c))
             return false;
     return domain_valid(span_str(at + 1));
 }
@@ -109,10 +46,11 @@ bool tlsrpt_address_valid(const char *text)
 /* RFC 6068: header fields behind a question mark are none of ours. */
 static bool mailto_read(struct span s, struct tlsrpt_uri *ret)
 {
-    struct span address = part_take(&s, '?');
+    struct span address = span_trim(span_cut(&s, '?'));
 
     ret->kind = TLSRPT_MAILTO;
-    return unescape(address, ret->text, sizeof(ret->text)) && tlsrpt_address_valid(ret->text);
+    return ascii_unescape(address, '%', ret->text, sizeof(ret->text)) &&
+           tlsrpt_address_valid(ret->text);
 }
 
 static bool port_read(struct span s, uint16_t *ret)
@@ -142,8 +80,7 @@ static bool https_read(struct span url, struct tlsrpt_uri *ret)
         !port_read(span_from(rest, host + 1), &ret->port) ||
         span_to_cstr(span_make(rest.ptr, host), ret->host, sizeof(ret->host)) != ERR_OK)
         return false;
-    for (char *c = ret->host; *c; c++)
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
+    ascii_lower_all(ret->host);
     ret->kind = TLSRPT_HTTPS;
     return span_to_cstr(url, ret->text, sizeof(ret->text)) == ERR_OK;
 }
@@ -151,7 +88,7 @@ static bool https_read(struct span url, struct tlsrpt_uri *ret)
 static void uris_read(struct span list, struct tlsrpt_record *ret)
 {
     while (list.len > 0 && ret->len < TLSRPT_URIS_MAX) {
-        struct span uri = part_take(&list, ',');
+        struct span uri = span_trim(span_cut(&list, ','));
         struct tlsrpt_uri *to = &ret->uris[ret->len];
         bool good = false;
 
@@ -170,7 +107,7 @@ static bool field_valid(struct span field, size_t *ret_name)
     size_t len = 0;
 
     while (len < field.len &&
-           (is_alnum(field.ptr[len]) || (len > 0 && strchr("_-.", field.ptr[len]))))
+           (ascii_is_alnum(field.ptr[len]) || (len > 0 && strchr("_-.", field.ptr[len]))))
         len++;
     *ret_name = len;
     return len > 0 && len <= 32 && len + 1 < field.len && field.ptr[len] == '=';
@@ -184,11 +121,11 @@ int tlsrpt_record_parse(struct span text, struct tlsrpt_record *ret)
 
     memset(ret, 0, sizeof(*ret));
     /* "v=TLSRPTv1;", case counts. */
-    if (!span_equal(part_take(&rest, ';'), version) || text.len <= version.len ||
+    if (!span_equal(span_trim(span_cut(&rest, ';')), version) || text.len <= version.len ||
         text.ptr[0] != 'v')
         return ERR_NOTFOUND;
     while (rest.len > 0) {
-        struct span field = part_take(&rest, ';');
+        struct span field = span_trim(span_cut(&rest, ';'));
         if (field.len == 0 && rest.len == 0)
             break;
         if (!field_valid(field, &name))

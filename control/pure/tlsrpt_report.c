@@ -2,6 +2,7 @@
 #include "tlsrpt_report.h"
 
 #include "arena.h"
+#include "ascii.h"
 #include "moment.h"
 
 #include <jansson.h>
@@ -63,9 +64,7 @@ static int wrong(const struct reading *r, int err, const char *format, ...)
     va_start(args, format);
     vsnprintf(r->why, r->why_room, format, args);
     va_end(args);
-    for (char *c = r->why; *c; c++)
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
+    ascii_mask(r->why);
     return err;
 }
 

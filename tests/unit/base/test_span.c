@@ -55,6 +55,40 @@ static void from_never_passes_the_end(void **state)
     assert_int_equal(span_from(SPAN_LIT("abc"), 9).len, 0);
 }
 
+static void blanks_go_from_the_ends(void **state)
+{
+    (void)state;
+    assert_true(span_equal(span_trim_start(SPAN_LIT("\t  a b \t")), SPAN_LIT("a b \t")));
+    assert_true(span_equal(span_trim_end(SPAN_LIT("\t  a b \t")), SPAN_LIT("\t  a b")));
+    assert_true(span_equal(span_trim(SPAN_LIT("\t  a b \t")), SPAN_LIT("a b")));
+    assert_true(span_equal(span_trim(SPAN_LIT("\r\n\v")), SPAN_LIT("\r\n\v")));
+    assert_int_equal(span_trim(SPAN_LIT(" \t ")).len, 0);
+    assert_int_equal(span_trim_start(SPAN_LIT(" \t ")).len, 0);
+    assert_int_equal(span_trim_end(SPAN_LIT(" \t ")).len, 0);
+    assert_int_equal(span_trim(span_make(NULL, 0)).len, 0);
+}
+
+static void parts_are_cut_off_at_a_byte(void **state)
+{
+    struct span rest = SPAN_LIT("a;;bc;");
+
+    (void)state;
+    assert_true(span_equal(span_cut(&rest, ';'), SPAN_LIT("a")));
+    assert_true(span_equal(rest, SPAN_LIT(";bc;")));
+    assert_int_equal(span_cut(&rest, ';').len, 0);
+    assert_true(span_equal(span_cut(&rest, ';'), SPAN_LIT("bc")));
+    assert_int_equal(rest.len, 0); /* the delimiter at the end is gone as well */
+    assert_int_equal(span_cut(&rest, ';').len, 0);
+    rest = SPAN_LIT("whole");
+    assert_true(span_equal(span_cut(&rest, ';'), SPAN_LIT("whole")));
+    assert_int_equal(rest.len, 0);
+    rest = span_make(NULL, 0);
+    assert_int_equal(span_cut(&rest, 0).len, 0);
+    rest = SPAN_LIT("a\0b");
+    assert_true(span_equal(span_cut(&rest, '\0'), SPAN_LIT("a")));
+    assert_true(span_equal(rest, SPAN_LIT("b")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -62,6 +96,8 @@ int main(void)
         cmocka_unit_test(numbers_are_digits_within_bounds),
         cmocka_unit_test(cstr_needs_room_for_its_nul),
         cmocka_unit_test(from_never_passes_the_end),
+        cmocka_unit_test(blanks_go_from_the_ends),
+        cmocka_unit_test(parts_are_cut_off_at_a_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
