@@ -4,8 +4,8 @@
 
 #include "log.h"
 #include "ratchet_process.h"
-#include "ratchet_store.h"
 #include "sandbox.h"
+#include "state_folder.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -29,7 +29,8 @@ static int prepare(const struct member *m, pid_t parent, struct ratchet_process 
     const struct plan *plan = plan_of(s);
     const struct shared_column counters = {s->shared, SHARED_COLUMN_SUPERVISOR};
     size_t seed;
-    int store = ratchet_store_open(plan->state_dir, plan->uid, plan->gid, why, why_room);
+    int store =
+        state_folder_open(plan->state_dir, RATCHET_FOLDER, plan->uid, plan->gid, why, why_room);
 
     if (store < 0)
         log_text(LOG_LEVEL_WARNING, m->name, "what is remembered is not kept over a restart: %s",

@@ -5,7 +5,7 @@
 #include "log.h"
 #include "ratchet_file.h"
 #include "ratchet_show.h"
-#include "ratchet_store.h"
+#include "state_folder.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define NAME "ratchet"
+#define FILE_NAME "hosts"
+#define FILE_ASIDE "hosts.damaged"
 
 enum {
     SAVE_SOON_MS = 1000,    /* what changes a decision */
@@ -105,7 +107,7 @@ static void save(struct ratchet_process *p)
     buf_init(&file, RATCHET_FILE_MAX);
     int err = ratchet_file_write(p->book, &file);
     if (!err)
-        err = ratchet_store_write(p->store, buf_span(&file));
+        err = state_folder_write_synced(p->store, FILE_NAME, buf_span(&file));
     if (err && !p->save_failed)
         log_text(LOG_LEVEL_ERROR, NAME,
                  "what is remembered can't be written: %s; it is tried again",
@@ -131,12 +133,12 @@ static int book_new(struct ratchet_process *p)
 /* A file that can't be believed is kept for people to look at, and mail goes on. */
 static int damaged(struct ratchet_process *p, const char *why)
 {
-    int err = ratchet_store_set_aside(p->store);
+    int err = state_folder_set_aside(p->store, FILE_NAME, FILE_ASIDE);
 
     log_text(LOG_LEVEL_ERROR, NAME,
              "ratchet/hosts is damaged: %s; %s; what destinations had before is forgotten", why,
              err ? "it can't be set aside, and is overwritten"
-                 : "it is kept as ratchet/" RATCHET_STORE_ASIDE);
+                 : "it is kept as " RATCHET_FOLDER "/" FILE_ASIDE);
     ratchet_table_take(p->table);
     return book_new(p);
 }
@@ -147,8 +149,8 @@ static int load(struct ratchet_process *p)
     struct buf file;
     int err;
 
-    buf_init(&file, RATCHET_FILE_MAX + 64 * 1024);
-    err = p->store < 0 ? ERR_NOTFOUND : ratchet_store_read(p->store, RATCHET_FILE_MAX, &file);
+    buf_init(&file, RATCHET_FILE_MAX);
+    err = p->store < 0 ? ERR_NOTFOUND : state_folder_read(p->store, FILE_NAME, &file);
     if (err && err != ERR_NOTFOUND)
         snprintf(why, sizeof(why), "%s", err_text(err));
     else if (!err)

@@ -12,7 +12,6 @@
 
 #define TITLE "postern sts 1\n"
 enum { HEAD_MAX = 512, FILE_MAX = STS_POLICY_MAX + HEAD_MAX, SUM_LEN = 32 };
-enum { READ_MORE = 64 * 1024 }; /* room for a read that finds the end */
 
 /* What the sum is over: everything else in the file. */
 static int head_write(const struct resolver_stored *s, struct buf *out)
@@ -68,19 +67,10 @@ void resolver_store_remove(int store, const char *domain)
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-static struct span line_take(struct span *s)
-{
-    const uint8_t *end = s->len > 0 ? memchr(s->ptr, '\n', s->len) : NULL;
-    struct span line = {s->ptr, end ? (size_t)(end - s->ptr) : s->len};
-
-    *s = span_from(*s, line.len + (end != NULL));
-    return line;
-}
-
 /* The value of a line "KEY VALUE" into room bytes; false where the line is another. */
 static bool value_take(struct span *s, const char *key, char *out, size_t room)
 {
-    struct span line = line_take(s), name = span_str(key);
+    struct span line = span_cut(s, '\n'), name = span_str(key);
 
     return line.len > name.len + 1 && span_equal(span_make(line.ptr, name.len), name) &&
            line.ptr[name.len] == ' ' && span_to_cstr(span_from(line, name.len + 1), out, room) == 0;
@@ -95,11 +85,11 @@ static bool file_parse(struct span file, const char *name, struct resolver_store
     uint64_t seconds;
     bool good;
 
-    if (!span_equal(line_take(&rest), SPAN_LIT("postern sts 1")) ||
+    if (!span_equal(span_cut(&rest, '\n'), SPAN_LIT("postern sts 1")) ||
         !value_take(&rest, "domain", ret->domain, sizeof(ret->domain)) ||
         !value_take(&rest, "id", ret->id, sizeof(ret->id)) ||
         !value_take(&rest, "fetched", fetched, sizeof(fetched)) ||
-        !value_take(&rest, "sha256", sum, sizeof(sum)) || line_take(&rest).len != 0 ||
+        !value_take(&rest, "sha256", sum, sizeof(sum)) || span_cut(&rest, '\n').len != 0 ||
         strcmp(ret->domain, name) != 0 || span_to_u64(span_str(fetched), INT64_MAX, &seconds) != 0)
         return false;
     ret->fetched = (int64_t)seconds;
@@ -113,8 +103,7 @@ static bool file_parse(struct span file, const char *name, struct resolver_store
 static bool file_read(int store, const char *name, struct buf *room, struct resolver_stored *ret)
 {
     buf_clear(room);
-    return state_folder_read(store, name, room) == ERR_OK && buf_len(room) <= FILE_MAX &&
-           file_parse(buf_span(room), name, ret);
+    return state_folder_read(store, name, room) == ERR_OK && file_parse(buf_span(room), name, ret);
 }
 
 unsigned resolver_store_load(int store, unsigned max,
@@ -128,7 +117,7 @@ unsigned resolver_store_load(int store, unsigned max,
     unsigned loaded = 0, damaged = 0;
     struct dirent *entry;
 
-    buf_init(&room, FILE_MAX + READ_MORE);
+    buf_init(&room, FILE_MAX);
     while (dir && loaded < max && (entry = readdir(dir))) {
         /* The start of a file that another process writes now has such a name. */
         if (entry->d_name[0] == '.')

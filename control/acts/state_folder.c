@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 #define NEW_NAME ".new-%ld" /* of several generations each has its own */
+#define NEW_NAME_ALONE ".new"
 
-enum { PIECE = 64 * 1024 };
+enum { PIECE = 16 * 1024 };
 
 /* Its files go with it, where they are that owner's: nobody else's become uid's. */
 static void files_pass(int folder, uid_t owner, uid_t uid, gid_t gid)
@@ -78,40 +79,62 @@ static int write_all(int fd, struct span s)
     return ERR_OK;
 }
 
-int state_folder_write(int folder, const char *name, struct span bytes)
+/* By way of a new file, start; what an earlier process left of that name is nobody's. */
+static int file_replace(int folder, const char *start, const char *name, struct span bytes,
+                        bool sync)
 {
-    char start[32];
-    int err, fd;
+    int fd, err, error;
 
-    snprintf(start, sizeof(start), NEW_NAME, (long)getpid());
-    /* What an earlier process of this number left is nobody's. */
     (void)unlinkat(folder, start, 0);
     fd = openat(folder, start, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     err = fd >= 0 ? write_all(fd, bytes) : ERR_IO;
-    if (fd >= 0 && close(fd) != 0)
+    if (!err && sync && fsync(fd) != 0)
         err = ERR_IO;
-    if (!err && renameat(folder, start, folder, name) != 0)
+    error = errno;
+    if (fd >= 0 && close(fd) != 0 && !err) {
         err = ERR_IO;
+        error = errno;
+    }
+    if (!err && renameat(folder, start, folder, name) != 0) {
+        err = ERR_IO;
+        error = errno;
+    }
     if (err)
         (void)unlinkat(folder, start, 0);
+    else if (sync)
+        (void)fsync(folder); /* where that fails the old file may be back after a power failure */
+    errno = error;
     return err;
+}
+
+int state_folder_write(int folder, const char *name, struct span bytes)
+{
+    char start[32];
+
+    snprintf(start, sizeof(start), NEW_NAME, (long)getpid());
+    return file_replace(folder, start, name, bytes, false);
+}
+
+int state_folder_write_synced(int folder, const char *name, struct span bytes)
+{
+    return file_replace(folder, NEW_NAME_ALONE, name, bytes, true);
 }
 
 int state_folder_read(int folder, const char *name, struct buf *out)
 {
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int err = fd >= 0 ? ERR_OK : errno == ENOENT ? ERR_NOTFOUND : ERR_IO;
+    uint8_t piece[PIECE];
     struct stat st;
     ssize_t n = 1;
 
     if (!err && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)))
         err = ERR_IO;
     while (!err && n > 0) {
-        uint8_t *room = buf_reserve(out, PIECE);
-        n = room ? read(fd, room, PIECE) : 0;
-        err = !room ? ERR_FULL : n < 0 ? ERR_IO : ERR_OK;
-        if (n > 0)
-            buf_commit(out, (size_t)n);
+        do
+            n = read(fd, piece, sizeof(piece));
+        while (n < 0 && errno == EINTR);
+        err = n < 0 ? ERR_IO : buf_append(out, piece, (size_t)n);
     }
     if (fd >= 0)
         close(fd);
@@ -121,4 +144,9 @@ int state_folder_read(int folder, const char *name, struct buf *out)
 void state_folder_remove(int folder, const char *name)
 {
     (void)unlinkat(folder, name, 0);
+}
+
+int state_folder_set_aside(int folder, const char *name, const char *aside)
+{
+    return renameat(folder, name, folder, aside) == 0 ? ERR_OK : ERR_IO;
 }
