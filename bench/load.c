@@ -50,6 +50,8 @@ static const struct option_row rows[] = {
     LOAD("from", "ADDR", OPTION_TEXT, from, 0, MESSAGE_ADDRESS_MAX, "sender (load@bench.invalid)"),
     LOAD("rcpt", "ADDR", OPTION_TEXT, rcpt, 0, MESSAGE_ADDRESS_MAX,
          "recipient (sink@bench.invalid)"),
+    LOAD("domains", "N", OPTION_U64, domains, 1, 1000000,
+         "message i to the domain d(i modulo N).DOMAIN of --rcpt"),
     LOAD("helo", "NAME", OPTION_TEXT, helo, 0, MESSAGE_ADDRESS_MAX, "EHLO name (bench.invalid)"),
     LOAD("timeout", "S", OPTION_U64, timeout_s, 1, 3600, "a session without progress ends, s (60)"),
     LOAD("opening", "N", OPTION_U64, opening, 1, 60000, "sessions being opened at a time (128)"),
@@ -78,6 +80,8 @@ static int options_check(struct load_options *o, char *error, size_t room)
         wrong = "one of --starttls, --tls and --plain is needed";
     else if (o->resume && (o->no_resume || o->tls == WIRE_PLAIN))
         wrong = "--resume does not go with --no-resume or --plain";
+    else if (o->domains > 0 && !strchr(o->rcpt, '@'))
+        wrong = "--domains needs an @ in --rcpt";
     else if (o->chunk > 0 && !o->bdat)
         wrong = "--chunk needs --bdat";
     else if (o->idle && (o->messages > 0 || o->rate > 0))

@@ -22,7 +22,7 @@ enum { LOAD_CODES = 600 };
 struct load_options {
     const char *target;
     int tls; /* enum wire_tls */
-    uint64_t sessions, messages, seconds, size, per_session, chunk, timeout_s, opening;
+    uint64_t sessions, messages, seconds, size, per_session, chunk, timeout_s, opening, domains;
     double rate;
     bool resume, no_resume, bdat, idle, handshakes, json;
     const char *rcpt, *from, *helo, *ledger;

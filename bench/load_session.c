@@ -148,6 +148,18 @@ void load_session_quit(struct load_session *s)
     load_session_event(s, 0);
 }
 
+static void rcpt_command(struct load_session *s)
+{
+    const char *to = s->load->form.to, *at = strrchr(to, '@');
+    uint64_t domains = s->load->options.domains;
+
+    if (domains > 0)
+        command(s, "RCPT TO:<%.*sd%" PRIu64 ".%s>\r\n", (int)(at + 1 - to), to,
+                s->maker.number % domains, at + 1);
+    else
+        command(s, "RCPT TO:<%s>\r\n", to);
+}
+
 static void message_begin(struct load_session *s)
 {
     const struct load *l = s->load;
@@ -159,7 +171,9 @@ static void message_begin(struct load_session *s)
         command(s, " SIZE=%" PRIu64, l->form.size);
     command(s, "\r\n");
     if (s->has_pipelining) {
-        command(s, "RCPT TO:<%s>\r\n%s", l->form.to, l->options.bdat ? "" : "DATA\r\n");
+        rcpt_command(s);
+        if (!l->options.bdat)
+            command(s, "DATA\r\n");
         s->making = l->options.bdat;
     }
     state_enter(s, LOAD_MAIL);
@@ -452,7 +466,7 @@ static void mail_reply(struct load_session *s, const struct reply *r)
         return;
     }
     if (!s->has_pipelining)
-        command(s, "RCPT TO:<%s>\r\n", s->load->form.to);
+        rcpt_command(s);
     state_enter(s, LOAD_RCPT);
 }
 

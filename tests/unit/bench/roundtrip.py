@@ -173,6 +173,40 @@ class Roundtrip(unittest.TestCase):
         self.assertEqual(sent["messages"]["failed"], 1)
         return sent["sessions"]["failures"]
 
+    def recipients(self, extensions, *options):
+        """Those that a server hears which takes everything."""
+        said = {b"EHLO": extensions, b"DATA": b"354 go\r\n", b"MAIL": b"250 ok\r\n",
+                b"RCPT": b"250 ok\r\n", b".": b"250 ok\r\n", b"QUIT": b"221 bye\r\n"}
+        heard = []
+
+        def serve(listener):
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as lines:
+                connection.sendall(b"220 x\r\n")
+                for line in lines:
+                    if line.startswith(b"RCPT"):
+                        heard.append(line.decode().strip())
+                    words = line.split()
+                    connection.sendall(said.get(words[0] if words else b"", b""))
+
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            thread = threading.Thread(target=serve, args=(listener,))
+            thread.start()
+            load("127.0.0.1:%d" % listener.getsockname()[1], "--plain", "--per-session", "0", *options)
+            thread.join()
+        return heard
+
+    def test_domains_go_round(self):
+        for extensions in (b"250 x\r\n", b"250-x\r\n250 PIPELINING\r\n"):
+            with self.subTest(extensions=extensions):
+                heard = self.recipients(extensions, "--messages", "5", "--domains", "3",
+                                        "--rcpt", "a@b@many.example")
+                self.assertEqual(heard, [f"RCPT TO:<a@b@d{i % 3}.many.example>" for i in range(5)])
+                heard = self.recipients(extensions, "--messages", "2", "--rcpt", "x@one.example")
+                self.assertEqual(heard, ["RCPT TO:<x@one.example>"] * 2)
+
     def test_servers_that_fail(self):
         polite = [b"220 x\r\n", b"250-x\r\n250 PIPELINING\r\n"]
         accepts = b"250 ok\r\n250 ok\r\n354 go\r\n"
@@ -268,7 +302,8 @@ class Roundtrip(unittest.TestCase):
         for words in ((), ("no-such-verb",), ("load",), ("load", "--plain", "--tls"), ("sink", "--x"),
                       ("limit", "--tls", "1.1"), ("limit", "--cipher", "rc4"), ("limit", "--cert", "x"),
                       ("limit", "--sessions", "65"),
-                      ("load", "--target", "127.0.0.1:1", "--plain", "--size", "1")):
+                      ("load", "--target", "127.0.0.1:1", "--plain", "--size", "1"),
+                      ("load", "--target", "127.0.0.1:1", "--plain", "--rcpt", "nobody", "--domains", "2")):
             done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 64, words)
         for words in (("--help",), ("load", "--help"), ("sink", "--help"), ("limit", "--help"), ("compare", "--help")):
