@@ -59,8 +59,8 @@ struct resolver_client {
     uint64_t timeout_ms[PACES];
     uint64_t next_id;
     uint64_t salt[2];
-    unsigned len;    /* questions that are not answered yet */
-    unsigned unsent; /* asks */
+    unsigned len; /* questions that are not answered yet */
+    unsigned asks_len, unsent;
     unsigned ready_len;
     struct question_list ready; /* their answers are in the cache */
     struct ask_list asks[PACES];
@@ -112,12 +112,26 @@ static struct ask *ask_find(struct resolver_client *c, const struct resolver_wir
     return NULL;
 }
 
-static struct ask *ask_new(struct resolver_client *c, const struct resolver_wire_question *q)
+/* A client's name is asked for with every session, and its zone may be a hostile client's own that
+ * never answers; a policy's server may be as slow, and longer: half of the places are left to what
+ * all mail needs. */
+static unsigned asks_max(uint32_t kind)
 {
-    struct ask *a = calloc(1, sizeof(*a));
+    return kind == RESOLVER_PTR || kind == RESOLVER_STS ? RESOLVER_MAX_QUESTIONS / 2
+                                                        : RESOLVER_MAX_QUESTIONS;
+}
 
+static int ask_new(struct resolver_client *c, const struct resolver_wire_question *q,
+                   struct ask **ret)
+{
+    struct ask *a;
+
+    *ret = NULL;
+    if (c->asks_len >= asks_max(q->kind))
+        return ERR_LIMIT;
+    a = calloc(1, sizeof(*a));
     if (!a)
-        return NULL;
+        return ERR_NOMEM;
     a->wire = *q;
     a->wire.id = c->next_id++;
     a->pace = q->kind == RESOLVER_STS ? PACE_FETCH : PACE_DNS;
@@ -126,9 +140,11 @@ static struct ask *ask_new(struct resolver_client *c, const struct resolver_wire
     TAILQ_INSERT_TAIL(&c->asks[a->pace], a, in_order);
     LIST_INSERT_HEAD(&c->buckets[a->wire.id % BUCKETS], a, in_bucket);
     LIST_INSERT_HEAD(names_of(c, q), a, in_names);
+    c->asks_len++;
     c->unsent++;
     count(c, COUNTER_RESOLVER_QUERIES);
-    return a;
+    *ret = a;
+    return 0;
 }
 
 /* Out of all lists; its questions stay. */
@@ -137,6 +153,7 @@ static void ask_unlink(struct resolver_client *c, struct ask *a)
     TAILQ_REMOVE(&c->asks[a->pace], a, in_order);
     LIST_REMOVE(a, in_bucket);
     LIST_REMOVE(a, in_names);
+    c->asks_len--;
     c->unsent -= !a->sent;
 }
 
@@ -271,10 +288,13 @@ static void asks_time_out(struct resolver_client *c)
         }
 }
 
-/* Out of the cache, or as an ask; ERR_NOMEM. */
+/* Out of the cache, or as an ask; ERR_NOMEM, ERR_LIMIT. What is kept, or is asked already, takes no
+ * place of those that are bounded: however many wait for a domain that never answers, others have
+ * theirs. Questions themselves are as many as sessions. */
 static int question_place(struct resolver_client *c, struct dns_question *q)
 {
     struct ask *a;
+    int err = 0;
 
     if (resolver_cache_has(c->cache, &q->wire, now_s(c))) {
         q->ask = NULL;
@@ -284,9 +304,9 @@ static int question_place(struct resolver_client *c, struct dns_question *q)
     }
     a = ask_find(c, &q->wire);
     if (!a)
-        a = ask_new(c, &q->wire);
-    if (!a)
-        return ERR_NOMEM;
+        err = ask_new(c, &q->wire, &a);
+    if (err)
+        return err;
     q->ask = a;
     TAILQ_INSERT_TAIL(&a->questions, q, in_list);
     return 0;
@@ -373,15 +393,6 @@ static void socket_set(struct resolver_client *c, int fd)
 
 /* --- questions ---------------------------------------------------------------------------- */
 
-/* A client's name is asked for with every session, and its zone may be a hostile client's own that
- * never answers; a policy's server may be as slow, and longer: half of the places are left to what
- * all mail needs. */
-static unsigned questions_max(enum resolver_kind kind)
-{
-    return kind == RESOLVER_PTR || kind == RESOLVER_STS ? RESOLVER_MAX_QUESTIONS / 2
-                                                        : RESOLVER_MAX_QUESTIONS;
-}
-
 static int question_new(struct resolver_client *c, enum resolver_kind kind, const char *name,
                         void *user, struct dns_question **ret)
 {
@@ -391,8 +402,6 @@ static int question_new(struct resolver_client *c, enum resolver_kind kind, cons
     *ret = NULL;
     if (kind != RESOLVER_PTR && (len == 0 || len > DNS_NAME_MAX))
         return ERR_RANGE;
-    if (c->len >= questions_max(kind))
-        return ERR_LIMIT;
     q = calloc(1, sizeof(*q));
     if (!q)
         return ERR_NOMEM;

@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -210,6 +211,18 @@ static void a_new_process_is_asked_again(void **state)
     assert_int_equal(f->status, DNS_OK);
 }
 
+static struct dns_question *last;
+
+static void ask_many(struct fixture *f, unsigned from, unsigned to)
+{
+    char name[32];
+
+    for (unsigned i = from; i < to; i++) {
+        snprintf(name, sizeof(name), "host%u.example", i);
+        last = ask(f, name);
+    }
+}
+
 static void questions_are_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -222,14 +235,18 @@ static void questions_are_bounded(void **state)
     name[sizeof(name) - 1] = '\0';
     assert_int_equal(f->resolver->ops->addr(f->resolver, name, addr_done, f, &q), ERR_RANGE);
     assert_int_equal(f->resolver->ops->addr(f->resolver, "", addr_done, f, &q), ERR_RANGE);
-    for (unsigned i = 0; i < RESOLVER_MAX_QUESTIONS / 2; i++)
-        ask(f, "mx.example.org");
+    ask_many(f, 0, RESOLVER_MAX_QUESTIONS / 2);
     /* Clients' names take no place that mail needs. */
     assert_int_equal(net_addr_parse_ip(SPAN_LIT("192.0.2.1"), 0, &addr), ERR_OK);
     assert_int_equal(f->resolver->ops->ptr(f->resolver, &addr, NULL, f, &q), ERR_LIMIT);
-    for (unsigned i = 0; i < RESOLVER_MAX_QUESTIONS / 2; i++)
-        ask(f, "mx.example.org");
+    ask_many(f, RESOLVER_MAX_QUESTIONS / 2, RESOLVER_MAX_QUESTIONS);
     assert_int_equal(f->resolver->ops->addr(f->resolver, "one.more", addr_done, f, &q), ERR_LIMIT);
+    /* What is out already can be asked again, and who is no more interested makes room. */
+    q = ask(f, "host0.example");
+    f->resolver->ops->cancel(f->resolver, q);
+    assert_int_equal(f->resolver->ops->addr(f->resolver, "one.more", addr_done, f, &q), ERR_LIMIT);
+    f->resolver->ops->cancel(f->resolver, last);
+    ask(f, "one.more");
 }
 
 /* --- what is asked once ----------------------------------------------------------------- */
@@ -245,6 +262,12 @@ static void serve_for_a_while(struct fixture *f, int fd, const struct resolver_w
 
     served++;
     assert_true(send(fd, &a, resolver_wire_len(&a), 0) > 0);
+}
+
+static void serve_all_but_hung(struct fixture *f, int fd, const struct resolver_wire_question *q)
+{
+    if (strcmp(q->name, "hung.example.org") != 0)
+        serve_for_a_while(f, fd, q);
 }
 
 static void counted(void *user, const struct dns_addr_answer *answer)
@@ -301,6 +324,26 @@ static void a_kept_answer_comes_in_a_later_turn(void **state)
     assert_int_equal(f->answers, 2);
     assert_int_equal(served, 1);
     assert_int_equal(counter_sum(f->shared, COUNTER_RESOLVER_CACHED), 1);
+}
+
+/* However many wait for a host that hangs, what is kept of another comes, and a third is asked. */
+static void a_crowd_takes_one_place(void **state)
+{
+    struct fixture *f = *state;
+
+    served = 0;
+    f->serve = serve_for_a_while;
+    ask_counted(f, "kept.example.org");
+    run(f, 200);
+    assert_int_equal(f->answers, 1);
+    f->serve = serve_all_but_hung;
+    for (unsigned i = 0; i < 2 * RESOLVER_MAX_QUESTIONS; i++)
+        ask(f, "hung.example.org");
+    ask_counted(f, "kept.example.org");
+    ask_counted(f, "third.example.org");
+    run(f, 200);
+    assert_int_equal(f->answers, 3);
+    assert_int_equal(counter_sum(f->shared, COUNTER_RESOLVER_QUERIES), 3);
 }
 
 static struct dns_question *others[3];
@@ -409,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(questions_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_question_is_out_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_kept_answer_comes_in_a_later_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_crowd_takes_one_place, setup, teardown),
         cmocka_unit_test_setup_teardown(whoever_hears_may_cancel_the_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(policies_are_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(silence_is_no_policy_of_any_kind, setup, teardown),
