@@ -2,7 +2,11 @@
 #include "resolver_context.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+enum { UDP_MAX = 2048 }; /* sockets, where there may be twice as many files */
+#define TCP_MAX "64"
 
 #define DEBIAN_ROOT_KEY "/usr/share/dns/root.key" /* package dns-root-data, kept up to date */
 
@@ -123,6 +127,25 @@ static int set_insecure(struct ub_ctx *ctx, const struct conf_resolver *conf, ch
     return 0;
 }
 
+/* Of a library, libunbound expects so few look-ups that it opens 16 sockets for questions, and 2
+ * for those over TCP: as many domains whose servers say nothing keep all others waiting. */
+static int set_sockets(struct ub_ctx *ctx, char *why, size_t why_room)
+{
+    struct rlimit files;
+    char text[16];
+    int err;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return ERR_SYSTEM;
+    snprintf(text, sizeof(text), "%u",
+             files.rlim_cur / 2 < UDP_MAX ? (unsigned)files.rlim_cur / 2 : UDP_MAX);
+    err = ub_ctx_set_option(ctx, "outgoing-range:", text);
+    if (err)
+        return fail(why, why_room, "outgoing-range", text, err);
+    err = ub_ctx_set_option(ctx, "outgoing-num-tcp:", TCP_MAX);
+    return err ? fail(why, why_room, "outgoing-num-tcp", TCP_MAX, err) : 0;
+}
+
 static int set_options(struct ub_ctx *ctx, const struct conf_resolver *conf, bool loopback,
                        char *why, size_t why_room)
 {
@@ -164,6 +187,8 @@ int resolver_context_new(const struct conf_resolver *conf, struct ub_ctx **ret, 
         err = set_trust(ctx, conf, why, why_room);
     if (!err)
         err = set_insecure(ctx, conf, why, why_room);
+    if (!err)
+        err = set_sockets(ctx, why, why_room);
     if (!err)
         err = set_options(ctx, conf, loopback, why, why_room);
     if (err) {
