@@ -233,12 +233,11 @@ static struct upstream_leg *pooled_take(struct hop *h)
     return leg;
 }
 
-static bool target_pooled(struct hop *h)
+/* An idle connection by h->key, which is as it was since the target's turn began. */
+static bool pooled_use(struct hop *h)
 {
-    struct upstream_leg *leg;
+    struct upstream_leg *leg = h->no_pool ? NULL : pooled_take(h);
 
-    upstream_pool_key(h, &h->key);
-    leg = h->no_pool ? NULL : pooled_take(h);
     if (!leg)
         return false;
     upstream_count(h->u, COUNTER_HOP_REUSED);
@@ -247,6 +246,12 @@ static bool target_pooled(struct hop *h)
     h->leg = leg;
     hop_activate(h, leg);
     return true;
+}
+
+static bool target_pooled(struct hop *h)
+{
+    upstream_pool_key(h, &h->key);
+    return pooled_use(h);
 }
 
 /* By its verdict; or because a message that requires TLS goes only to a host that proves who it is
@@ -512,7 +517,7 @@ void upstream_dial_turn(struct hop *h)
         hop_deliver(h);
     } else if (!h->is_waiting) {
         target_next(h);
-    } else if (!target_pooled(h)) {
+    } else if (!pooled_use(h)) {
         address_next(h);
     }
     hop_unpin(h);

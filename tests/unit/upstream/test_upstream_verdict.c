@@ -528,6 +528,37 @@ static void test_a_leg_is_of_its_verdict(void **state)
     }
 }
 
+/* Who waits for a connection looks for one by the verdict that was made for it. */
+static void expect_waited(void (*change)(void), unsigned connections)
+{
+    for (unsigned r = 0; r < ROUTES; r++)
+        w.routes[r].max_connections = 1;
+    world_start(&w);
+    struct sender *first = sender_open(&w, 0, 0, 1);
+    world_run(&w, 1000);
+    change();
+    struct sender *second = sender_open(&w, 1, 0, 1);
+    world_run(&w, 5000);
+    sender_expect(second, "");
+    sender_close(first);
+    world_run(&w, 2000);
+    sender_expect(second, "rcpt 250 2.1.5\n");
+    assert_int_equal(w.mtas[0].connections, connections);
+    world_end(&w);
+}
+
+static void test_what_is_waited_for_is_of_its_verdict(void **state)
+{
+    policy_enforced();
+    expect_waited(change_nothing, 1);
+    policy_enforced();
+    expect_waited(change_id, 2);
+    records_two();
+    expect_waited(change_order, 1);
+    records_two();
+    expect_waited(change_data, 2);
+}
+
 /* RFC 8461 section 5: a policy in testing mode refuses nothing, and what it would have refused is
  * known, for the log and for reports. */
 static void test_testing_tells_what_it_would_refuse(void **state)
@@ -654,6 +685,7 @@ int main(void)
         cmocka_unit_test(test_names_of_dane_with_mx),
         cmocka_unit_test(test_literal),
         cmocka_unit_test(test_a_leg_is_of_its_verdict),
+        cmocka_unit_test(test_what_is_waited_for_is_of_its_verdict),
         cmocka_unit_test(test_testing_tells_what_it_would_refuse),
         cmocka_unit_test(test_looked_at_is_not_verified),
         cmocka_unit_test(test_a_verdict_that_turned),
