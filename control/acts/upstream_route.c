@@ -9,9 +9,12 @@
 
 /* --- keys: SHA-256 over values with their lengths, so that no two lists read the same --- */
 
-/* One context serves all keys of a worker: they are made for each message. */
+/* One context serves all keys of a worker: they are made for each message. What is digested is
+ * gathered first: a key has some 35 pieces, most of them of 8 bytes. */
 struct hash {
     EVP_MD_CTX *md;
+    size_t held_len;
+    uint8_t held[512];
 };
 
 int upstream_hash_new(struct evp_md_ctx_st **ret)
@@ -32,15 +35,34 @@ void upstream_hash_free(struct evp_md_ctx_st *md)
 static void hash_begin(struct hash *h, const struct upstream *u)
 {
     h->md = u->hash;
+    h->held_len = 0;
     ASSERT(EVP_DigestInit_ex(h->md, NULL, NULL) == 1); /* again, with the same digest */
+}
+
+static void hash_flush(struct hash *h)
+{
+    ASSERT(EVP_DigestUpdate(h->md, h->held, h->held_len) == 1);
+    h->held_len = 0;
+}
+
+static void hash_put(struct hash *h, const void *data, size_t len)
+{
+    if (len > sizeof(h->held) - h->held_len)
+        hash_flush(h);
+    if (len > sizeof(h->held)) {
+        ASSERT(EVP_DigestUpdate(h->md, data, len) == 1);
+    } else if (len > 0) {
+        memcpy(h->held + h->held_len, data, len);
+        h->held_len += len;
+    }
 }
 
 static void hash_bytes(struct hash *h, const void *data, size_t len)
 {
     uint64_t size = len;
 
-    ASSERT(EVP_DigestUpdate(h->md, &size, sizeof(size)) == 1);
-    ASSERT(EVP_DigestUpdate(h->md, data, len) == 1);
+    hash_put(h, &size, sizeof(size));
+    hash_put(h, data, len);
 }
 
 static void hash_text(struct hash *h, const char *text)
@@ -67,6 +89,8 @@ static void hash_addr(struct hash *h, bool has, const union net_addr *addr)
 
 static void hash_end(struct hash *h, uint8_t out[32])
 {
+    hash_flush(h);
+    OPENSSL_cleanse(h->held, sizeof(h->held)); /* a route's password is among it */
     ASSERT(EVP_DigestFinal_ex(h->md, out, NULL) == 1);
 }
 

@@ -322,6 +322,28 @@ static void test_keys_by_policy(void **state)
     expect_shared(false, true);
 }
 
+/* Values of each length around that of what is gathered before it is digested, and far longer. */
+static void test_keys_by_each_byte(void **state)
+{
+    enum { SAME, FIRST, LAST, NEXT, ALL };
+    static char text[2][3000];
+
+    for (size_t len = 1; len < sizeof(text[0]); len += len < 600 ? 5 : 799) {
+        for (unsigned other = SAME; other < ALL; other++) {
+            world_at(CONF_LEVEL_ENCRYPT);
+            memset(text[0], 'a', len);
+            memset(text[1], 'a', len);
+            if (other == FIRST || other == LAST)
+                text[1][other == FIRST ? 0 : len - 1] = 'b';
+            for (unsigned r = 0; r < 2; r++) {
+                w.routes[r].auth.user = text[r];
+                w.routes[r].auth.password = r == 1 && other == NEXT ? "y" : "x";
+            }
+            expect_shared(other == SAME, true);
+        }
+    }
+}
+
 static void test_auth_refused(void **state)
 {
     world_at(CONF_LEVEL_ENCRYPT);
@@ -352,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_expired_certificate_ends_a_leg),
         cmocka_unit_test(test_reference_names),
         cmocka_unit_test(test_keys_by_policy),
+        cmocka_unit_test(test_keys_by_each_byte),
         cmocka_unit_test(test_auth_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
