@@ -2,6 +2,7 @@
 #include "admin_json.h"
 
 #include "ascii.h"
+#include "clock.h"
 
 #include <stdlib.h>
 #include <time.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor_priv.h"
 
+#include "clock.h"
 #include "log.h"
 
 #include <errno.h>
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sysexits.h>
-#include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -19,14 +18,6 @@ enum {
     DELAY_MAX_MS = 30 * 1000,
     FD_FIRST = 3, /* what a child keeps is moved from here on */
 };
-
-uint64_t clock_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 void member_child_keep(int *fds, size_t len)
 {

@@ -2,6 +2,7 @@
 #include "ratchet_process.h"
 
 #include "channel.h"
+#include "clock.h"
 #include "log.h"
 #include "ratchet_file.h"
 #include "ratchet_show.h"
@@ -40,14 +41,6 @@ struct ratchet_process {
     int64_t evicted_at, refused_at;
     bool save_failed; /* that it did was said */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static int64_t now_s(void)
 {
@@ -88,7 +81,7 @@ static const struct ratchet_book_events book_events = {.changed = on_changed,
 
 static void save_in(struct ratchet_process *p, uint64_t ms)
 {
-    uint64_t at = now_ms() + ms;
+    uint64_t at = clock_ms() + ms;
 
     if (at < p->save_not_before_ms)
         at = p->save_not_before_ms;
@@ -98,7 +91,7 @@ static void save_in(struct ratchet_process *p, uint64_t ms)
 
 static void save(struct ratchet_process *p)
 {
-    uint64_t began = now_ms();
+    uint64_t began = clock_ms();
     struct buf file;
 
     p->save_at_ms = 0;
@@ -114,7 +107,7 @@ static void save(struct ratchet_process *p)
                  err == ERR_IO ? strerror(errno) : err_text(err));
     p->save_failed = err != 0;
     buf_release(&file);
-    uint64_t ended = now_ms();
+    uint64_t ended = clock_ms();
     p->save_not_before_ms = ended + (ended - began) * SAVE_AGAIN_FACTOR;
     if (err)
         save_in(p, SAVE_FAILED_MS);
@@ -377,7 +370,7 @@ static int channel_ready(struct ratchet_process *p, int channel)
 
 static int wait_ms(const struct ratchet_process *p)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
 
     if (p->save_at_ms == 0)
         return -1;
@@ -396,7 +389,7 @@ int ratchet_process_run(struct ratchet_process *p, int channel, int line)
             err = line_ready(p, line);
         if (!err && fds[0].revents)
             err = channel_ready(p, channel);
-        if (p->save_at_ms > 0 && (err || p->save_at_ms <= now_ms()))
+        if (p->save_at_ms > 0 && (err || p->save_at_ms <= clock_ms()))
             save(p);
         fds[0].revents = fds[1].revents = 0;
     }

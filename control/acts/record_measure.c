@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record_measure.h"
 
+#include "clock.h"
 #include "dp.h"
 #include "tls_record.h"
 
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -47,14 +47,6 @@ struct run {
     struct dp_counters counters;
     struct dp_timer pending, limit;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* --- the far ends, a thread each ---------------------------------------------------------- */
 

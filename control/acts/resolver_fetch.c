@@ -3,6 +3,7 @@
 
 #include "assertion.h"
 #include "buf.h"
+#include "clock.h"
 #include "dns_answer.h"
 #include "sts_policy.h"
 #include "tls_openssl.h"
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
-#include <time.h>
 
 enum what { POLICY, REPORT, MAIL };
 
@@ -44,14 +44,6 @@ struct resolver_fetches {
     struct pollfd fds[RESOLVER_FETCH_FDS];
 };
 
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* --- what libcurl tells us ---------------------------------------------------------------- */
 
 static int timer_wanted(CURLM *multi, long after_ms, void *user)
@@ -59,7 +51,7 @@ static int timer_wanted(CURLM *multi, long after_ms, void *user)
     struct resolver_fetches *f = user;
 
     f->timer = after_ms >= 0;
-    f->timer_ms = now_ms() + (f->timer ? (uint64_t)after_ms : 0);
+    f->timer_ms = clock_ms() + (f->timer ? (uint64_t)after_ms : 0);
     return 0;
 }
 
@@ -403,7 +395,7 @@ static void fetch_end(struct fetch *fetch, CURLcode code)
 
 unsigned resolver_fetches_fds(const struct resolver_fetches *f, struct pollfd *fds, int *ret_ms)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
 
     *ret_ms = !f->timer ? -1 : f->timer_ms > now ? (int)(f->timer_ms - now) : 0;
     memcpy(fds, f->fds, f->fds_len * sizeof(fds[0]));
@@ -436,7 +428,7 @@ void resolver_fetches_turn(struct resolver_fetches *f, const struct pollfd *fds,
         if (events)
             (void)curl_multi_socket_action(f->multi, fds[i].fd, events, &running);
     }
-    if (f->timer && f->timer_ms <= now_ms()) {
+    if (f->timer && f->timer_ms <= clock_ms()) {
         f->timer = false;
         (void)curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }

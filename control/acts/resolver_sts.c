@@ -2,6 +2,7 @@
 #include "resolver_sts.h"
 
 #include "assertion.h"
+#include "clock.h"
 #include "log.h"
 #include "resolver_answer.h"
 #include "resolver_store.h"
@@ -87,14 +88,6 @@ struct resolver_sts {
     struct sts_answer answer; /* while it is told */
     struct sts_policy policy; /* while it is read */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static int64_t now_s(void)
 {
@@ -306,7 +299,7 @@ static void failed(struct resolver_sts *s, struct entry *e, enum sts_fault fault
 
     e->failures++;
     e->fault = fault;
-    e->retry_ms = now_ms() + wait_s * 1000;
+    e->retry_ms = clock_ms() + wait_s * 1000;
     snprintf(e->why, sizeof(e->why), "%s: %s", what, why);
     count(s, COUNTER_STS_FAILED);
     log_domain(&l, LOG_LEVEL_WARNING, "sts_failed", e);
@@ -465,10 +458,10 @@ static void record_done(void *user, int error, struct ub_result *result)
     int64_t now = now_s();
 
     ub_resolve_free(result);
-    e->look_ms = now_ms() + LOOK_S * 1000;
+    e->look_ms = clock_ms() + LOOK_S * 1000;
     if (status == DNS_FAILED || status == DNS_BOGUS) {
         /* Who can make DNS fail must not make an old policy end. */
-        if (policy_holds(e, now) && now >= e->refresh && now_ms() >= e->retry_ms) {
+        if (policy_holds(e, now) && now >= e->refresh && clock_ms() >= e->retry_ms) {
             memcpy(l->id, e->id, sizeof(l->id));
             fetch_begin(l);
             return;
@@ -478,7 +471,7 @@ static void record_done(void *user, int error, struct ub_result *result)
                                    : "the domain's record of MTA-STS can't be looked up");
     } else if (err) {
         settle(s, e, DNS_NODATA, ttl_s, record_fault(err));
-    } else if (now_ms() < e->retry_ms) {
+    } else if (clock_ms() < e->retry_ms) {
         settle(s, e, DNS_FAILED, 0, e->why);
     } else if (fetch_wanted(e, l->id, now)) {
         fetch_begin(l);
@@ -563,7 +556,7 @@ void resolver_sts_ask(struct resolver_sts *s, const char *domain, resolver_sts_d
     if (policy_holds(e, e->asked)) {
         count(s, COUNTER_STS_CACHED);
         done(user, answer_policy(s, e, true));
-        if (!e->look && now_ms() >= e->look_ms)
+        if (!e->look && clock_ms() >= e->look_ms)
             look_begin(s, e);
         return;
     }
@@ -593,7 +586,7 @@ static void tick(struct resolver_sts *s)
 {
     size_t part = s->buckets_len / TICK_PARTS;
     int64_t now = now_s();
-    uint64_t ms = now_ms();
+    uint64_t ms = clock_ms();
 
     s->tick_ms = ms + TICK_MS;
     for (size_t i = 0; i < part; i++) {
@@ -615,7 +608,7 @@ struct resolver_fetches *resolver_sts_fetches(struct resolver_sts *s)
 unsigned resolver_sts_fds(const struct resolver_sts *s, struct pollfd *fds, int *ret_ms)
 {
     unsigned len = resolver_fetches_fds(s->fetches, fds, ret_ms);
-    uint64_t ms = now_ms();
+    uint64_t ms = clock_ms();
     int tick_in = s->tick_ms > ms ? (int)(s->tick_ms - ms) : 0;
 
     if (s->len > 0 && (*ret_ms < 0 || *ret_ms > tick_in))
@@ -626,7 +619,7 @@ unsigned resolver_sts_fds(const struct resolver_sts *s, struct pollfd *fds, int 
 void resolver_sts_turn(struct resolver_sts *s, const struct pollfd *fds, unsigned len)
 {
     resolver_fetches_turn(s->fetches, fds, len);
-    if (s->len > 0 && now_ms() >= s->tick_ms)
+    if (s->len > 0 && clock_ms() >= s->tick_ms)
         tick(s);
 }
 

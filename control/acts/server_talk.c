@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server_talk.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { INPUT_MAX = 256 * 1024, CHUNK = 16 * 1024 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool fail(struct server_talk *t, const char *why)
 {
@@ -31,7 +24,7 @@ static bool wait_until(struct server_talk *t, short events)
     int n;
 
     do {
-        int64_t left = t->deadline_ms - now_ms();
+        int64_t left = t->deadline_ms - (int64_t)clock_ms();
         n = left > 0 ? poll(&p, 1, (int)left) : 0;
     } while (n < 0 && errno == EINTR);
     if (n > 0)
@@ -175,7 +168,7 @@ void server_talk_open(struct server_talk *t, const union net_addr *addr, const c
     static const struct smtp_client_events events = {.event = on_event};
 
     *t = (struct server_talk){.fd = -1,
-                              .deadline_ms = now_ms() + timeout_s * 1000ll,
+                              .deadline_ms = (int64_t)clock_ms() + timeout_s * 1000ll,
                               .conf = {.helo = helo, .tls = SMTP_CLIENT_TLS_DEMAND}};
     buf_init(&t->commands, INPUT_MAX);
     buf_init(&t->input, INPUT_MAX);

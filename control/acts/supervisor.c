@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor.h"
 
+#include "clock.h"
 #include "log.h"
 #include "supervisor_priv.h"
 

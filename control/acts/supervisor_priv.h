@@ -118,7 +118,6 @@ void generation_settle(struct generation *g);
 const char *member_state_text(enum member_state state);
 
 /* member.c: one child process. */
-uint64_t clock_us(void);
 /* In a new child: the supervisor's signal handling ends, the process dies with parent, and none but the
  * ratchet's can write its table. */
 void member_child_begin(const struct member *m, pid_t parent);

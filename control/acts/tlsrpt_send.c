@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tlsrpt_send.h"
 
+#include "clock.h"
 #include "gzip.h"
 #include "log.h"
 #include "moment.h"
@@ -60,14 +61,6 @@ struct tlsrpt_send {
     uint64_t write_ms, look_ms;
     uint64_t next_ms; /* no job is due before */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Below bound; no secret. */
 static uint64_t random_below(uint64_t bound)
@@ -157,7 +150,7 @@ static void job_end(struct job *j, enum state state)
     s->under_way--;
     s->next_ms = 0; /* its place is free */
     if (!s->dirty)
-        s->write_ms = now_ms() + WRITE_MS;
+        s->write_ms = clock_ms() + WRITE_MS;
     s->dirty = true;
 }
 
@@ -169,7 +162,7 @@ static void job_retry(struct job *j)
     uint64_t wait_ms = (uint64_t)s->retry_s * 1000 << doublings;
 
     j->tries++;
-    j->next_ms = now_ms() + wait_ms + random_below(wait_ms / 4);
+    j->next_ms = clock_ms() + wait_ms + random_below(wait_ms / 4);
     if (j->next_ms >= s->end_ms) {
         job_log(j, LOG_LEVEL_WARNING, "tlsrpt_given_up", NULL);
         job_end(j, GIVEN_UP);
@@ -430,7 +423,7 @@ static void job_add(void *user, const struct tlsrpt_day_sum *sum)
     int64_t late = (int64_t)time(NULL) - due;
 
     *j = (struct job){.send = s, .domain = strdup(sum->domain)};
-    j->next_ms = now_ms() + (late < 0 ? (uint64_t)-late * 1000 : 0);
+    j->next_ms = clock_ms() + (late < 0 ? (uint64_t)-late * 1000 : 0);
     s->jobs_len += j->domain != NULL;
 }
 
@@ -447,7 +440,7 @@ static void day_begin(struct tlsrpt_send *s, int64_t day)
     }
     s->day = day;
     int64_t left_s = day + 2 * TLSRPT_DAY_S - (int64_t)time(NULL);
-    s->end_ms = now_ms() + (left_s > 0 ? (uint64_t)left_s * 1000 : 0);
+    s->end_ms = clock_ms() + (left_s > 0 ? (uint64_t)left_s * 1000 : 0);
     tlsrpt_day_each(s->counts, job_add, s);
     s->next_ms = 0;
     buf_init(&ends_text, 0);
@@ -475,7 +468,7 @@ static void day_look(struct tlsrpt_send *s)
     int64_t now = (int64_t)time(NULL), today = now - now % TLSRPT_DAY_S;
     int64_t settled = today + (s->delay_s < SETTLE_S ? s->delay_s : SETTLE_S);
 
-    s->look_ms = now_ms() + LOOK_MS;
+    s->look_ms = clock_ms() + LOOK_MS;
     if (s->under_way > 0 || now < settled || s->day == today - TLSRPT_DAY_S ||
         !tlsrpt_tally_reports(s->tally))
         return;
@@ -487,7 +480,7 @@ static void day_look(struct tlsrpt_send *s)
 /* Looks at all of them only where one can begin. */
 static void jobs_begin(struct tlsrpt_send *s)
 {
-    uint64_t now = now_ms(), next = UINT64_MAX;
+    uint64_t now = clock_ms(), next = UINT64_MAX;
 
     if (s->under_way >= TLSRPT_SENDS_MAX || now < s->next_ms)
         return;
@@ -507,7 +500,7 @@ static void jobs_begin(struct tlsrpt_send *s)
 
 int tlsrpt_send_wait_ms(const struct tlsrpt_send *s)
 {
-    uint64_t now = now_ms(), due = s->look_ms;
+    uint64_t now = clock_ms(), due = s->look_ms;
 
     if (s->dirty && s->write_ms < due)
         due = s->write_ms;
@@ -518,10 +511,10 @@ int tlsrpt_send_wait_ms(const struct tlsrpt_send *s)
 
 void tlsrpt_send_turn(struct tlsrpt_send *s)
 {
-    if (now_ms() >= s->look_ms)
+    if (clock_ms() >= s->look_ms)
         day_look(s);
     jobs_begin(s);
-    if (s->dirty && now_ms() >= s->write_ms)
+    if (s->dirty && clock_ms() >= s->write_ms)
         progress_write(s);
 }
 

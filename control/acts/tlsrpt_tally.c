@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tlsrpt_tally.h"
 
+#include "clock.h"
 #include "log.h"
 #include "moment.h"
 #include "state_folder.h"
@@ -35,14 +36,6 @@ struct tlsrpt_tally {
     uint64_t written;  /* bytes, last time */
     char *organization, *contact, *host;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static int64_t today(void)
 {
@@ -269,12 +262,12 @@ void tlsrpt_tally_add(struct tlsrpt_tally *t, const struct tlsrpt_event *e)
     if (t->dirty)
         return;
     t->dirty = true;
-    t->write_ms = now_ms() + WRITE_MS + t->written * 1000 / WRITE_BYTES_A_SECOND;
+    t->write_ms = clock_ms() + WRITE_MS + t->written * 1000 / WRITE_BYTES_A_SECOND;
 }
 
 int tlsrpt_tally_wait_ms(const struct tlsrpt_tally *t)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
 
     return !t->dirty ? -1 : t->write_ms > now ? (int)(t->write_ms - now) : 0;
 }
@@ -282,7 +275,7 @@ int tlsrpt_tally_wait_ms(const struct tlsrpt_tally *t)
 void tlsrpt_tally_turn(struct tlsrpt_tally *t)
 {
     day_turn(t);
-    if (t->dirty && now_ms() >= t->write_ms)
+    if (t->dirty && clock_ms() >= t->write_ms)
         day_write(t);
 }
 
