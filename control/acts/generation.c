@@ -108,7 +108,7 @@ static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
     return err;
 }
 
-static _Noreturn void resolver_child(struct member *m, pid_t parent)
+static _Noreturn void resolver_child(struct member *m, int fd, pid_t parent)
 {
     struct channel_message message = {.kind = CHANNEL_READY};
     struct resolver_process *r;
@@ -157,47 +157,25 @@ static int resolver_line(struct generation *g)
     return pair[0];
 }
 
-static int member_fork(struct member *m)
+static int worker_run(struct member *m)
 {
-    pid_t self = getpid();
-    int resolver_fd = m->kind == MEMBER_WORKER ? resolver_line(m->generation) : -1;
-    int pair[2];
+    int err = column_take(m->supervisor, &m->column);
 
-    if (channel_pair(pair) != 0) {
-        if (resolver_fd >= 0)
-            close(resolver_fd);
-        return ERR_SYSTEM;
-    }
-    m->pid = fork();
-    if (m->pid == 0) {
-        m->channel = pair[1];
-        if (m->kind == MEMBER_WORKER)
-            worker_child(m, resolver_fd, self);
-        resolver_child(m, self);
-    }
-    close(pair[1]);
+    if (err)
+        return err;
+    listener_set_resume(m->supervisor->listeners, m->slot);
+    int resolver_fd = resolver_line(m->generation);
+    err = member_fork(m, worker_child, resolver_fd);
     if (resolver_fd >= 0)
         close(resolver_fd);
-    m->channel = pair[0];
-    if (m->pid < 0) {
-        member_release(m);
-        return ERR_SYSTEM;
-    }
-    return member_start(m);
+    if (err && m->pid <= 0)
+        m->supervisor->columns_used[m->column] = false;
+    return err;
 }
 
 static int member_run(struct member *m)
 {
-    int err = m->kind == MEMBER_WORKER ? column_take(m->supervisor, &m->column) : 0;
-
-    if (err)
-        return err;
-    if (m->kind == MEMBER_WORKER)
-        listener_set_resume(m->supervisor->listeners, m->slot);
-    err = member_fork(m);
-    if (err && m->pid <= 0 && m->kind == MEMBER_WORKER)
-        m->supervisor->columns_used[m->column] = false;
-    return err;
+    return m->kind == MEMBER_WORKER ? worker_run(m) : member_fork(m, resolver_child, -1);
 }
 
 static void member_init(struct member *m, struct generation *g, enum member_kind kind,

@@ -272,7 +272,7 @@ static int channel_ready(sd_event_source *source, int fd, uint32_t events, void 
 }
 
 /* m->pid and m->channel are new. */
-int member_start(struct member *m)
+static int watch(struct member *m)
 {
     sd_event *event = m->supervisor->event;
 
@@ -284,6 +284,37 @@ int member_start(struct member *m)
         return ERR_SYSTEM;
     }
     return 0;
+}
+
+int member_fork(struct member *m, member_child *child, int fd)
+{
+    pid_t self = getpid();
+    int pair[2];
+
+    if (channel_pair(pair) != 0)
+        return ERR_SYSTEM;
+    m->pid = fork();
+    if (m->pid == 0) {
+        m->channel = pair[1];
+        child(m, fd, self);
+    }
+    close(pair[1]);
+    m->channel = pair[0];
+    if (m->pid < 0) {
+        member_release(m);
+        return ERR_SYSTEM;
+    }
+    return watch(m);
+}
+
+void member_start(struct member *m, member_child *child)
+{
+    if (member_fork(m, child, -1) == ERR_OK)
+        return;
+    if (m->pid > 0)
+        log_text(LOG_LEVEL_ERROR, SUPERVISOR_NAME, "process=%s can't be watched", m->name);
+    else
+        member_retry(m);
 }
 
 const char *member_state_text(enum member_state state)

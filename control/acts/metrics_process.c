@@ -107,7 +107,7 @@ static int serve(struct MHD_Daemon *daemon, int channel)
     }
 }
 
-static _Noreturn void metrics_child(struct member *m, pid_t parent)
+static _Noreturn void metrics_child(struct member *m, int fd, pid_t parent)
 {
     struct supervisor *s = m->supervisor;
     const struct plan *plan = &s->serving->plan;
@@ -159,29 +159,11 @@ int metrics_open(struct supervisor *s, const char *address, char *why, size_t wh
 void metrics_start(struct supervisor *s)
 {
     struct member *m = &s->metrics;
-    pid_t self = getpid();
-    int pair[2];
 
     if (s->metrics_fd < 0 || s->stopping || !s->serving)
         return;
     m->kind = MEMBER_METRICS;
     m->supervisor = s;
     snprintf(m->name, sizeof(m->name), "metrics");
-    if (channel_pair(pair) != 0) {
-        member_retry(m);
-        return;
-    }
-    m->pid = fork();
-    if (m->pid == 0) {
-        m->channel = pair[1];
-        metrics_child(m, self);
-    }
-    close(pair[1]);
-    m->channel = pair[0];
-    if (m->pid < 0) {
-        member_release(m);
-        member_retry(m);
-    } else if (member_start(m) != 0) {
-        log_text(LOG_LEVEL_ERROR, SUPERVISOR_NAME, "process=metrics can't be watched");
-    }
+    member_start(m, metrics_child);
 }

@@ -52,7 +52,7 @@ static int prepare(const struct member *m, pid_t parent, struct ratchet_process 
     return err;
 }
 
-static _Noreturn void ratchet_child(struct member *m, pid_t parent)
+static _Noreturn void ratchet_child(struct member *m, int fd, pid_t parent)
 {
     struct supervisor *s = m->supervisor;
     struct channel_message message = {.kind = CHANNEL_READY};
@@ -95,8 +95,6 @@ void ratchet_close(struct supervisor *s)
 void ratchet_start(struct supervisor *s)
 {
     struct member *m = &s->ratchet;
-    pid_t self = getpid();
-    int pair[2];
 
     if (s->stopping)
         return;
@@ -105,23 +103,7 @@ void ratchet_start(struct supervisor *s)
     snprintf(m->name, sizeof(m->name), "ratchet");
     s->ratchet_again = false;
     s->ratchet_of = *plan_of(s);
-    if (channel_pair(pair) != 0) {
-        member_retry(m);
-        return;
-    }
-    m->pid = fork();
-    if (m->pid == 0) {
-        m->channel = pair[1];
-        ratchet_child(m, self);
-    }
-    close(pair[1]);
-    m->channel = pair[0];
-    if (m->pid < 0) {
-        member_release(m);
-        member_retry(m);
-    } else if (member_start(m) != 0) {
-        log_text(LOG_LEVEL_ERROR, SUPERVISOR_NAME, "process=ratchet can't be watched");
-    }
+    member_start(m, ratchet_child);
 }
 
 static int end_timeout(sd_event_source *source, uint64_t usec, void *user)

@@ -94,9 +94,9 @@ struct supervisor {
     int metrics_fd;
     struct member ratchet;
     struct ratchet_table *ratchet_table;
-    int ratchet_line[2];   /* the workers' end, and its own */
-    bool ratchet_loaded;   /* the table has what was known */
-    bool ratchet_again;    /* it ends, and is started anew by another plan */
+    int ratchet_line[2];    /* the workers' end, and its own */
+    bool ratchet_loaded;    /* the table has what was known */
+    bool ratchet_again;     /* it ends, and is started anew by another plan */
     struct plan ratchet_of; /* that it was started by */
     struct admin *admin;
 };
@@ -104,8 +104,8 @@ struct supervisor {
 /* generation.c: a generation and its members. */
 int generation_start(struct supervisor *s, const struct plan *plan, int conf_fd, char *why,
                      size_t why_room) ERR_CHECK;
-/* Its workers take no new sessions and serve those they have; after the plan's drain timeout they are
- * drained. */
+/* Its workers take no new sessions and serve those they have; after the plan's drain timeout they
+ * are drained. */
 void generation_retire(struct generation *g);
 /* Its workers finish open transactions, bounded by the same time. */
 void generation_drain(struct generation *g);
@@ -118,13 +118,19 @@ void generation_settle(struct generation *g);
 const char *member_state_text(enum member_state state);
 
 /* member.c: one child process. */
-/* In a new child: the supervisor's signal handling ends, the process dies with parent, and none but the
- * ratchet's can write its table. */
+/* In a new child: the supervisor's signal handling ends, the process dies with parent, and none but
+ * the ratchet's can write its table. */
 void member_child_begin(const struct member *m, pid_t parent);
 /* The child's own descriptors become 3 and up, in this order; all others are closed, among them the
  * event loop's and the other children's. An entry of -1 stays -1. */
 void member_child_keep(int *fds, size_t len);
-int member_start(struct member *m) ERR_CHECK;
+/* What a new process does, with parent's process id; fd as given to member_fork. It does not
+ * return. */
+typedef void member_child(struct member *m, int fd, pid_t parent);
+/* Forks the process and watches it. ERR_SYSTEM; where m->pid is not 0 it ran, and was killed. */
+int member_fork(struct member *m, member_child *child, int fd) ERR_CHECK;
+/* A process that is of no generation; where it can't be forked, again later. */
+void member_start(struct member *m, member_child *child);
 void member_kill(struct member *m, int signal);
 /* Lets go of its sources and channel; the process must be gone. */
 void member_release(struct member *m);
