@@ -133,6 +133,14 @@ static void policy_missing(const struct hop *h)
     tell(h, &e);
 }
 
+/* What goes wrong with its policy is told by itself. */
+static void session_begin(const struct hop *h, struct tlsrpt_event *e)
+{
+    policy_missing(h);
+    begin(h, e);
+    policy_set(h, e);
+}
+
 void upstream_report_skipped(const struct hop *h)
 {
     const struct tls_verdict *v = h->verdict;
@@ -141,9 +149,7 @@ void upstream_report_skipped(const struct hop *h)
 
     if (!upstream_report_wanted(h))
         return;
-    policy_missing(h);
-    begin(h, &e);
-    policy_set(h, &e);
+    session_begin(h, &e);
     if (v->source == TLS_SOURCE_DANE)
         fail(&e,
              v->failed                        ? TLSRPT_DNSSEC_INVALID
@@ -182,9 +188,7 @@ void upstream_report_failed(const struct hop *h, enum smtp_client_phase phase, c
 
     if (!upstream_report_wanted(h))
         return;
-    policy_missing(h);
-    begin(h, &e);
-    policy_set(h, &e);
+    session_begin(h, &e);
     if (h->addr < h->addrs_len)
         address_set(h, &h->addrs[h->addr], &e);
     if (phase == SMTP_PHASE_STARTTLS)
@@ -243,9 +247,7 @@ void upstream_report_ready(struct upstream_leg *leg)
     /* What a new leg lacks was told when that was found. */
     if (!leg->has_tls && leg->messages == 0)
         return;
-    policy_missing(h);
-    begin(h, &e);
-    policy_set(h, &e);
+    session_begin(h, &e);
     address_set(h, &leg->addr, &e);
     session_judge(leg, &e);
     tell(h, &e);
