@@ -3,7 +3,7 @@
 
 #include "ctl.h"
 #include "explain_priv.h"
-#include "resolver_answer.h"
+#include "resolver_ask.h"
 #include "server_check.h"
 
 #include <netdb.h>
@@ -79,7 +79,6 @@ static int addresses_find(const struct target *t, union net_addr ret[ADDRESSES_M
 /* Not validated: this is about what its servers do, and no mail depends on it. */
 static void mx_find(const char *domain, struct dns_mx_answer *ret)
 {
-    enum { TYPE_MX = 15, CLASS_IN = 1 };
     struct ub_ctx *ctx = ub_ctx_create();
     struct ub_result *result = NULL;
     int err = ctx ? ub_ctx_resolvconf(ctx, NULL) : UB_NOMEM;
@@ -87,7 +86,7 @@ static void mx_find(const char *domain, struct dns_mx_answer *ret)
     if (!err)
         err = ub_ctx_set_option(ctx, "do-not-query-localhost:", "no");
     if (!err)
-        err = ub_resolve(ctx, domain, TYPE_MX, CLASS_IN, &result);
+        err = ub_resolve(ctx, domain, DNS_TYPE_MX, DNS_CLASS_IN, &result);
     resolver_mx_answer(err, result, ret);
     if (result)
         ub_resolve_free(result);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolver_answer.h"
 
+#include "ascii.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -17,8 +18,7 @@ enum {
 
 static bool is_host_byte(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_';
+    return ascii_is_alnum(c) || c == '-' || c == '_';
 }
 
 int resolver_name_text(const uint8_t *wire, size_t len, char ret_name[DNS_NAME_MAX + 1])
@@ -38,13 +38,31 @@ int resolver_name_text(const uint8_t *wire, size_t len, char ret_name[DNS_NAME_M
             uint8_t c = wire[in++];
             if (!is_host_byte(c))
                 return ERR_SYNTAX;
-            ret_name[out++] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+            ret_name[out++] = (char)ascii_lower(c);
         }
     }
     if (in + 1 != len)
         return ERR_SYNTAX;
     ret_name[out] = '\0';
     return 0;
+}
+
+bool resolver_name_read(const char *text, char ret_name[DNS_NAME_MAX + 1])
+{
+    size_t len = strlen(text);
+
+    if (len > 0 && text[len - 1] == '.')
+        len--;
+    if (len == 0 || len > RESOLVER_NAME_TEXT_MAX || text[len - 1] == '.')
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)text[i];
+        if (c == '.' ? i == 0 || text[i - 1] == '.' : !is_host_byte(c))
+            return false;
+        ret_name[i] = (char)ascii_lower(c);
+    }
+    ret_name[len] = '\0';
+    return true;
 }
 
 void resolver_reverse_name(const union net_addr *addr, char ret_name[DNS_NAME_MAX + 1])
@@ -77,25 +95,24 @@ enum dns_status resolver_status(int error, const struct ub_result *result)
     return result->havedata ? DNS_OK : DNS_NODATA;
 }
 
-static uint32_t ttl_of(const struct ub_result *result)
+uint32_t resolver_ttl_s(const struct ub_result *result)
 {
     return result && result->ttl > 0 ? (uint32_t)result->ttl : 0;
 }
 
-static uint32_t random_below(uint32_t bound)
+uint64_t resolver_random_below(uint64_t bound)
 {
-    uint32_t value = 0;
+    uint64_t value = 0;
 
-    /* Which of equal hosts comes first is no secret: without randomness it is the first. */
     if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
         return 0;
-    return value % bound;
+    return bound > 0 ? value % bound : 0;
 }
 
 static void mx_shuffle(struct dns_mx *mx, unsigned len)
 {
     for (unsigned i = len; i > 1; i--) {
-        unsigned other = random_below(i);
+        unsigned other = (unsigned)resolver_random_below(i);
         struct dns_mx kept = mx[i - 1];
         mx[i - 1] = mx[other];
         mx[other] = kept;
@@ -136,7 +153,7 @@ void resolver_mx_answer(int error, const struct ub_result *result, struct dns_mx
 
     memset(ret, 0, sizeof(*ret));
     ret->status = resolver_status(error, result);
-    ret->ttl_s = ttl_of(result);
+    ret->ttl_s = resolver_ttl_s(result);
     ret->secure = result && result->secure;
     if (ret->status != DNS_OK)
         return;
@@ -173,7 +190,7 @@ void resolver_addr_part(int error, const struct ub_result *result, struct resolv
 {
     memset(ret, 0, sizeof(*ret));
     ret->status = resolver_status(error, result);
-    ret->ttl_s = ttl_of(result);
+    ret->ttl_s = resolver_ttl_s(result);
     ret->secure = result && result->secure;
     if (ret->status != DNS_OK)
         return;

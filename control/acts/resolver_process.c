@@ -3,7 +3,7 @@
 
 #include "assertion.h"
 #include "channel.h"
-#include "resolver_answer.h"
+#include "resolver_ask.h"
 #include "resolver_context.h"
 #include "resolver_sts.h"
 #include "resolver_tlsa.h"
@@ -18,13 +18,6 @@
 
 enum {
     CLIENTS_MAX = 128, /* workers of all generations that this process serves */
-    TYPE_A = 1,
-    TYPE_CNAME = 5,
-    TYPE_PTR = 12,
-    TYPE_MX = 15,
-    TYPE_AAAA = 28,
-    TYPE_TLSA = 52,
-    CLASS_IN = 1,
     WARM_UP_S = 10,
 };
 
@@ -53,11 +46,8 @@ struct lookup {
     unsigned client;
     uint32_t generation;
     struct resolver_wire_question question;
-    unsigned pending; /* questions that libunbound has of ours */
     union {
-        struct {
-            struct resolver_part v4, v6;
-        } addr;
+        struct resolver_addresses addr;
         struct {
             unsigned names_len, names_next; /* candidates for forward confirmation */
             char names[RESOLVER_PTR_NAMES][DNS_NAME_MAX + 1];
@@ -65,6 +55,7 @@ struct lookup {
         struct {
             struct resolver_tlsa search;
             struct resolver_tlsa_host v4, v6;
+            unsigned pending;
         } tlsa;
     };
     struct resolver_wire_answer answer;
@@ -132,10 +123,7 @@ static __attribute__((noinline)) void lookup_end(struct lookup *l)
 
 static void ask(struct lookup *l, const char *name, int type, ub_callback_type done)
 {
-    l->pending++;
-    int err = ub_resolve_async(l->process->ub, name, type, CLASS_IN, l, done, NULL);
-    if (err)
-        done(l, err, NULL);
+    resolver_ask(l->process->ub, name, type, done, l);
 }
 
 static void mx_done(void *user, int error, struct ub_result *result)
@@ -147,30 +135,12 @@ static void mx_done(void *user, int error, struct ub_result *result)
     lookup_end(l);
 }
 
-static void addr_part_done(struct lookup *l)
+static void addr_done(void *user, const struct dns_addr_answer *answer)
 {
-    if (--l->pending > 0)
-        return;
-    resolver_addr_join(&l->addr.v6, &l->addr.v4, &l->answer.addr);
+    struct lookup *l = user;
+
+    l->answer.addr = *answer;
     lookup_end(l);
-}
-
-static void v4_done(void *user, int error, struct ub_result *result)
-{
-    struct lookup *l = user;
-
-    resolver_addr_part(error, result, &l->addr.v4);
-    ub_resolve_free(result);
-    addr_part_done(l);
-}
-
-static void v6_done(void *user, int error, struct ub_result *result)
-{
-    struct lookup *l = user;
-
-    resolver_addr_part(error, result, &l->addr.v6);
-    ub_resolve_free(result);
-    addr_part_done(l);
 }
 
 static void ptr_confirm_next(struct lookup *l);
@@ -203,7 +173,7 @@ static void ptr_confirm_next(struct lookup *l)
         return;
     }
     const char *name = l->ptr.names[l->ptr.names_next++];
-    ask(l, name, net_addr_is_v6(&l->question.addr) ? TYPE_AAAA : TYPE_A, ptr_confirm_done);
+    ask(l, name, net_addr_is_v6(&l->question.addr) ? DNS_TYPE_AAAA : DNS_TYPE_A, ptr_confirm_done);
 }
 
 static void ptr_done(void *user, int error, struct ub_result *result)
@@ -246,11 +216,11 @@ static void tlsa_step(struct lookup *l, enum resolver_tlsa_step step)
 
     switch (step) {
     case RESOLVER_TLSA_ALIAS:
-        ask(l, l->tlsa.search.host, TYPE_CNAME, tlsa_alias_done);
+        ask(l, l->tlsa.search.host, DNS_TYPE_CNAME, tlsa_alias_done);
         break;
     case RESOLVER_TLSA_RECORDS:
         resolver_tlsa_name(&l->tlsa.search, name);
-        ask(l, name, TYPE_TLSA, tlsa_records_done);
+        ask(l, name, DNS_TYPE_TLSA, tlsa_records_done);
         break;
     case RESOLVER_TLSA_END:
         lookup_end(l);
@@ -260,7 +230,7 @@ static void tlsa_step(struct lookup *l, enum resolver_tlsa_step step)
 
 static void tlsa_part_done(struct lookup *l)
 {
-    if (--l->pending > 0)
+    if (--l->tlsa.pending > 0)
         return;
     tlsa_step(l, resolver_tlsa_addresses(&l->tlsa.search, &l->tlsa.v6, &l->tlsa.v4));
 }
@@ -288,9 +258,9 @@ static void tlsa_start(struct lookup *l)
     const char *host = l->tlsa.search.host;
 
     resolver_tlsa_begin(&l->tlsa.search, l->question.name, l->question.port, &l->answer.tlsa);
-    l->pending++; /* held until both are asked: the first may end at once */
-    ask(l, host, TYPE_AAAA, tlsa_v6_done);
-    ask(l, host, TYPE_A, tlsa_v4_done);
+    l->tlsa.pending = 3; /* with one of our own: the first may end at once */
+    ask(l, host, DNS_TYPE_AAAA, tlsa_v6_done);
+    ask(l, host, DNS_TYPE_A, tlsa_v4_done);
     tlsa_part_done(l);
 }
 
@@ -334,13 +304,12 @@ static void lookup_start(struct lookup *l)
 
     switch ((enum resolver_kind)q->kind) {
     case RESOLVER_MX:
-        ask(l, q->name, TYPE_MX, mx_done);
+        ask(l, q->name, DNS_TYPE_MX, mx_done);
         break;
     case RESOLVER_ADDR:
-        l->pending++; /* held until both are asked: the first may end at once */
-        ask(l, q->name, TYPE_AAAA, v6_done);
-        ask(l, q->name, TYPE_A, v4_done);
-        addr_part_done(l);
+        l->addr.done = addr_done;
+        l->addr.user = l;
+        resolver_ask_addresses(l->process->ub, q->name, &l->addr);
         break;
     case RESOLVER_PTR:
         /* The worker may have dropped its question long ago, its client gone: many that connect
@@ -351,7 +320,7 @@ static void lookup_start(struct lookup *l)
             return;
         }
         resolver_reverse_name(&q->addr, reverse);
-        ask(l, reverse, TYPE_PTR, ptr_done);
+        ask(l, reverse, DNS_TYPE_PTR, ptr_done);
         break;
     case RESOLVER_TLSA:
         tlsa_start(l);
@@ -548,7 +517,7 @@ static void warmed_up(void *user, int error, struct ub_result *result)
 static int warm_up(struct resolver_process *r, char *why, size_t why_room)
 {
     struct warm_up w = {0};
-    int err = ub_resolve_async(r->ub, "localhost", TYPE_A, CLASS_IN, &w, warmed_up, NULL);
+    int err = ub_resolve_async(r->ub, "localhost", DNS_TYPE_A, DNS_CLASS_IN, &w, warmed_up, NULL);
 
     while (!err && !w.done) {
         struct pollfd fd = {ub_fd(r->ub), POLLIN, 0};

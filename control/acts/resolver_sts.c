@@ -4,7 +4,7 @@
 #include "assertion.h"
 #include "clock.h"
 #include "log.h"
-#include "resolver_answer.h"
+#include "resolver_ask.h"
 #include "resolver_store.h"
 #include "shared.h"
 #include "sip_hash.h"
@@ -17,11 +17,6 @@
 #include <unistd.h>
 
 enum {
-    TYPE_A = 1,
-    TYPE_TXT = 16,
-    TYPE_AAAA = 28,
-    CLASS_IN = 1,
-    NAME_TEXT_MAX = 253,
     HOLD_MIN_S = 60,       /* a policy that asks for less time holds this long */
     REFRESH_MAX_S = 86400, /* it is fetched again after, or at half its age */
     LOOK_S = 60,           /* between two looks at the record of one in force */
@@ -64,8 +59,7 @@ struct look {
     struct resolver_sts *sts;
     struct entry *entry;
     char id[STS_ID_MAX + 1];
-    unsigned pending;
-    struct resolver_part v4, v6;
+    struct resolver_addresses asked;
     struct dns_addr_answer addr;
 };
 
@@ -381,11 +375,11 @@ static void queue_serve(struct resolver_sts *s)
     }
 }
 
-static void addresses_done(struct look *l)
+static void addresses_done(void *user, const struct dns_addr_answer *answer)
 {
-    if (--l->pending > 0)
-        return;
-    resolver_addr_join(&l->v6, &l->v4, &l->addr);
+    struct look *l = user;
+
+    l->addr = *answer;
     if (l->addr.status != DNS_OK) {
         failed(l->sts, l->entry, STS_FAULT_FETCH, "fetching the policy",
                "its server's address can't be had");
@@ -395,41 +389,14 @@ static void addresses_done(struct look *l)
     queue_serve(l->sts);
 }
 
-static void v4_done(void *user, int error, struct ub_result *result)
-{
-    struct look *l = user;
-
-    resolver_addr_part(error, result, &l->v4);
-    ub_resolve_free(result);
-    addresses_done(l);
-}
-
-static void v6_done(void *user, int error, struct ub_result *result)
-{
-    struct look *l = user;
-
-    resolver_addr_part(error, result, &l->v6);
-    ub_resolve_free(result);
-    addresses_done(l);
-}
-
-static void ask(struct look *l, const char *label, int type, ub_callback_type done)
-{
-    char name[DNS_NAME_MAX + 1];
-
-    snprintf(name, sizeof(name), "%s.%s", label, l->entry->domain);
-    l->pending++;
-    int err = ub_resolve_async(l->sts->ub, name, type, CLASS_IN, l, done, NULL);
-    if (err)
-        done(l, err, NULL);
-}
-
 static void fetch_begin(struct look *l)
 {
-    l->pending = 1; /* held until both are asked: the first may end at once */
-    ask(l, "mta-sts", TYPE_AAAA, v6_done);
-    ask(l, "mta-sts", TYPE_A, v4_done);
-    addresses_done(l);
+    char host[DNS_NAME_MAX + 1];
+
+    snprintf(host, sizeof(host), "mta-sts.%s", l->entry->domain);
+    l->asked.done = addresses_done;
+    l->asked.user = l;
+    resolver_ask_addresses(l->sts->ub, host, &l->asked);
 }
 
 /* --- the record --------------------------------------------------------------------------- */
@@ -453,7 +420,7 @@ static void record_done(void *user, int error, struct ub_result *result)
     struct resolver_sts *s = l->sts;
     struct entry *e = l->entry;
     enum dns_status status = resolver_status(error, result);
-    uint32_t ttl_s = result && result->ttl > 0 ? (uint32_t)result->ttl : 0;
+    uint32_t ttl_s = resolver_ttl_s(result);
     int err = status == DNS_OK ? resolver_sts_record(result, l->id) : ERR_NOTFOUND;
     int64_t now = now_s();
 
@@ -483,6 +450,7 @@ static void record_done(void *user, int error, struct ub_result *result)
 static void look_begin(struct resolver_sts *s, struct entry *e)
 {
     struct look *l = calloc(1, sizeof(*l));
+    char name[DNS_NAME_MAX + 1];
 
     if (!l) {
         settle(s, e, DNS_FAILED, 0, err_text(ERR_NOMEM));
@@ -491,31 +459,17 @@ static void look_begin(struct resolver_sts *s, struct entry *e)
     l->sts = s;
     l->entry = e;
     e->look = l;
-    ask(l, "_mta-sts", TYPE_TXT, record_done);
+    snprintf(name, sizeof(name), "_mta-sts.%s", e->domain);
+    resolver_ask(s->ub, name, DNS_TYPE_TXT, record_done, l);
 }
 
 /* --- questions ---------------------------------------------------------------------------- */
 
-/* Lower case, without a final dot; false for what can have no record. */
+/* False for what can have no record. */
 static bool domain_read(const char *text, char ret[DNS_NAME_MAX + 1])
 {
-    size_t len = strlen(text);
-
-    if (len > 0 && text[len - 1] == '.')
-        len--;
-    if (len == 0 || len + sizeof("_mta-sts") > NAME_TEXT_MAX || text[0] == '.')
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        bool upper = c >= 'A' && c <= 'Z';
-        if (!upper && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !strchr("-_.", c))
-            return false;
-        if (c == '.' && text[i - 1] == '.')
-            return false;
-        ret[i] = (char)(upper ? c + ('a' - 'A') : c);
-    }
-    ret[len] = '\0';
-    return true;
+    return resolver_name_read(text, ret) &&
+           strlen(ret) + sizeof("_mta-sts") <= RESOLVER_NAME_TEXT_MAX;
 }
 
 static void entry_wait(struct resolver_sts *s, struct entry *e, resolver_sts_done *done, void *user)

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { PREFIX_MAX = sizeof("_65535._tcp.") - 1, NAME_TEXT_MAX = 253, RDATA_HEAD = 3 };
+enum { PREFIX_MAX = sizeof("_65535._tcp.") - 1, RDATA_HEAD = 3 };
 
 void resolver_tlsa_begin(struct resolver_tlsa *t, const char *host, uint16_t port,
                          struct dns_tlsa_answer *answer)
@@ -35,31 +35,6 @@ static void ttl_lower(struct resolver_tlsa *t, uint32_t ttl_s)
         t->ttl_s = ttl_s;
 }
 
-static uint32_t ttl_of(const struct ub_result *result)
-{
-    return result && result->ttl > 0 ? (uint32_t)result->ttl : 0;
-}
-
-/* libunbound's text: a final dot, and escapes for what no host name has. */
-static bool canon_read(const char *text, char ret[DNS_NAME_MAX + 1])
-{
-    size_t len = strlen(text);
-
-    if (len > 0 && text[len - 1] == '.')
-        len--;
-    if (len == 0 || len > NAME_TEXT_MAX)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        bool upper = c >= 'A' && c <= 'Z';
-        if (!upper && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !strchr("-_.", c))
-            return false;
-        ret[i] = (char)(upper ? c + ('a' - 'A') : c);
-    }
-    ret[len] = '\0';
-    return true;
-}
-
 static bool same_name(const char *a, const char *b)
 {
     size_t a_len = strlen(a), b_len = strlen(b);
@@ -79,10 +54,10 @@ void resolver_tlsa_host(const struct resolver_tlsa *t, int error, const struct u
     if (ret->status == DNS_FAILED || ret->status == DNS_BOGUS)
         return;
     ret->secure = result->secure;
-    ret->ttl_s = ttl_of(result);
+    ret->ttl_s = resolver_ttl_s(result);
     if (result->canonname && result->canonname[0] && !same_name(result->canonname, t->host)) {
         ret->alias = true;
-        ret->canon_unreadable = !canon_read(result->canonname, ret->canon);
+        ret->canon_unreadable = !resolver_name_read(result->canonname, ret->canon);
     }
 }
 
@@ -111,7 +86,7 @@ static void base_add(struct resolver_tlsa *t, const char *name)
 {
     size_t len = strlen(name);
 
-    if (len + PREFIX_MAX <= NAME_TEXT_MAX)
+    if (len + PREFIX_MAX <= RESOLVER_NAME_TEXT_MAX)
         memcpy(t->bases[t->bases_len++], name, len + 1);
 }
 
@@ -149,7 +124,7 @@ enum resolver_tlsa_step resolver_tlsa_alias(struct resolver_tlsa *t, int error,
 
     if (status == DNS_FAILED || status == DNS_BOGUS)
         return end(t, status);
-    ttl_lower(t, ttl_of(result));
+    ttl_lower(t, resolver_ttl_s(result));
     if (status != DNS_OK || !result->secure)
         return end(t, DNS_NODATA);
     base_add(t, t->host);
@@ -161,7 +136,7 @@ void resolver_tlsa_name(const struct resolver_tlsa *t, char ret_name[DNS_NAME_MA
     ASSERT(t->bases_next < t->bases_len);
     int len = snprintf(ret_name, DNS_NAME_MAX + 1, "_%u._tcp.%s", (unsigned)t->port,
                        t->bases[t->bases_next]);
-    ASSERT(len > 0 && len <= NAME_TEXT_MAX);
+    ASSERT(len > 0 && len <= RESOLVER_NAME_TEXT_MAX);
 }
 
 static void records_take(struct dns_tlsa_answer *a, const struct ub_result *result)
@@ -192,7 +167,7 @@ enum resolver_tlsa_step resolver_tlsa_records(struct resolver_tlsa *t, int error
 
     if (status == DNS_FAILED || status == DNS_BOGUS)
         return end(t, status);
-    ttl_lower(t, ttl_of(result));
+    ttl_lower(t, resolver_ttl_s(result));
     if (status == DNS_OK && result->secure) {
         memcpy(t->answer->base, base, strlen(base) + 1);
         records_take(t->answer, result);

@@ -5,20 +5,15 @@
 #include "gzip.h"
 #include "log.h"
 #include "moment.h"
-#include "resolver_answer.h"
+#include "resolver_ask.h"
 #include "tlsrpt_message.h"
 #include "tlsrpt_record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <time.h>
 
 enum {
-    TYPE_A = 1,
-    TYPE_TXT = 16,
-    TYPE_AAAA = 28,
-    CLASS_IN = 1,
     SETTLE_S = 300,      /* after midnight: until then every process has written its day */
     LOOK_MS = 30 * 1000, /* between looks whether it is another day */
     WRITE_MS = 2000,     /* after the first end that is not on disk */
@@ -37,8 +32,7 @@ struct job {
     /* UNDER_WAY */
     struct tlsrpt_record record;
     unsigned uri; /* in turn */
-    unsigned pending;
-    struct resolver_part v4, v6;
+    struct resolver_addresses addresses;
     char why[WHY_MAX]; /* of the last failure */
 };
 
@@ -61,16 +55,6 @@ struct tlsrpt_send {
     uint64_t write_ms, look_ms;
     uint64_t next_ms; /* no job is due before */
 };
-
-/* Below bound; no secret. */
-static uint64_t random_below(uint64_t bound)
-{
-    uint64_t value = 0;
-
-    if (bound == 0 || getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
-        return 0;
-    return value % bound;
-}
 
 static const struct {
     enum state state;
@@ -162,7 +146,7 @@ static void job_retry(struct job *j)
     uint64_t wait_ms = (uint64_t)s->retry_s * 1000 << doublings;
 
     j->tries++;
-    j->next_ms = clock_ms() + wait_ms + random_below(wait_ms / 4);
+    j->next_ms = clock_ms() + wait_ms + resolver_random_below(wait_ms / 4);
     if (j->next_ms >= s->end_ms) {
         job_log(j, LOG_LEVEL_WARNING, "tlsrpt_given_up", NULL);
         job_end(j, GIVEN_UP);
@@ -230,52 +214,20 @@ static int post(struct job *j, const struct dns_addr_answer *addr)
     return err;
 }
 
-static void addresses_done(struct job *j)
-{
-    struct dns_addr_answer addr;
-
-    if (--j->pending > 0)
-        return;
-    resolver_addr_join(&j->v6, &j->v4, &addr);
-    int err = addr.status == DNS_OK ? post(j, &addr) : ERR_NOTFOUND;
-    if (err)
-        uri_failed(j, addr.status == DNS_OK ? err_text(err) : "its address can't be had");
-}
-
-static void v4_done(void *user, int error, struct ub_result *result)
+static void addresses_done(void *user, const struct dns_addr_answer *addr)
 {
     struct job *j = user;
+    int err = addr->status == DNS_OK ? post(j, addr) : ERR_NOTFOUND;
 
-    resolver_addr_part(error, result, &j->v4);
-    ub_resolve_free(result);
-    addresses_done(j);
-}
-
-static void v6_done(void *user, int error, struct ub_result *result)
-{
-    struct job *j = user;
-
-    resolver_addr_part(error, result, &j->v6);
-    ub_resolve_free(result);
-    addresses_done(j);
-}
-
-static void ask(struct job *j, const char *name, int type, ub_callback_type done)
-{
-    j->pending++;
-    int err = ub_resolve_async(j->send->ub, name, type, CLASS_IN, j, done, NULL);
     if (err)
-        done(j, err, NULL);
+        uri_failed(j, addr->status == DNS_OK ? err_text(err) : "its address can't be had");
 }
 
 static void post_begin(struct job *j)
 {
-    const char *host = j->record.uris[j->uri].host;
-
-    j->pending = 1; /* held until both are asked: the first may end at once */
-    ask(j, host, TYPE_AAAA, v6_done);
-    ask(j, host, TYPE_A, v4_done);
-    addresses_done(j);
+    j->addresses.done = addresses_done;
+    j->addresses.user = j;
+    resolver_ask_addresses(j->send->ub, j->record.uris[j->uri].host, &j->addresses);
 }
 
 /* The domain of an address is who submits and who signs (RFC 8460 section 3). */
@@ -394,9 +346,7 @@ static void job_begin(struct job *j)
     j->state = UNDER_WAY;
     j->send->under_way++;
     snprintf(name, sizeof(name), "_smtp._tls.%s", j->domain);
-    int err = ub_resolve_async(j->send->ub, name, TYPE_TXT, CLASS_IN, j, record_done, NULL);
-    if (err)
-        record_done(j, err, NULL);
+    resolver_ask(j->send->ub, name, DNS_TYPE_TXT, record_done, j);
 }
 
 /* --- a day --- */
@@ -419,7 +369,7 @@ static void job_add(void *user, const struct tlsrpt_day_sum *sum)
 {
     struct tlsrpt_send *s = user;
     struct job *j = &s->jobs[s->jobs_len];
-    int64_t due = s->day + TLSRPT_DAY_S + (int64_t)random_below(s->delay_s + 1ull);
+    int64_t due = s->day + TLSRPT_DAY_S + (int64_t)resolver_random_below(s->delay_s + 1ull);
     int64_t late = (int64_t)time(NULL) - due;
 
     *j = (struct job){.send = s, .domain = strdup(sum->domain)};

@@ -148,9 +148,48 @@ static void addresses_take_turns_and_failure_is_not_hidden(void **state)
     assert_int_equal(answer.len, DNS_ADDRS_MAX);
 }
 
+static void names_in_text(void **state)
+{
+    static const char *const bad[] = {"",    ".",    "..",  ".a",       "a..b",      "a..",
+                                      "a b", "a\\b", "a/b", "\xc3\xa4", "a\\.b.test"};
+    char text[RESOLVER_NAME_TEXT_MAX + 3], name[DNS_NAME_MAX + 1];
+
+    (void)state;
+    assert_true(resolver_name_read("Mx-1_a.Example.ORG.", name));
+    assert_string_equal(name, "mx-1_a.example.org");
+    assert_true(resolver_name_read("a", name));
+    assert_string_equal(name, "a");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(resolver_name_read(bad[i], name));
+    memset(text, 'a', sizeof(text));
+    text[RESOLVER_NAME_TEXT_MAX] = '.';
+    text[RESOLVER_NAME_TEXT_MAX + 1] = '\0';
+    assert_true(resolver_name_read(text, name));
+    assert_int_equal(strlen(name), RESOLVER_NAME_TEXT_MAX);
+    text[RESOLVER_NAME_TEXT_MAX] = 'a';
+    assert_false(resolver_name_read(text, name));
+}
+
+static void random_numbers_are_below_their_bound(void **state)
+{
+    uint64_t seen = 0;
+
+    (void)state;
+    assert_int_equal(resolver_random_below(0), 0);
+    assert_int_equal(resolver_random_below(1), 0);
+    for (int i = 0; i < 1000; i++) {
+        uint64_t value = resolver_random_below(5);
+        assert_in_range(value, 0, 4);
+        seen |= 1u << value;
+    }
+    assert_int_equal(seen, 0x1f); /* one of five missing in 1000: once in 10^96 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_in_text),
+        cmocka_unit_test(random_numbers_are_below_their_bound),
         cmocka_unit_test(names_are_lower_case_without_the_final_dot),
         cmocka_unit_test(what_is_no_host_name_is_refused),
         cmocka_unit_test(reverse_names),
