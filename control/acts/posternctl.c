@@ -42,20 +42,37 @@ static void print_json(json_t *data)
     json_decref(data);
 }
 
+/* why may have its line's end already. */
+static int failed(const struct ctl *ctl, const char *why, int code)
+{
+    if (ctl->json)
+        print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", why, "exit", code));
+    else
+        fprintf(stderr, "posternctl: %s%s", why, *why && why[strlen(why) - 1] == '\n' ? "" : "\n");
+    return code;
+}
+
+/* Prints the answer, and frees it. */
+static int told(const struct ctl *ctl, const struct verb *verb, json_t *data, int code)
+{
+    if (ctl->json) {
+        print_json(data);
+        return code;
+    }
+    verb->print(data);
+    json_decref(data);
+    return code;
+}
+
 /* request: {"verb": ...} and the verb's arguments. */
 static json_t *ask(const struct ctl *ctl, json_t *request, int *ret_exit)
 {
     char error[8192];
     json_t *data = ctl_ask(ctl->socket, request, ret_exit, error, sizeof(error));
 
-    if (data)
-        return data;
-    if (ctl->json)
-        print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", error, "exit", *ret_exit));
-    else
-        fprintf(stderr, "posternctl: %s%s", error,
-                *error && error[strlen(error) - 1] == '\n' ? "" : "\n");
-    return NULL;
+    if (!data)
+        (void)failed(ctl, error, *ret_exit);
+    return data;
 }
 
 static int act_show(const struct ctl *ctl, const struct verb *verb, char **arguments)
@@ -63,15 +80,7 @@ static int act_show(const struct ctl *ctl, const struct verb *verb, char **argum
     int code = 0;
     json_t *data = ask(ctl, json_pack("{s:s}", "verb", verb->asks), &code);
 
-    if (!data)
-        return code;
-    if (ctl->json) {
-        print_json(data);
-        return 0;
-    }
-    verb->print(data);
-    json_decref(data);
-    return 0;
+    return data ? told(ctl, verb, data, 0) : code;
 }
 
 static void print_reload(const json_t *data)
@@ -95,7 +104,7 @@ static int act_check(const struct ctl *ctl, const struct verb *verb, char **argu
         return act_show(ctl, verb, arguments);
     plan_try(arguments[0], PLAN_CHECK_FOR, -1, &verdict);
     if (ctl->json && !verdict.accepted) {
-        print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", errors, "exit", EX_CONFIG));
+        (void)failed(ctl, errors, EX_CONFIG);
     } else if (ctl->json) {
         print_json(json_pack("{s:s, s:s*}", "config", arguments[0], "warnings",
                              warnings[0] ? warnings : NULL));
@@ -114,18 +123,6 @@ static int usage_of(const struct verb *verb)
     return EX_USAGE;
 }
 
-/* Prints the answer, and frees it. */
-static int told(const struct ctl *ctl, const struct verb *verb, json_t *data, int code)
-{
-    if (ctl->json) {
-        print_json(data);
-        return code;
-    }
-    verb->print(data);
-    json_decref(data);
-    return code;
-}
-
 /* What is asked is answered also where mail would not go: then the exit code says so. */
 static int act_explain(const struct ctl *ctl, const struct verb *verb, char **arguments)
 {
@@ -141,15 +138,6 @@ static int act_explain(const struct ctl *ctl, const struct verb *verb, char **ar
     if (!data)
         return code;
     return told(ctl, verb, data, (int)json_integer_value(json_object_get(data, "exit")));
-}
-
-static int failed(const struct ctl *ctl, const char *why, int code)
-{
-    if (ctl->json)
-        print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", why, "exit", code));
-    else
-        fprintf(stderr, "posternctl: %s\n", why);
-    return code;
 }
 
 static int act_user_add(const struct ctl *ctl, const struct verb *verb, char **arguments)
@@ -178,13 +166,7 @@ static int act_partner_add(const struct ctl *ctl, const struct verb *verb, char 
         ctl_partner_add(arguments[0], ctl->cert, ctl->next, (int64_t)time(NULL), why, sizeof(why));
     if (!data)
         return failed(ctl, why, EX_DATAERR);
-    if (ctl->json) {
-        print_json(data);
-        return 0;
-    }
-    verb->print(data);
-    json_decref(data);
-    return 0;
+    return told(ctl, verb, data, 0);
 }
 
 static int act_tlsrpt_read(const struct ctl *ctl, const struct verb *verb, char **arguments)
