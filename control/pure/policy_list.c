@@ -78,6 +78,13 @@ static bool name_valid(const char *name)
     return label > 0 && dots > 0;
 }
 
+static bool is_one_of(const char *key, const char *const *known)
+{
+    while (*known && strcmp(key, *known) != 0)
+        known++;
+    return *known != NULL;
+}
+
 static bool expiry_read(const json_t *json, int64_t *ret)
 {
     if (!json_is_integer(json))
@@ -136,11 +143,8 @@ static int policy_read(const struct reading *r, const char *name, json_t *json,
         return wrong(r, ERR_SYNTAX, "%.80s: a policy must be an object", name);
     json_object_foreach(json, key, value)
     {
-        static const char *const known[] = {"mode", "mxs", "mta-sts", "report"};
-        bool found = false;
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-            found |= strcmp(key, known[i]) == 0;
-        if (!found)
+        static const char *const known[] = {"mode", "mxs", "mta-sts", "report", NULL};
+        if (!is_one_of(key, known))
             return wrong(r, ERR_SYNTAX, "%.80s: \"%.40s\" is not known, or can't be honoured", name,
                          key);
     }
@@ -237,18 +241,15 @@ static int domains_read(const struct reading *r, json_t *policies)
 
 static int members_check(const struct reading *r, json_t *root)
 {
-    static const char *const known[] = {"timestamp", "author",         "expires", "version",
-                                        "pinsets",   "policy-aliases", "policies"};
+    static const char *const known[] = {"timestamp", "author",         "expires",  "version",
+                                        "pinsets",   "policy-aliases", "policies", NULL};
     const char *version = json_string_value(json_object_get(root, "version"));
     const char *key;
     json_t *value;
 
     json_object_foreach(root, key, value)
     {
-        bool found = false;
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-            found |= strcmp(key, known[i]) == 0;
-        if (!found)
+        if (!is_one_of(key, known))
             return wrong(r, ERR_SYNTAX, "\"%.40s\" is not known", key);
     }
     if (!version || strcmp(version, "0.1") != 0)
