@@ -116,13 +116,19 @@ const struct smtp_reply *smtp_verdict(const struct smtp_session *s)
     return s->verdict ? s->verdict : &no_memory;
 }
 
+static void local_take(struct smtp_session *s, const struct smtp_local *local,
+                       struct smtp_reply *ret)
+{
+    smtp_local_make(local, ret);
+    if (smtp_reply_class(ret) == 5)
+        s->peer.errors++;
+}
+
 void smtp_say_local(struct smtp_session *s, const struct smtp_local *local, struct smtp_out *out)
 {
     struct smtp_reply reply;
 
-    smtp_local_make(local, &reply);
-    if (smtp_reply_class(&reply) == 5)
-        s->peer.errors++;
+    local_take(s, local, &reply);
     smtp_say(s, &reply, out);
 }
 
@@ -130,9 +136,7 @@ void smtp_say_hello(struct smtp_session *s, const struct smtp_local *local, stru
 {
     struct smtp_reply reply;
 
-    smtp_local_make(local, &reply);
-    if (smtp_reply_class(&reply) == 5)
-        s->peer.errors++;
+    local_take(s, local, &reply);
     smtp_say_hello_reply(s, &reply, out);
 }
 
