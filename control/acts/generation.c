@@ -110,8 +110,8 @@ static int resolver_prepare(const struct member *m, int conf_fd, pid_t parent,
 
 static _Noreturn void resolver_child(struct member *m, int fd, pid_t parent)
 {
-    struct channel_message message = {.kind = CHANNEL_READY};
-    struct resolver_process *r;
+    struct channel_message message = {0};
+    struct resolver_process *r = NULL;
     int fds[2] = {m->channel, m->generation->conf_fd};
     int err;
 
@@ -119,14 +119,8 @@ static _Noreturn void resolver_child(struct member *m, int fd, pid_t parent)
     member_child_keep(fds, 2);
     shared_forget_seed(m->supervisor->shared);
     err = resolver_prepare(m, fds[1], parent, &r, message.text, sizeof(message.text));
-    if (err)
-        message.kind = CHANNEL_FAILED;
-    if (channel_send(fds[0], &message, -1) != 0 || err)
-        _exit(EX_CONFIG);
-    err = resolver_process_run(r, fds[0]);
-    if (err)
-        log_text(LOG_LEVEL_ERROR, m->name, "ended: %s", err_text(err));
-    _exit(err ? EX_SOFTWARE : 0);
+    member_child_ready(fds[0], err, &message);
+    member_child_end(m, resolver_process_run(r, fds[0]));
 }
 
 /* --- members ------------------------------------------------------------------------------ */

@@ -59,6 +59,20 @@ void member_child_begin(const struct member *m, pid_t parent)
     prctl(PR_SET_NAME, title);
 }
 
+void member_child_ready(int channel, int err, struct channel_message *message)
+{
+    message->kind = err ? CHANNEL_FAILED : CHANNEL_READY;
+    if (channel_send(channel, message, -1) != 0 || err)
+        _exit(EX_CONFIG);
+}
+
+void member_child_end(const struct member *m, int err)
+{
+    if (err)
+        log_text(LOG_LEVEL_ERROR, m->name, "ended: %s", err_text(err));
+    _exit(err ? EX_SOFTWARE : 0);
+}
+
 void member_kill(struct member *m, int signal)
 {
     if (m->pid > 0)

@@ -111,7 +111,7 @@ static _Noreturn void metrics_child(struct member *m, int fd, pid_t parent)
 {
     struct supervisor *s = m->supervisor;
     const struct plan *plan = &s->serving->plan;
-    struct channel_message message = {.kind = CHANNEL_READY};
+    struct channel_message message = {0};
     int fds[2] = {m->channel, s->metrics_fd};
     struct MHD_Daemon *daemon;
     int err;
@@ -127,10 +127,7 @@ static _Noreturn void metrics_child(struct member *m, int fd, pid_t parent)
     }
     if (!err)
         err = sandbox_enter(SANDBOX_METRICS, message.text, sizeof(message.text));
-    if (err)
-        message.kind = CHANNEL_FAILED;
-    if (channel_send(fds[0], &message, -1) != 0 || err)
-        _exit(EX_CONFIG);
+    member_child_ready(fds[0], err, &message);
     _exit(serve(daemon, fds[0]));
 }
 

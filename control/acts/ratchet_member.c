@@ -55,22 +55,16 @@ static int prepare(const struct member *m, pid_t parent, struct ratchet_process 
 static _Noreturn void ratchet_child(struct member *m, int fd, pid_t parent)
 {
     struct supervisor *s = m->supervisor;
-    struct channel_message message = {.kind = CHANNEL_READY};
-    struct ratchet_process *p;
+    struct channel_message message = {0};
+    struct ratchet_process *p = NULL;
     int fds[2] = {m->channel, s->ratchet_line[1]};
 
     member_child_begin(m, parent);
     member_child_keep(fds, 2);
     shared_forget_seed(s->shared);
     int err = prepare(m, parent, &p, message.text, sizeof(message.text));
-    if (err)
-        message.kind = CHANNEL_FAILED;
-    if (channel_send(fds[0], &message, -1) != 0 || err)
-        _exit(EX_CONFIG);
-    err = ratchet_process_run(p, fds[0], fds[1]);
-    if (err)
-        log_text(LOG_LEVEL_ERROR, m->name, "ended: %s", err_text(err));
-    _exit(err ? EX_SOFTWARE : 0);
+    member_child_ready(fds[0], err, &message);
+    member_child_end(m, ratchet_process_run(p, fds[0], fds[1]));
 }
 
 /* In memory that all processes share, and a line that outlives the process: what workers tell while

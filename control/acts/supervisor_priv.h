@@ -124,6 +124,9 @@ void member_child_begin(const struct member *m, pid_t parent);
 /* The child's own descriptors become 3 and up, in this order; all others are closed, among them the
  * event loop's and the other children's. An entry of -1 stays -1. */
 void member_child_keep(int *fds, size_t len);
+/* The supervisor hears that it is ready; or, with err, why not, in message->text, and it ends. */
+void member_child_ready(int channel, int err, struct channel_message *message);
+_Noreturn void member_child_end(const struct member *m, int err);
 /* What a new process does, with parent's process id; fd as given to member_fork. It does not
  * return. */
 typedef void member_child(struct member *m, int fd, pid_t parent);
