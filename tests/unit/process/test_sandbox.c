@@ -24,7 +24,7 @@
 #include <cmocka.h>
 
 /* Returns the child's wait status; act's result is its exit code. */
-static int run(enum sandbox kind, int (*act)(void))
+static int run_below(enum sandbox kind, const int *directories, size_t len, int (*act)(void))
 {
     pid_t self = getpid();
     pid_t pid = fork();
@@ -34,7 +34,8 @@ static int run(enum sandbox kind, int (*act)(void))
     if (pid == 0) {
         char why[256];
         if (sandbox_drop_root(65534, 65534, self, why, sizeof(why)) != 0 ||
-            sandbox_enter(kind, why, sizeof(why)) != 0) {
+            (len > 0 && sandbox_write_below(directories, len, why, sizeof(why)) != 0) ||
+            sandbox_enter_with(kind, directories, len, why, sizeof(why)) != 0) {
             fprintf(stderr, "%s\n", why);
             _exit(99);
         }
@@ -42,6 +43,11 @@ static int run(enum sandbox kind, int (*act)(void))
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return status;
+}
+
+static int run(enum sandbox kind, int (*act)(void))
+{
+    return run_below(kind, NULL, 0, act);
 }
 
 static int exec_shell(void)
@@ -213,23 +219,7 @@ static int write_by_path(void)
 
 static int run_with_directory(enum sandbox kind, int (*act)(void))
 {
-    pid_t self = getpid();
-    pid_t pid = fork();
-    int status;
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        char why[256];
-        if (sandbox_drop_root(65534, 65534, self, why, sizeof(why)) != 0 ||
-            sandbox_write_below(&directory, 1, why, sizeof(why)) != 0 ||
-            sandbox_enter_with(kind, &directory, 1, why, sizeof(why)) != 0) {
-            fprintf(stderr, "%s\n", why);
-            _exit(99);
-        }
-        _exit(act());
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return status;
+    return run_below(kind, &directory, 1, act);
 }
 
 static int kernel_has_landlock(void)
