@@ -115,6 +115,16 @@ class Client:
         self.send(stuffed + b".\r\n")
         return self.reply()
 
+    def message(self, recipient, body, sender="a@client.example"):
+        """The last line of the reply to the message, or to its recipient where that is refused."""
+        self.expect(250, f"MAIL FROM:<{sender}>")
+        code, lines = self.command(f"RCPT TO:<{recipient}>")
+        if code == 250:
+            _, lines = self.data(body)
+        else:
+            self.expect(250, "RSET")
+        return lines[-1]
+
     def bdat(self, chunks):
         """Each but the last gets its 250; returns the final reply."""
         for chunk in chunks[:-1]:

@@ -253,13 +253,7 @@ class Resolver(Case):
             with Client((gateway or self.gateway_used).address(), timeout=30) as client:
                 client.starttls()
                 return self.send(domain, client=client)
-        client.expect(250, "MAIL FROM:<a@client.example>")
-        code, lines = client.command(f"RCPT TO:<x@{domain}>")
-        if code == 250:
-            code, lines = client.data(MESSAGE)
-        else:
-            client.expect(250, "RSET")
-        return lines[-1]
+        return client.message(f"x@{domain}", MESSAGE)
 
     def arrived(self):
         """Messages by host."""

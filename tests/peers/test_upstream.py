@@ -24,17 +24,9 @@ MESSAGE = b"Subject: way\r\n\r\nbody\r\n"
 class Upstream(Case):
     def send(self, gateway, recipient="x@hop.example", count=1, sender="a@client.example"):
         """Replies to the message, or to the recipient where it was refused."""
-        replies = []
         with Client(gateway.address(), timeout=30) as client:
             client.starttls()
-            for _ in range(count):
-                client.expect(250, f"MAIL FROM:<{sender}>")
-                code, lines = client.command(f"RCPT TO:<{recipient}>")
-                if code == 250:
-                    code, lines = client.data(MESSAGE)
-                else:
-                    client.expect(250, "RSET")
-                replies.append(lines[-1])
+            replies = [client.message(recipient, MESSAGE, sender) for _ in range(count)]
             client.command("QUIT")
         return replies
 
