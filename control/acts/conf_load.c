@@ -161,6 +161,69 @@ static int all_users_load(const struct loading *l, struct conf *conf)
     return result;
 }
 
+/* --- pin files --- */
+
+/* NULL after a complaint; *ret_err is ERR_NOMEM where that was it. */
+static const struct conf_pins *pins_read(const struct loading *l, struct conf *conf,
+                                         const char *path, const char *file, int *ret_err)
+{
+    struct stat st;
+    char *text = file_read(l, path, file, CONF_PINS_MAX, &st);
+    struct conf_pins *pins = arena_alloc(&conf->arena, sizeof(*pins));
+    int err = pins ? ERR_OK : ERR_NOMEM;
+
+    if (text && !err)
+        err = conf_pins_parse(text, file, &conf->arena, pins, l->errors);
+    *ret_err = err == ERR_NOMEM ? err : ERR_OK;
+    bool whole = text && !err;
+    free(text);
+    return whole ? pins : NULL;
+}
+
+/* What is compared with a partner's certificate: of all that the file has, one of these. */
+enum pins_what { PINS_SPKI, PINS_CERTIFICATE };
+
+static int pins_take(struct conf *conf, const struct conf_pins *pins, enum pins_what what,
+                     struct conf_hash **ret, size_t *ret_len)
+{
+    const struct conf_pin *of[] = {&pins->current, &pins->next};
+    size_t len = pins->next.name ? 2 : 1;
+
+    *ret = arena_alloc(&conf->arena, len * sizeof(**ret));
+    if (!*ret)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < len; i++)
+        (*ret)[i] = what == PINS_SPKI ? of[i]->spki : of[i]->certificate;
+    *ret_len = len;
+    return ERR_OK;
+}
+
+static int all_pins_load(const struct loading *l, struct conf *conf)
+{
+    char path[PATH_TEXT];
+    int err = ERR_OK;
+
+    for (size_t i = 0; i < conf->routes_len && !err; i++) {
+        struct conf_route *route = &conf->routes[i];
+        snprintf(path, sizeof(path), "routes[%zu].tls.pin_file", i);
+        if (route->tls.pin_file)
+            route->tls.pins = pins_read(l, conf, path, route->tls.pin_file, &err);
+        if (route->tls.pins)
+            err =
+                pins_take(conf, route->tls.pins, PINS_SPKI, &route->tls.spki, &route->tls.spki_len);
+    }
+    for (size_t i = 0; i < conf->senders_len && !err; i++) {
+        struct conf_sender *sender = &conf->senders[i];
+        snprintf(path, sizeof(path), "senders[%zu].pin_file", i);
+        if (sender->pin_file)
+            sender->pins = pins_read(l, conf, path, sender->pin_file, &err);
+        if (sender->pins)
+            err =
+                pins_take(conf, sender->pins, PINS_CERTIFICATE, &sender->certs, &sender->certs_len);
+    }
+    return err;
+}
+
 static struct tls_cert_files cert_files_of(const struct conf_cert *cert)
 {
     return (struct tls_cert_files){.cert = cert->cert, .key = cert->key};
@@ -419,6 +482,8 @@ int conf_load_text(const char *text, const char *file, mode_t mode, struct conf 
     result = passwords_load(&l, *ret, mode);
     if (result == ERR_OK)
         result = all_users_load(&l, *ret);
+    if (result == ERR_OK)
+        result = all_pins_load(&l, *ret);
     size_t before = errors->count;
     if (result == ERR_OK)
         all_choices_check(&l, *ret);

@@ -121,8 +121,10 @@ static json_t *accepts_json(const struct conf_route *route, const struct tls_ver
                             version, profile, cas_of(route));
     case CONF_LEVEL_PIN:
         return explain_text("%s (profile %s) with a certificate or key that is pinned in the route "
-                            "(%zu spki, %zu fingerprints); name and date do not count",
-                            version, profile, route->tls.spki_len, route->tls.fingerprints_len);
+                            "(%zu spki, %zu fingerprints%s%s); name and date do not count",
+                            version, profile, route->tls.spki_len, route->tls.fingerprints_len,
+                            route->tls.pin_file ? ", of the file " : "",
+                            route->tls.pin_file ? route->tls.pin_file : "");
     case CONF_LEVEL_DANE:
         return explain_text("%s (profile %s) with a certificate that matches a usable TLSA record; "
                             "never anything else",

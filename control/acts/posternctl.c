@@ -20,6 +20,8 @@ struct ctl {
     const char *listener;
     const char *cert, *next; /* NULL: any */
     const char *name, *ca;   /* the same */
+    bool write;              /* partner: to its pin file */
+    const char *file;        /* which; NULL: the usual one */
     bool json, mx, yesterday, help;
     bool all; /* ratchet: every destination */
 };
@@ -158,14 +160,20 @@ static int act_user_add(const struct ctl *ctl, const struct verb *verb, char **a
 
 static int act_partner_add(const struct ctl *ctl, const struct verb *verb, char **arguments)
 {
-    char why[512] = "out of memory";
+    char why[512];
+    int code;
 
-    if (!arguments[0] || !ctl->cert)
+    if (!arguments[0] || (!ctl->cert && !(ctl->write && ctl->next)))
         return usage_of(verb);
-    json_t *data =
-        ctl_partner_add(arguments[0], ctl->cert, ctl->next, (int64_t)time(NULL), why, sizeof(why));
+    const struct ctl_partner_request request = {.domain = arguments[0],
+                                                .cert = ctl->cert,
+                                                .next = ctl->next,
+                                                .write = ctl->write,
+                                                .file = ctl->file,
+                                                .now = (int64_t)time(NULL)};
+    json_t *data = ctl_partner_add(&request, &code, why, sizeof(why));
     if (!data)
-        return failed(ctl, why, EX_DATAERR);
+        return failed(ctl, why, code);
     return told(ctl, verb, data, 0);
 }
 
@@ -290,6 +298,25 @@ static int act_tlsrpt_show(const struct ctl *ctl, const struct verb *verb, char 
     return 0;
 }
 
+static const char partner_help[] =
+    "Prints a partner's route and rule of senders, made from the certificates that its servers\n"
+    "show now and next. With --write, the pins go to a file, which route and rule name: they stay\n"
+    "as they are when the partner changes its key.\n"
+    "\n"
+    "  -c, --cert FILE      the certificate of now, as PEM; with --write and --next it may be "
+    "left\n"
+    "                       out, and the current pin stays as the file has it\n"
+    "  -n, --next FILE      the one that comes next\n"
+    "  -w, --write[=FILE]   writes the pin file, " POSTERN_SYSCONFDIR
+    "/postern/partners/DOMAIN.conf\n"
+    "                       unless named, and says what has changed in it\n"
+    "\n"
+    "A new partner, the key that it will change to, and the change:\n"
+    "  posternctl partner add clinic.example --cert now.pem --write\n"
+    "  posternctl partner add clinic.example --next next.pem --write\n"
+    "  posternctl partner add clinic.example --cert next.pem --write\n"
+    "and after each: posternctl reload\n";
+
 static int act_help(const struct ctl *ctl, const struct verb *verb, char **arguments);
 
 static const struct verb verbs[] = {
@@ -314,8 +341,9 @@ static const struct verb verbs[] = {
      print_reload},
     {"config check", "[FILE]", "checks FILE, or what a reload would take", 1, act_check, "check",
      print_check},
-    {"partner add", "DOMAIN --cert FILE [--next FILE]", "a partner's pins, for the configuration",
-     1, act_partner_add, NULL, ctl_print_partner},
+    {"partner add", "DOMAIN --cert FILE [--next FILE] [--write[=FILE]]",
+     "a partner's pins, for the configuration or to a pin file", 1, act_partner_add, NULL,
+     ctl_print_partner, partner_help},
     {"user add", "NAME [FILE]", "makes a user's line for auth_users, in FILE or to stdout", 2,
      act_user_add, NULL, NULL},
     {"tlsrpt read", "FILE...", "sums up TLS reports that others sent", INT_MAX, act_tlsrpt_read,
@@ -342,12 +370,14 @@ static void usage(FILE *out)
           "  -l, --listener NAME  policy: for mail that comes in there\n"
           "  -c, --cert FILE      partner: its certificate\n"
           "  -n, --next FILE      partner: the one that comes next\n"
+          "  -w, --write[=FILE]   partner: the pins go to its pin file\n"
           "  -m, --mx             tls: HOST is a domain, all its hosts are checked\n"
           "  -N, --name NAME      tls: that the certificate must have\n"
           "  -C, --ca FILE        tls: the CAs that count, as PEM\n"
           "  -a, --all            policy ratchet clear: every destination\n"
           "  -y, --yesterday      tlsrpt show: not today\n"
-          "  -h, --help           this text; behind \"tls check\" or \"policy ratchet\", more\n"
+          "  -h, --help           this text; behind \"tls check\", \"policy ratchet\" or\n"
+          "                       \"partner add\", more\n"
           "  -V, --version        the version\n"
           "\n"
           "Exit codes are those of sysexits.h. See posternctl(1).\n",
@@ -411,6 +441,7 @@ int main(int argc, char **argv)
                                             {"version", no_argument, NULL, 'V'},
                                             {"cert", required_argument, NULL, 'c'},
                                             {"next", required_argument, NULL, 'n'},
+                                            {"write", optional_argument, NULL, 'w'},
                                             {"mx", no_argument, NULL, 'm'},
                                             {"name", required_argument, NULL, 'N'},
                                             {"ca", required_argument, NULL, 'C'},
@@ -420,7 +451,7 @@ int main(int argc, char **argv)
     struct ctl ctl = {.socket = POSTERN_CONTROL_SOCKET};
     int option;
 
-    while ((option = getopt_long(argc, argv, "js:l:c:n:mN:C:ayhV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "js:l:c:n:w::mN:C:ayhV", options, NULL)) != -1) {
         switch (option) {
         case 'j':
             ctl.json = true;
@@ -436,6 +467,10 @@ int main(int argc, char **argv)
             break;
         case 'n':
             ctl.next = optarg;
+            break;
+        case 'w':
+            ctl.write = true;
+            ctl.file = optarg;
             break;
         case 'm':
             ctl.mx = true;

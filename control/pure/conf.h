@@ -63,6 +63,19 @@ struct conf_hash { /* SHA-256 of an SPKI or of a certificate */
     uint8_t sha256[32];
 };
 
+/* What is known of one certificate of a partner. */
+struct conf_pin {
+    const char *name; /* its own, as a person reads it; NULL: there is no such pin */
+    struct conf_hash spki, certificate;
+    int64_t not_after; /* seconds since 1970 */
+};
+
+/* A pin file: the certificate that a partner shows, and the one that comes next. */
+struct conf_pins {
+    const char *partner;
+    struct conf_pin current, next;
+};
+
 struct conf_strings {
     const char *const *items;
     size_t len;
@@ -204,6 +217,8 @@ struct conf_route {
         size_t spki_len;
         struct conf_hash *fingerprints;
         size_t fingerprints_len;
+        const char *pin_file;         /* NULL: none; conf_load reads it, and fills spki by it */
+        const struct conf_pins *pins; /* what it says; conf_parse leaves it NULL */
         struct conf_cert client; /* ours to show; NULLs for none */
         enum conf_ratchet ratchet;
     } tls;
@@ -227,6 +242,8 @@ struct conf_sender {    /* control/pure/policy_sender.h */
     enum conf_sender_level level;
     struct conf_hash *certs; /* SHA-256 of a client's certificate */
     size_t certs_len;
+    const char *pin_file; /* NULL: none; conf_load reads it, and fills certs by it */
+    const struct conf_pins *pins; /* what it says; conf_parse leaves it NULL */
     struct conf_strings names; /* of a certificate that client_ca vouches for */
     struct conf_strings users; /* of a listener's auth_users */
     enum conf_refuse refuse;
@@ -261,6 +278,7 @@ struct conf {
 };
 
 enum { CONF_TEXT_MAX = 4 << 20 }; /* bytes of a configuration file */
+enum { CONF_PINS_MAX = 64 << 10 };  /* and of a pin file */
 
 /* What is wrong, for people: "postern.conf:12: limits.max_recipients: found 50, allowed 100 to
  * 100000". All errors found are listed, a line each; where they outgrow the room, the last line
@@ -280,6 +298,16 @@ void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line
  */
 int conf_parse(const char *text, const char *file, struct conf **ret,
                struct conf_errors *errors) ERR_CHECK;
+/* The same of a pin file, whose strings go into arena; errors is added to. ret is undefined on
+ * failure (ERR_CONFIG, ERR_NOMEM). */
+int conf_pins_parse(const char *text, const char *file, struct arena *arena, struct conf_pins *ret,
+                    struct conf_errors *errors) ERR_CHECK;
+/* The file's text as conf_pins_parse reads it. ERR_FULL, ERR_NOMEM. */
+int conf_pins_write(const struct conf_pins *pins, struct buf *out) ERR_CHECK;
+enum { CONF_PIN_TEXT = 7 + 44 + 1, CONF_FINGERPRINT_TEXT = 64 + 1 };
+/* "sha256/" and base64; hex digits. Both return out. */
+const char *conf_pin_text(const struct conf_hash *hash, char out[CONF_PIN_TEXT]);
+const char *conf_fingerprint_text(const struct conf_hash *hash, char out[CONF_FINGERPRINT_TEXT]);
 /* The line of a setting named by path ("routes[0].tls.ca"), or of the nearest group around it; 0
  * where not even that is written. For errors that show only after parsing. */
 unsigned conf_line_of(const char *text, const char *path);

@@ -311,8 +311,14 @@ static void route_check_judges(const struct place *p, const struct conf_route *r
     if (level != CONF_LEVEL_PIN) {
         refuse_unused(p, "tls.spki", "with level = \"pin\"");
         refuse_unused(p, "tls.fingerprints", "with level = \"pin\"");
+        refuse_unused(p, "tls.pin_file", "with level = \"pin\"");
+    } else if (route->tls.pin_file) {
+        const char *alone = "one or the other: two places would say whom to trust";
+        if (route->tls.spki_len > 0 || route->tls.fingerprints_len > 0)
+            refuse(p, "tls.pin_file", "it beside spki or fingerprints", alone);
     } else if (route->tls.spki_len == 0 && route->tls.fingerprints_len == 0) {
-        refuse(p, "tls.level", "\"pin\" without spki and fingerprints", "it with at least one pin");
+        refuse(p, "tls.level", "\"pin\" without spki and fingerprints",
+               "it with at least one pin, or with pin_file");
     }
 }
 
@@ -505,7 +511,8 @@ static bool listeners_know(const struct conf *conf, const struct conf_strings *n
 
 static void sender_check_listeners(const struct place *p, const struct conf_sender *sender)
 {
-    bool any = sender->certs_len == 0 && sender->names.len == 0 && sender->users.len == 0;
+    bool certs = sender->certs_len > 0 || sender->pin_file;
+    bool any = !certs && sender->names.len == 0 && sender->users.len == 0;
     bool wants_ca = sender->names.len > 0 || (sender->level == CONF_SENDER_VERIFY && any);
     struct knowledge know;
 
@@ -514,7 +521,7 @@ static void sender_check_listeners(const struct place *p, const struct conf_send
     if (!know.tls)
         refuse(p, "level", "a demand that no listener of the rule can meet",
                "it where a listener has TLS");
-    else if (!know.cert && (wants_ca || sender->certs_len > 0))
+    else if (!know.cert && (wants_ca || certs))
         refuse(p, "level", "a rule about certificates, for which no listener of it asks",
                "it where a listener has client_cert = \"ask\" or \"require\"");
     else if (!know.ca && wants_ca)
@@ -534,6 +541,9 @@ static void senders_check(struct conf_reader *r, const config_setting_t *root)
         struct place p = place_of(r, root, "senders", i);
         check_listener_names(&p, &sender->listeners);
         sender_check_listeners(&p, sender);
+        if (sender->pin_file && sender->certs_len > 0)
+            refuse(&p, "pin_file", "it beside certs",
+                   "one or the other: two places would say whom to trust");
         if (!sender->domain)
             continue;
         for (size_t j = 0; j < i; j++) {

@@ -169,13 +169,22 @@ static const char *prose_of(enum conf_group group)
             row->section == group)
             return row->prose;
     }
-    return "The file consists of these groups; each has a section below.";
+    return group == CONF_GROUP_ROOT
+               ? "The file consists of these groups; each has a section below."
+               : "What pin_file of a route or of a rule of senders names: a file of its own, in "
+                 "the same "
+                 "syntax, which posternctl(1) partner add writes. "
+                 "It is at most 64 KiB long. "
+                 "One that is missing or damaged refuses the configuration, as an error in it.";
 }
 
 static void put_group(struct man *m, enum conf_group group)
 {
     put(m, ".Ss ");
-    put(m, group == CONF_GROUP_ROOT ? "The file" : conf_group_name(group));
+    put(m, group == CONF_GROUP_ROOT       ? "The file"
+           : group == CONF_GROUP_PIN_FILE ? "A pin file"
+           : group == CONF_GROUP_PIN      ? "current and next"
+                                          : conf_group_name(group));
     put(m, "\n");
     put_prose(m, prose_of(group));
     put(m, ".Bl -tag -width Ds\n");
@@ -193,7 +202,10 @@ int conf_write_man(struct buf *out)
 
     put(&m, introduction);
     put(&m, ".Sh SETTINGS\n");
-    for (int group = 0; group < CONF_GROUP_COUNT; group++)
+    for (int group = 0; group < CONF_GROUP_PIN_FILE; group++)
+        put_group(&m, (enum conf_group)group);
+    put(&m, ".Sh PIN FILES\n");
+    for (int group = CONF_GROUP_PIN_FILE; group < CONF_GROUP_COUNT; group++)
         put_group(&m, (enum conf_group)group);
     put(&m, files);
     for (size_t i = 0; (example = conf_example(i)); i++) {

@@ -107,7 +107,7 @@ static void read_list(struct conf_reader *r, const struct conf_row *row,
         complain_value(r, row, setting, path);
         return;
     }
-    uint8_t *items = arena_alloc(&r->conf->arena, len * size);
+    uint8_t *items = arena_alloc(r->arena, len * size);
     if (!items) {
         r->out_of_memory = true;
         return;
@@ -162,7 +162,7 @@ static void read_sections(struct conf_reader *r, const struct conf_row *row,
         complain_value(r, row, setting, path);
         return;
     }
-    uint8_t *items = arena_alloc(&r->conf->arena, len * size);
+    uint8_t *items = arena_alloc(r->arena, len * size);
     if (!items) {
         r->out_of_memory = true;
         return;
@@ -215,6 +215,9 @@ static void read_value(struct conf_reader *r, const struct conf_row *row,
     case CONF_TYPE_MAILBOX:
     case CONF_TYPE_ADDRESS:
     case CONF_TYPE_METRICS:
+    case CONF_TYPE_PIN:
+    case CONF_TYPE_FINGERPRINT:
+    case CONF_TYPE_MOMENT:
         read_string(r, row, setting, path, field);
         return;
     case CONF_TYPE_SOURCE:
@@ -326,16 +329,17 @@ static void read_section(struct conf_reader *r, enum conf_group group,
     }
 }
 
-static void read_text(struct conf_reader *r, const char *text)
+static void read_text(struct conf_reader *r, const char *text, enum conf_group group, void *base,
+                      conf_checks *check)
 {
     config_t config;
 
     config_init(&config);
     if (config_read_string(&config, text) == CONFIG_TRUE) {
         const config_setting_t *root = config_root_setting(&config);
-        read_section(r, CONF_GROUP_ROOT, root, "", r->conf);
-        if (!r->out_of_memory)
-            conf_check(r, root);
+        read_section(r, group, root, "", base);
+        if (check && !r->out_of_memory)
+            check(r, root);
     } else {
         const char *why = config_error_text(&config);
         conf_errors_add(r->errors, r->file, (unsigned)config_error_line(&config), "",
@@ -345,42 +349,45 @@ static void read_text(struct conf_reader *r, const char *text)
     config_destroy(&config);
 }
 
+int conf_read(struct conf_reader *r, const char *text, size_t max, enum conf_group group,
+              void *base, conf_checks *check)
+{
+    const char *slash = strrchr(r->file, '/');
+    size_t before = r->errors->count;
+    char *prepared = NULL;
+
+    r->dir = span_make(r->file, slash ? (size_t)(slash + 1 - r->file) : 0);
+    if (strnlen(text, max + 1) > max) {
+        conf_errors_add(r->errors, r->file, 0, "", "found more than %zu bytes, allowed up to that",
+                        max);
+        return ERR_CONFIG;
+    }
+    int result = conf_text_prepare(r, text, &prepared);
+    if (result != ERR_OK)
+        return result == ERR_SYNTAX ? ERR_CONFIG : result;
+    read_text(r, prepared, group, base, check);
+    free(prepared);
+    if (r->out_of_memory)
+        return ERR_NOMEM;
+    return r->errors->count > before ? ERR_CONFIG : ERR_OK;
+}
+
 int conf_parse(const char *text, const char *file, struct conf **ret, struct conf_errors *errors)
 {
-    const char *slash = strrchr(file, '/');
-    struct conf_reader r = {.file = file, .errors = errors};
-    char *prepared = NULL;
-    int result;
+    struct conf *conf = calloc(1, sizeof(*conf));
+    struct conf_reader r = {.file = file, .errors = errors, .conf = conf};
 
     *ret = NULL;
     *errors = (struct conf_errors){0};
-    r.dir = span_make(file, slash ? (size_t)(slash + 1 - file) : 0);
-    if (strnlen(text, CONF_TEXT_MAX + 1) > CONF_TEXT_MAX) {
-        conf_errors_add(errors, file, 0, "", "found more than %d bytes, allowed up to that",
-                        CONF_TEXT_MAX);
-        return ERR_CONFIG;
-    }
-    r.conf = calloc(1, sizeof(*r.conf));
-    if (!r.conf)
+    if (!conf)
         return ERR_NOMEM;
-    arena_init(&r.conf->arena, 0);
-    result = conf_text_prepare(&r, text, &prepared);
-    if (result != ERR_OK) {
-        result = result == ERR_SYNTAX ? ERR_CONFIG : result;
-        goto out;
-    }
-    read_text(&r, prepared);
-    free(prepared);
-    if (r.out_of_memory)
-        result = ERR_NOMEM;
-    else if (errors->count > 0)
-        result = ERR_CONFIG;
-    if (result != ERR_OK)
-        goto out;
-    *ret = r.conf;
-    return ERR_OK;
-out:
-    conf_free(r.conf);
+    arena_init(&conf->arena, 0);
+    r.arena = &conf->arena;
+    int result = conf_read(&r, text, CONF_TEXT_MAX, CONF_GROUP_ROOT, conf, conf_check);
+    if (result == ERR_OK)
+        *ret = conf;
+    else
+        conf_free(conf);
     return result;
 }
 

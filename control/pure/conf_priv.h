@@ -12,7 +12,8 @@
 struct conf_reader {
     const char *file;
     struct span dir; /* of file, with its final '/'; empty for the current one */
-    struct conf *conf;
+    struct arena *arena; /* of the strings that are read */
+    struct conf *conf;   /* NULL while a pin file is read */
     struct conf_errors *errors;
     bool out_of_memory;
 };
@@ -40,6 +41,13 @@ int conf_value_convert(struct conf_reader *r, const struct conf_row *row, const 
                        void *out) ERR_CHECK;
 /* The bytes of an element of a list type. */
 size_t conf_value_size(enum conf_type type);
+
+/* conf_parse.c: the settings of a text into base, a struct of the group, and then what check finds
+ * in them (NULL: nothing). max: bytes that the text may have. ERR_CONFIG after a complaint,
+ * ERR_NOMEM. */
+typedef void conf_checks(struct conf_reader *r, const config_setting_t *root);
+int conf_read(struct conf_reader *r, const char *text, size_t max, enum conf_group group, void *base,
+              conf_checks *check) ERR_CHECK;
 
 /* conf_check.c: what no single row can say. Fills in what follows from other settings, too. */
 void conf_check(struct conf_reader *r, const config_setting_t *root);

@@ -126,6 +126,8 @@ _Static_assert(sizeof(enum conf_level) == sizeof(int) && sizeof(enum tls_profile
 #define CONF_STRUCT_ROUTE_TLS struct conf_route
 #define CONF_STRUCT_ROUTE_AUTH struct conf_route
 #define CONF_STRUCT_SENDER struct conf_sender
+#define CONF_STRUCT_PIN_FILE struct conf_pins
+#define CONF_STRUCT_PIN struct conf_pin
 
 #define MUST .must = true
 #define NONE .fallback = NULL
@@ -214,6 +216,8 @@ static const struct {
     [CONF_GROUP_ROUTE_TLS] = {"routes.tls", sizeof(struct conf_route)},
     [CONF_GROUP_ROUTE_AUTH] = {"routes.auth", sizeof(struct conf_route)},
     [CONF_GROUP_SENDER] = {"senders", sizeof(struct conf_sender)},
+    [CONF_GROUP_PIN_FILE] = {"a pin file", sizeof(struct conf_pins)},
+    [CONF_GROUP_PIN] = {"a pin", sizeof(struct conf_pin)},
 };
 
 size_t conf_group_size(enum conf_group group)
@@ -318,6 +322,12 @@ static const struct {
                            NULL},
     [CONF_TYPE_METRICS] = {"an address and port such as \"127.0.0.1:9925\", or \"\" for none",
                            NULL},
+    [CONF_TYPE_PIN] =
+        {"SHA-256 of a public key (\"sha256/\" and 44 characters of base64, or 64 hex digits)",
+         NULL},
+    [CONF_TYPE_FINGERPRINT] = {"SHA-256 of a certificate (64 hex digits, with or without colons)",
+                               NULL},
+    [CONF_TYPE_MOMENT] = {"a time such as \"2027-01-31T12:00:00Z\"", NULL},
     [CONF_TYPE_SOURCE] = {"an IP address, or a list of one IPv4 and one IPv6 address", NULL},
     [CONF_TYPE_STRINGS] = {"a list of strings,", "elements"},
     [CONF_TYPE_USERS] = {"a list of users such as \"anna\" (letters, digits and \"._@+-\"),",

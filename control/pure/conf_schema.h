@@ -22,6 +22,8 @@ enum conf_group {
     CONF_GROUP_ROUTE_TLS,
     CONF_GROUP_ROUTE_AUTH,
     CONF_GROUP_SENDER,
+    CONF_GROUP_PIN_FILE, /* of a file of its own, as the next one */
+    CONF_GROUP_PIN,
     CONF_GROUP_COUNT,
 };
 
@@ -39,6 +41,9 @@ enum conf_type {
     CONF_TYPE_MAILBOX,
     CONF_TYPE_ADDRESS,
     CONF_TYPE_METRICS,
+    CONF_TYPE_PIN,
+    CONF_TYPE_FINGERPRINT,
+    CONF_TYPE_MOMENT,
     CONF_TYPE_SOURCE,
     CONF_TYPE_STRINGS,
     CONF_TYPE_USERS,

@@ -2,6 +2,7 @@
 #include "conf_priv.h"
 
 #include "ascii.h"
+#include "moment.h"
 #include "tlsrpt_record.h"
 
 #include <stdio.h>
@@ -35,13 +36,13 @@ static bool is_hostname(struct span s, bool underscore)
 
 static int keep(struct conf_reader *r, struct span s, const char **out)
 {
-    *out = arena_strdup(&r->conf->arena, s);
+    *out = arena_strdup(r->arena, s);
     return *out ? ERR_OK : ERR_NOMEM;
 }
 
 static int keep_lower(struct conf_reader *r, struct span s, const char **out)
 {
-    char *copy = arena_strdup(&r->conf->arena, s);
+    char *copy = arena_strdup(r->arena, s);
 
     if (!copy)
         return ERR_NOMEM;
@@ -65,7 +66,7 @@ static int convert_file(struct conf_reader *r, struct span s, void *out)
 
     if (s.len == 0 || s.ptr[0] == '/' || r->dir.len == 0)
         return keep(r, s, file);
-    char *path = arena_alloc(&r->conf->arena, r->dir.len + s.len + 1);
+    char *path = arena_alloc(r->arena, r->dir.len + s.len + 1);
     if (!path)
         return ERR_NOMEM;
     memcpy(path, r->dir.ptr, r->dir.len);
@@ -243,6 +244,14 @@ static int convert_hop(struct conf_reader *r, struct span s, void *out)
     return keep_lower(r, span_make(s.ptr, colon - 1), &hop->host);
 }
 
+static int convert_moment(struct conf_reader *r, struct span s, void *out)
+{
+    char text[MOMENT_TEXT];
+
+    return span_to_cstr(s, text, sizeof(text)) == ERR_OK && moment_read(text, out) ? ERR_OK
+                                                                                   : ERR_SYNTAX;
+}
+
 static int convert_source(struct conf_reader *r, struct span s, void *out)
 {
     return net_addr_parse_ip(s, 0, out);
@@ -261,6 +270,9 @@ static const struct {
     [CONF_TYPE_MAILBOX] = {convert_mailbox, sizeof(const char *)},
     [CONF_TYPE_ADDRESS] = {convert_address, sizeof(const char *)},
     [CONF_TYPE_METRICS] = {convert_metrics, sizeof(const char *)},
+    [CONF_TYPE_PIN] = {convert_pin, sizeof(struct conf_hash)},
+    [CONF_TYPE_FINGERPRINT] = {convert_fingerprint, sizeof(struct conf_hash)},
+    [CONF_TYPE_MOMENT] = {convert_moment, sizeof(int64_t)},
     [CONF_TYPE_SOURCE] = {convert_source, sizeof(union net_addr)},
     [CONF_TYPE_STRINGS] = {convert_string, sizeof(const char *)},
     [CONF_TYPE_USERS] = {convert_user, sizeof(const char *)},

@@ -11,8 +11,10 @@ import pty
 import re
 import select
 import smtplib
+import stat
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
@@ -323,6 +325,78 @@ class Partners(Case):
         self.assertIn(b"no --next", done.stderr)
         same = self.add("partner", "add", "partner.example", "--cert", soon, "--next", soon)
         self.assertIn(b"the same key", same.stderr)
+
+    def write(self, path, *words):
+        return self.add("--json", "partner", "add", "partner.example", f"--write={path}", *words)
+
+    def test_pin_file(self):
+        certs = [self.authority.issue(f"mx{i}.partner.example", days=200)[0] for i in range(3)]
+        folder = tempfile.mkdtemp(dir=self.folder)
+        path = os.path.join(folder, "partner.conf")
+
+        def written(*words):
+            done = self.write(path, *words)
+            self.assertEqual(done.returncode, 0, done)
+            self.assertEqual(os.listdir(folder), ["partner.conf"])  # nothing is left beside it
+            with open(path, encoding="utf-8") as f:
+                return json.loads(done.stdout), f.read()
+
+        told, text = written("--cert", certs[0])
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o644)
+        self.assertEqual([c["same"] for c in told["changes"]], [False, True])
+        told, text = written("--next", certs[1])
+        self.assertEqual([c["same"] for c in told["changes"]], [True, False])
+        self.assertEqual(told["warnings"], [])
+        for name in certs[:2]:
+            for pin in (fingerprint(name), spki(name)):
+                self.assertEqual(text.count(pin), 1, text)
+        os.chmod(path, 0o640)
+        told, text = written("--cert", certs[1], "--next", certs[2])
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o640)
+        self.assertNotIn(spki(certs[0]), text)
+        self.assertIn(spki(certs[0]), told["changes"][0]["before"])
+        self.assertEqual(len(told["warnings"]), 1)
+        self.assertIn(spki(certs[0]) + " (mx0.partner.example) is not among the pins any more",
+                      told["warnings"][0])
+        self.assertEqual(told["pin_file"], path)
+        self.assertIn(f'pin_file = "{path}"', told["route"])
+        # The configuration takes what is printed, and the file.
+        gateway = Gateway([], [{"name": "internet", "address": "127.0.0.1:0", "client_cert": "ask"}],
+                          authority=self.authority)
+        conf = gateway.config_write()
+        with open(conf) as f:
+            groups = re.sub(r"(?m)^routes.*(\n[)];)?", "", f.read())
+        with open(conf, "w") as f:
+            f.write(f"{groups}routes = ( {told['route']} );\nsenders = ( {told['sender']} );\n")
+        check = self.add("config", "check", conf)
+        self.assertEqual(check.returncode, 0, check)
+
+    def test_pin_file_of_others(self):
+        """What is no pin file of that partner stays as it is."""
+        cert = self.authority.cert
+        folder = tempfile.mkdtemp(dir=self.folder)
+        mine, theirs, junk, link, fifo = (os.path.join(folder, n) for n in
+                                          ("mine", "theirs", "junk", "link", "fifo"))
+        self.assertEqual(self.write(mine, "--cert", cert).returncode, 0)
+        with open(theirs, "w") as f, open(mine) as own:
+            f.write(own.read().replace("partner.example", "other.example"))
+        with open(junk, "w") as f:
+            f.write("[mysqld]\nuser = mysql\n")
+        os.symlink(mine, link)
+        os.mkfifo(fifo)
+        for path, says in ((theirs, "is the pin file of other.example"), (junk, "junk:1: syntax error"),
+                           (link, "is a symbolic link"), (fifo, "is no file"), (folder, "is no file"),
+                           (os.path.join(folder, "none", "x"), "No such file or directory")):
+            before = os.path.isfile(path) and open(path).read()
+            done = self.write(path, "--cert", cert)
+            self.assertEqual(done.returncode, 73, done)
+            self.assertIn(says, json.loads(done.stdout)["error"])
+            self.assertEqual(os.path.isfile(path) and open(path).read(), before)
+        self.assertEqual(sorted(os.listdir(folder)), ["fifo", "junk", "link", "mine", "theirs"])
+        new = self.write(os.path.join(folder, "new"), "--next", cert)
+        self.assertEqual(new.returncode, 64)
+        self.assertIn("no current pin yet", json.loads(new.stdout)["error"])
+        self.assertEqual(self.add("partner", "add", "partner.example", "--next", cert).returncode, 64)
 
     def test_refused(self):
         junk = os.path.join(self.folder, "junk")

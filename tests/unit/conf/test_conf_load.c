@@ -67,7 +67,7 @@ static void write_certificate(const char *both, const char *alone)
 
 static const char *const names[] = {"own.pem",  "own.key",  "other.pem", "other.key",
                                     "junk.pem", "password", "users",     "postern.conf",
-                                    "list",     "list.sig", "list.pem"};
+                                    "list",     "list.sig", "list.pem",  "pins.conf"};
 
 static int set_up(void **state)
 {
@@ -361,6 +361,81 @@ static void keys_that_can_not_sign_reports_are_refused(void **state)
     assert_refused(load_dkim("none"), ":5: tlsrpt.send.dkim_key", "is no private key in PEM");
 }
 
+#define PINS_SPKI "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+#define PINS_CERT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static struct loaded load_pins(void)
+{
+    struct loaded l;
+
+    write_file(
+        "postern.conf",
+        "gateway: { hostname = \"gw.example.org\"; };\n"
+        "tls: { certificates = ( { " OWN " } ); };\n"
+        "listeners = ( { name = \"in\"; address = \"127.0.0.1:25\"; client_cert = \"ask\"; } );\n"
+        "routes = ( { domain = \"a.example\"; next_hop = \"mail.example:25\";\n"
+        "  tls = { level = \"pin\"; pin_file = \"pins.conf\"; }; } );\n"
+        "senders = ( { domain = \"a.example\"; level = \"verify\";\n"
+        "  pin_file = \"pins.conf\"; } );\n",
+        0644);
+    l.result = file_load(path_of("postern.conf"), &l.conf, &l.errors);
+    return l;
+}
+
+#define PIN(key, spki, cert)                                                                       \
+    key " = { name = \"mx\"; spki = \"" spki "\"; certificate = \"" cert "\";\n"                   \
+        "  not_after = \"2027-01-31T12:00:00Z\"; };\n"
+
+/* A route takes their keys, a rule of senders the certificates. */
+static void pins_are_read(void **state)
+{
+    write_file("pins.conf",
+               "partner = \"a.example\";\n" PIN("current", PINS_SPKI, PINS_CERT)
+                   PIN("next", PINS_CERT,
+                       "ff112233445566778899aabbccddeeff"
+                       "00112233445566778899aabbccddeeff"),
+               0644);
+    struct loaded l = load_pins();
+    assert_string_equal(l.errors.text, "");
+    const struct conf_route *route = &l.conf->routes[0];
+    const struct conf_sender *sender = &l.conf->senders[0];
+    assert_int_equal(route->tls.spki_len, 2);
+    assert_int_equal(route->tls.spki[0].sha256[0], 0xe3); /* SHA-256 of nothing */
+    assert_int_equal(route->tls.spki[1].sha256[0], 0x00);
+    assert_int_equal(route->tls.fingerprints_len, 0);
+    assert_int_equal(sender->certs_len, 2);
+    assert_int_equal(sender->certs[0].sha256[0], 0x00);
+    assert_int_equal(sender->certs[1].sha256[0], 0xff);
+    assert_string_equal(sender->pins->partner, "a.example");
+    conf_free(l.conf);
+    write_file("pins.conf", "partner = \"a.example\";\n" PIN("current", PINS_SPKI, PINS_CERT),
+               0644);
+    l = load_pins();
+    assert_string_equal(l.errors.text, "");
+    assert_int_equal(l.conf->routes[0].tls.spki_len, 1);
+    assert_int_equal(l.conf->senders[0].certs_len, 1);
+    conf_free(l.conf);
+}
+
+static void pins_that_are_damaged_are_refused(void **state)
+{
+    struct loaded l;
+
+    write_file("pins.conf", "partner = \"a.example\";\ncurrent = {\n", 0644);
+    l = load_pins();
+    assert_int_equal(l.result, ERR_CONFIG);
+    assert_non_null(strstr(l.errors.text, "/pins.conf:3: syntax error"));
+    write_file("pins.conf", "", 0644);
+    l = load_pins();
+    assert_int_equal(l.result, ERR_CONFIG);
+    assert_non_null(strstr(l.errors.text, "/pins.conf: current.spki: found nothing"));
+    assert_int_equal(unlink(path_of("pins.conf")), 0);
+    l = load_pins();
+    assert_int_equal(l.result, ERR_CONFIG);
+    assert_non_null(strstr(l.errors.text, ":5: routes[0].tls.pin_file: found that"));
+    assert_non_null(strstr(l.errors.text, ":7: senders[0].pin_file: found that"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +444,8 @@ int main(void)
         cmocka_unit_test(groups_that_are_not_had_are_refused),
         cmocka_unit_test(suites_that_are_not_spoken_are_refused),
         cmocka_unit_test(passwords_are_read),
+        cmocka_unit_test(pins_are_read),
+        cmocka_unit_test(pins_that_are_damaged_are_refused),
         cmocka_unit_test(lists_of_policies_are_read_where_they_are_signed),
         cmocka_unit_test(keys_that_can_not_sign_reports_are_refused),
         cmocka_unit_test(open_secrets_are_refused),

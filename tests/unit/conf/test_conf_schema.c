@@ -45,7 +45,8 @@ static const char *level_for(const struct one *one)
     if (row_is(one, CONF_GROUP_ROUTE_TLS, "ca") || row_is(one, CONF_GROUP_ROUTE_TLS, "names"))
         return "\"verify\"";
     if (row_is(one, CONF_GROUP_ROUTE_TLS, "spki") ||
-        row_is(one, CONF_GROUP_ROUTE_TLS, "fingerprints"))
+        row_is(one, CONF_GROUP_ROUTE_TLS, "fingerprints") ||
+        row_is(one, CONF_GROUP_ROUTE_TLS, "pin_file"))
         return "\"pin\"";
     if (row_is(one, CONF_GROUP_ROUTE_TLS, "ratchet"))
         return "\"may\"";
@@ -120,9 +121,40 @@ static size_t put_sender(char *out, size_t room, const struct one *one)
     return n;
 }
 
+/* Rows of a file of its own. */
+static bool of_pin_file(const struct conf_row *row)
+{
+    return row->group == CONF_GROUP_PIN_FILE || row->group == CONF_GROUP_PIN;
+}
+
+static size_t put_pin_file(char *out, size_t room, const struct one *one)
+{
+    size_t n = 0;
+
+    PUT(PIN_FILE, "partner", "\"partner.example\"");
+    if (!row_is(one, CONF_GROUP_PIN_FILE, "current")) {
+        TEXT("current = {\n");
+        PUT(PIN, "name", "\"mx.partner.example\"");
+        PUT(PIN, "spki", "\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"");
+        PUT(PIN, "certificate",
+            "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"");
+        PUT(PIN, "not_after", "\"2027-01-31T12:00:00Z\"");
+        OWN(PIN);
+        TEXT("};\n");
+    }
+    OWN(PIN_FILE);
+    return n;
+}
+
 static void render(const struct one *one, char *out, size_t room)
 {
     size_t n = 0;
+
+    if (of_pin_file(one->row)) {
+        n = put_pin_file(out, room, one);
+        assert_true(n < room);
+        return;
+    }
 
     if (!row_is(one, CONF_GROUP_ROOT, "gateway")) {
         TEXT("gateway = {\n");
@@ -187,13 +219,28 @@ static void render(const struct one *one, char *out, size_t room)
     assert_true(n < room);
 }
 
+static struct parsed parse_of(const struct conf_row *row, const char *text)
+{
+    struct parsed p = {.result = ERR_OK};
+    struct conf_pins pins;
+    struct arena arena;
+
+    if (!of_pin_file(row))
+        return parse(text);
+    arena_init(&arena, 0);
+    p.result = conf_pins_parse(text, "dir/postern.conf", &arena, &pins, &p.errors);
+    assert_int_equal(p.result == ERR_OK, p.errors.count == 0);
+    arena_free(&arena);
+    return p;
+}
+
 static struct parsed parse_one(const struct conf_row *row, const char *value)
 {
     const struct one one = {.row = row, .value = value};
     static char text[VALUE_TEXT + 2048];
 
     render(&one, text, sizeof(text));
-    return parse(text);
+    return parse_of(row, text);
 }
 
 static void good(const struct conf_row *row, const char *value)
@@ -224,6 +271,8 @@ static void bad(const struct conf_row *row, const char *value)
         [CONF_GROUP_ROUTE_TLS] = "routes[0].tls.",
         [CONF_GROUP_ROUTE_AUTH] = "routes[0].auth.",
         [CONF_GROUP_SENDER] = "senders[0].",
+        [CONF_GROUP_PIN_FILE] = "",
+        [CONF_GROUP_PIN] = "current.",
     };
     struct parsed p = parse_one(row, value);
     char path[128];
@@ -319,6 +368,16 @@ static const struct {
                             "\"localhost:25\"", "\"\"", "25"}},
     [CONF_TYPE_METRICS] = {{"\"\"", "\"127.0.0.1:9\"", "\"[::1]:9\""},
                            {"\"localhost:9\"", "\"127.0.0.1\"", "9925"}},
+    [CONF_TYPE_PIN] = {{"\"" HASH "\"", "\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\""},
+                       {"\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=\"", "\"\"",
+                        "[ \"" HASH "\" ]", "1"}},
+    [CONF_TYPE_FINGERPRINT] = {{"\"" HASH "\"", "\"" HASH_COLONS "\""},
+                               {"\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"", "\"\"",
+                                "\"" HASH "0\"", "[ \"" HASH "\" ]", "1"}},
+    [CONF_TYPE_MOMENT] = {{"\"2027-01-31T12:00:00Z\"", "\"1970-01-01T00:00:00+00:00\""},
+                          {"\"\"", "\"2027-01-31\"", "\"2027-02-30T12:00:00Z\"",
+                           "\"1969-12-31T23:59:59Z\"", "\"2027-01-31T12:00:00\"", "1801396800",
+                           "true"}},
     [CONF_TYPE_SOURCE] = {{"\"192.0.2.1\"", "\"2001:db8::1\"", "[ \"192.0.2.1\", \"2001:db8::1\" ]",
                            "( \"2001:db8::1\" )"},
                           {"\"x\"", "\"192.0.2.1:25\"", "[ \"192.0.2.1\", \"192.0.2.2\" ]", "[ ]",
@@ -411,7 +470,7 @@ static void every_must_is_missed(void **state)
         snprintf(key, sizeof(key), "%s = 1;\n", row->key);
         assert_non_null(at = strstr(text, key));
         memset(at, ' ', strlen(key));
-        struct parsed p = parse(text);
+        struct parsed p = parse_of(row, text);
         snprintf(key, sizeof(key), "%s: found nothing, it must be set", row->key);
         if (!strstr(p.errors.text, key))
             fail_msg("%s is not missed: %s", row->key, p.errors.text);
