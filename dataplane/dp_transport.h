@@ -54,8 +54,8 @@ struct dp_transport_ops {
     bool (*receive_into)(struct dp_transport *t, uint32_t slot, void *room, size_t len);
     /* dp_leg_received follows, with -ECANCELED where no bytes had come. */
     bool (*receive_cancel)(struct dp_transport *t, uint32_t slot);
-    /* The bytes stay until dp_leg_sent, an array of more than one until the end of
-     * this turn's hand-over. */
+    /* The bytes stay until dp_leg_sent, which may tell of fewer, an array of more than one until
+     * the end of this turn's hand-over. */
     bool (*send)(struct dp_transport *t, uint32_t slot, const struct iovec *pieces, unsigned count);
     /* FIN. Nothing is under way to the far end. */
     void (*shutdown)(struct dp_transport *t, uint32_t slot);

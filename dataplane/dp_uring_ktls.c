@@ -42,6 +42,8 @@ int dp_uring_kernel_keys(struct dp_transport *t, uint32_t slot, enum tls_dir dir
 
     if (err == ERR_OK && dir == TLS_DIR_RX)
         leg->kernel_rx = true;
+    if (err == ERR_OK && dir == TLS_DIR_TX)
+        leg->kernel_tx = true;
     return err;
 }
 

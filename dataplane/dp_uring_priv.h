@@ -37,6 +37,7 @@ struct dp_uring_leg {
     bool closing, reset;
     bool more_waits; /* the last receive left bytes in the socket */
     bool kernel_rx;  /* the kernel opens what is received */
+    bool kernel_tx;  /* the kernel seals what is sent */
     uint8_t *into;   /* of a receive into the core's memory */
     struct msghdr msg;
     union net_addr to;

@@ -10,6 +10,7 @@
 enum {
     BUFFERS = 256, /* of DP_RECEIVE_BUFFER bytes; a power of two */
     BUFFER_GROUP = 0,
+    RECORDS_MIN = 64 * 1024, /* a send of so many bytes is worth two */
 };
 
 static void buffer_give(struct dp_uring *u, unsigned id)
@@ -103,20 +104,33 @@ bool dp_uring_receive_cancel(struct dp_transport *t, uint32_t slot)
     return true;
 }
 
+/* The kernel gives TCP one record after the other, and TCP, which waits for nothing (TCP_NODELAY),
+ * sends each in a segment of its own, unless it hears that more follows. So all whole records but
+ * the last go first, and say that; the rest, of at least a byte, ends in a send that does not. */
+static size_t records_first(const struct dp_uring_leg *leg, size_t len, int *ret_flags)
+{
+    if (!leg->kernel_tx || len < RECORDS_MIN)
+        return len;
+    *ret_flags |= MSG_MORE;
+    return (len - 1) / TLS_PLAINTEXT_MAX * TLS_PLAINTEXT_MAX;
+}
+
 bool dp_uring_send(struct dp_transport *t, uint32_t slot, const struct iovec *pieces,
                    unsigned count)
 {
     struct dp_uring *u = dp_uring_of(t);
     struct dp_uring_leg *leg = &u->legs[slot];
     struct io_uring_sqe *sqe = dp_uring_sqe(u);
+    int flags = MSG_NOSIGNAL;
 
     if (!sqe)
         return false;
     if (count == 1) {
-        io_uring_prep_send(sqe, leg->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
+        size_t len = records_first(leg, pieces->iov_len, &flags);
+        io_uring_prep_send(sqe, leg->fd, pieces->iov_base, len, flags);
     } else {
         leg->msg = (struct msghdr){.msg_iov = (struct iovec *)pieces, .msg_iovlen = count};
-        io_uring_prep_sendmsg(sqe, leg->fd, &leg->msg, MSG_NOSIGNAL);
+        io_uring_prep_sendmsg(sqe, leg->fd, &leg->msg, (unsigned)flags);
     }
     dp_uring_begin(u, sqe, OP_SEND, slot);
     return true;
