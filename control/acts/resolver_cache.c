@@ -367,7 +367,7 @@ static void unpack(struct resolver_cache *c, struct span s, uint32_t ttl_s,
 
 /* --- the cache ---------------------------------------------------------------------------- */
 
-static uint32_t keep_s(enum dns_status status, uint32_t ttl_s)
+uint32_t resolver_cache_keep_s(enum dns_status status, uint32_t ttl_s)
 {
     uint32_t max = RESOLVER_CACHE_NONE_MAX_S;
 
@@ -426,7 +426,7 @@ void resolver_cache_put(struct resolver_cache *c, const struct resolver_wire_que
     struct entry **where = entry_find(c, &key);
     if (*where)
         entry_remove(c, where);
-    keep = keep_s(status, ttl_s);
+    keep = resolver_cache_keep_s(status, ttl_s);
     size_t size = offsetof(struct entry, data) + key.name_len + text.len;
     /* Of the shortest, the struct's own padding is more than the data. */
     struct entry *e = keep > 0 ? malloc(size > sizeof(*e) ? size : sizeof(*e)) : NULL;

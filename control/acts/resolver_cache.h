@@ -30,6 +30,8 @@ bool resolver_cache_get(struct resolver_cache *c, const struct resolver_wire_que
 /* Keeps it, or does not: what there is no memory for, or what has no time to live. */
 void resolver_cache_put(struct resolver_cache *c, const struct resolver_wire_question *q,
                         const struct resolver_wire_answer *answer, uint64_t now_s);
+/* For how long an answer may be kept. */
+uint32_t resolver_cache_keep_s(enum dns_status status, uint32_t ttl_s);
 /* Memory of its entries, and how many. */
 size_t resolver_cache_bytes(const struct resolver_cache *c);
 unsigned resolver_cache_len(const struct resolver_cache *c);

@@ -56,6 +56,8 @@ int upstream_new(const struct upstream_conf *conf, struct upstream **ret, char *
     u->limits = &conf->conf->limits;
     TAILQ_INIT(&u->hosts);
     TAILQ_INIT(&u->waiting);
+    TAILQ_INIT(&u->recalls);
+    u->recall_random = 0x9e3779b97f4a7c15; /* never 0, which it would stay */
     u->legs = calloc(conf->max_legs ? conf->max_legs : 1, sizeof(struct upstream_leg *));
     u->routes = calloc(conf->conf->routes_len + 1, sizeof(*u->routes));
     if (!u->legs || !u->routes || upstream_hash_new(&u->hash) != ERR_OK)
@@ -87,6 +89,7 @@ void upstream_free(struct upstream *u)
     }
     for (size_t i = 0; u->routes && i < u->conf.conf->routes_len; i++)
         upstream_route_free(&u->routes[i]);
+    upstream_recalls_free(u);
     upstream_hash_free(u->hash);
     free(u->routes);
     free(u->legs);

@@ -7,6 +7,7 @@
 
 static void target_next(struct hop *h);
 static void target_leave(struct hop *h);
+static void ask_anew(struct hop *h);
 
 /* --- what failed --- */
 
@@ -157,7 +158,10 @@ void upstream_dial_again(struct hop *h, bool stale, const struct smtp_reply *rep
         hop_give_up(h, &h->failure, false);
     } else if (stale) {
         h->no_pool = true;
-        target_next(h);
+        if (h->recalled)
+            ask_anew(h);
+        else
+            target_next(h);
     } else {
         h->addr++;
         h->unreachable = h->plaintext = false;
@@ -375,6 +379,16 @@ static void mx_take(struct hop *h, const struct dns_mx_answer *answer)
         failure_make(h, 451, 4, 6, "its mail exchanger is this gateway: mail would loop");
 }
 
+/* Of the first host. */
+static unsigned equals_count(const struct dns_mx_answer *answer)
+{
+    unsigned count = 1;
+
+    while (count < answer->len && answer->mx[count].preference == answer->mx[0].preference)
+        count++;
+    return count;
+}
+
 static void on_mx(void *user, const struct dns_mx_answer *answer)
 {
     struct hop *h = user;
@@ -384,6 +398,8 @@ static void on_mx(void *user, const struct dns_mx_answer *answer)
     if (h->probe)
         upstream_probe_mx(h, answer);
     upstream_verdict_mx(h, answer->secure);
+    upstream_recall_limit(h, answer->status, answer->ttl_s);
+    h->first_equals = equals_count(answer);
     switch (answer->status) {
     case DNS_OK:
         if (answer->len == 1 && answer->mx[0].host[0] == '\0')
@@ -481,6 +497,30 @@ static void on_budget(void *user, struct dp_timer *timer)
     hop_unpin(h);
 }
 
+static bool mx_ask(struct hop *h)
+{
+    struct resolver *resolver = h->u->conf.resolver;
+
+    h->stands_until_ms = UINT64_MAX;
+    if (resolver->ops->mx(resolver, h->txn->domain, on_mx, h, &h->question) == ERR_OK)
+        return true;
+    h->question = NULL;
+    failure_make(h, 451, 4, 3, "its MX records can't be looked up");
+    return false;
+}
+
+/* The connection that another message for the domain went by, where nothing has to be asked again.
+ */
+static bool recall_use(struct hop *h)
+{
+    if (h->probe || h->txn->mail.requiretls || !upstream_recall_take(h))
+        return false;
+    if (target_enter(h) && pooled_use(h))
+        return true;
+    upstream_recall_drop(h);
+    return false;
+}
+
 int upstream_dial_begin(struct hop *h)
 {
     struct upstream *u = h->u;
@@ -491,23 +531,31 @@ int upstream_dial_begin(struct hop *h)
     h->budget = (struct dp_timer){.fire = on_budget, .user = h};
     upstream_race_init(h);
     h->deadline_ms = dp_now_ms(u->conf.dp) + budget_ms;
-    if (upstream_verdict_begin(h) != ERR_OK ||
-        dp_timer_start(u->conf.dp, &h->budget, budget_ms) != ERR_OK)
+    if (dp_timer_start(u->conf.dp, &h->budget, budget_ms) != ERR_OK)
+        return ERR_NOMEM;
+    if (recall_use(h))
+        return ERR_OK;
+    if (upstream_verdict_begin(h) != ERR_OK)
         return ERR_NOMEM;
     if (!h->route->conf->mx) {
         h->targets = h->route->targets;
         h->targets_len = (unsigned)h->route->conf->hops_len;
         if (!h->said && !h->txn->mail.requiretls && target_enter(h) && target_pooled(h))
             return ERR_OK;
-    } else if (!literal_take(h)) {
-        if (u->conf.resolver->ops->mx(u->conf.resolver, h->txn->domain, on_mx, h, &h->question) ==
-            ERR_OK)
-            return ERR_OK;
-        h->question = NULL;
-        failure_make(h, 451, 4, 3, "its MX records can't be looked up");
+    } else if (!literal_take(h) && mx_ask(h)) {
+        return ERR_OK;
     }
     /* From a turn of its own, so that nothing is told from inside hop_open. */
     return dp_timer_start(u->conf.dp, &h->turn, 0);
+}
+
+/* What was recalled is no more than a way to a connection that is there, and it was gone. */
+static void ask_anew(struct hop *h)
+{
+    upstream_recall_drop(h);
+    h->state = HOP_WAITING;
+    if (upstream_verdict_begin(h) != ERR_OK || !mx_ask(h))
+        hop_give_up(h, &h->failure, false);
 }
 
 void upstream_dial_turn(struct hop *h)

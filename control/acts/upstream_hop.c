@@ -14,9 +14,11 @@ static void hop_free(struct hop *h)
 {
     if (h->host)
         upstream_host_drop(h->u, h->host);
+    if (h->recalled)
+        upstream_recall_drop(h);
     if (h->targets_owned)
         free(h->targets);
-    free(h->said);
+    upstream_said_free(h->said);
     free(h->probe);
     free(h->who);
     free(h->rcpts);
@@ -188,6 +190,7 @@ void hop_activate(struct hop *h, struct upstream_leg *leg)
         return;
     }
     upstream_report_ready(leg);
+    upstream_recall_keep(h);
     h->state = HOP_ACTIVE;
     dp_timer_stop(h->u->conf.dp, &h->turn);
     dp_timer_stop(h->u->conf.dp, &h->budget);

@@ -55,13 +55,16 @@ struct upstream_target { /* a host to try */
 
 /* What DNS and HTTPS said of a transaction's domain and of the host in turn. */
 struct upstream_said {
-    bool mx_secure; /* or the hosts are the route's own */
-    bool has_sts;
+    bool mx_secure;   /* or the hosts are the route's own */
     unsigned tlsa_of; /* 1 and the place of the target that tlsa is of; 0: none */
     struct tls_verdict verdict;
-    struct dns_tlsa_answer tlsa;
-    struct sts_answer sts;
+    /* Only as long as what they hold: no list behind what is used of it. */
+    const struct dns_tlsa_answer *tlsa;
+    const struct sts_answer *sts; /* NULL: not asked */
 };
+
+/* A decision that stands for a while (upstream_recall.c). */
+struct upstream_recalled;
 
 /* A host to try, and what it must have. */
 struct upstream_aim {
@@ -186,7 +189,11 @@ struct hop {
     struct upstream_target *targets;
     unsigned targets_len, target;
     bool targets_owned;
-    struct upstream_said *said;        /* NULL where the route's level is not judged */
+    struct upstream_said *said; /* NULL where the route's level is not judged */
+    struct upstream_recalled
+        *recalled;                     /* targets, said and key are its; NULL: they are the hop's */
+    uint64_t stands_until_ms;          /* for so long what DNS said holds */
+    unsigned first_equals;             /* hosts of the first target's preference, with it */
     const struct tls_verdict *verdict; /* of this target; NULL: none is made yet */
     struct upstream_key key;           /* of the pool, for this target */
     struct upstream_host *host;
@@ -196,9 +203,9 @@ struct hop {
     struct upstream_leg *racers[UPSTREAM_RACERS];
     unsigned racers_len;
     struct dp_timer race; /* until one more joins them */
-    bool no_pool;     /* a pooled leg was stale: the next is a new one */
-    bool plaintext;   /* this address once more without TLS (level may) */
-    bool unreachable; /* no address of this host was there at all so far */
+    bool no_pool;         /* a pooled leg was stale: the next is a new one */
+    bool plaintext;       /* this address once more without TLS (level may) */
+    bool unreachable;     /* no address of this host was there at all so far */
     bool resolved;
     struct dns_question *question;
     struct dp_timer turn, budget;
@@ -230,6 +237,7 @@ struct hop {
 
 TAILQ_HEAD(upstream_hosts, upstream_host);
 TAILQ_HEAD(upstream_hops, hop);
+TAILQ_HEAD(upstream_recalls, upstream_recalled);
 
 struct upstream {
     struct upstream_conf conf;
@@ -241,6 +249,10 @@ struct upstream {
     unsigned hosts_len, legs_len, racers_len;
     struct upstream_hops waiting; /* for a connection */
     struct evp_md_ctx_st *hash;   /* for keys; between two of them it is nobody's */
+    struct upstream_recalled *recall_buckets[UPSTREAM_BUCKETS];
+    struct upstream_recalls recalls; /* the one unused for longest first */
+    unsigned recalls_len;
+    uint64_t recall_random; /* for the order of equal hosts, which is no secret */
     bool draining;
 };
 
@@ -334,6 +346,9 @@ void upstream_dial_stop(struct hop *h);
 /* Levels that are made for each host. */
 bool upstream_level_judged(enum conf_level level);
 int upstream_verdict_begin(struct hop *h) ERR_CHECK;
+void upstream_said_free(struct upstream_said *said);
+/* NULL: no memory. */
+struct upstream_said *upstream_said_copy(const struct upstream_said *said);
 /* Whether DNSSEC proved the answer that the targets come from. */
 void upstream_verdict_mx(struct hop *h, bool secure);
 /* The recipient's domain is an address, which has neither zone nor policy. */
@@ -347,17 +362,33 @@ bool upstream_verdict_host(struct hop *h);
 const char *upstream_verdict_sts_id(const struct hop *h);
 /* Why a policy in testing mode would refuse what a connection got; tls NULL: plaintext. NULL: it
  * would not, or none is in testing mode. */
-const char *upstream_verdict_refusal(const struct tls_verdict *verdict, const struct tls_facts *tls);
+const char *upstream_verdict_refusal(const struct tls_verdict *verdict,
+                                     const struct tls_facts *tls);
 struct upstream_aim upstream_aim_of(const struct hop *h);
 
+/* upstream_recall.c */
+/* Takes what was decided for the hop's route and domain, where that still stands: its first target
+ * with verdict and key. False: nothing does, and the hop is as it was. */
+bool upstream_recall_take(struct hop *h);
+/* The hop is without again, as before it asked for anything. */
+void upstream_recall_drop(struct hop *h);
+/* Mail begins on a leg for the hop's target: another message for the domain may go on from there.
+ */
+void upstream_recall_keep(struct hop *h);
+void upstream_recalls_free(struct upstream *u);
+/* An answer came, which may be kept for so long. */
+void upstream_recall_limit(struct hop *h, enum dns_status status, uint32_t ttl_s);
+
 /* upstream_ratchet.c */
-/* A new leg is ready for the hop. True: it has less than it must, and is gone; the hop goes on to the
- * next address or host. What becomes of a probe is counted and told nowhere. */
+/* A new leg is ready for the hop. True: it has less than it must, and is gone; the hop goes on to
+ * the next address or host. What becomes of a probe is counted and told nowhere. */
 bool upstream_ratchet_holds(struct hop *h, struct upstream_leg *leg);
 /* A pooled leg, not the hop's yet. True: it has less than it must, and the next one is judged, and
- * told of, in its place. Where destination and setting are those asked for last it is a comparison. */
+ * told of, in its place. Where destination and setting are those asked for last it is a comparison.
+ */
 bool upstream_ratchet_unfit(struct hop *h, struct upstream_leg *leg);
-/* What the hop's target is held to; not known: nothing. new_host: as the weakest of its domain's. */
+/* What the hop's target is held to; not known: nothing. new_host: as the weakest of its domain's.
+ */
 void upstream_ratchet_memory(const struct hop *h, struct ratchet_memory *ret, bool *ret_new_host);
 /* The next hop has taken a message over the hop's leg. */
 void upstream_ratchet_proved(struct hop *h);

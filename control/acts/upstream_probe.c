@@ -112,8 +112,8 @@ void upstream_probe_leave(struct hop *h)
         .port = t->port,
         .result = p->result,
         .verdict = p->judged ? h->verdict : NULL,
-        .sts = h->said && h->said->has_sts ? &h->said->sts : NULL,
-        .tlsa = h->said && h->said->tlsa_of == h->target + 1 ? &h->said->tlsa : NULL,
+        .sts = h->said ? h->said->sts : NULL,
+        .tlsa = h->said && h->said->tlsa_of == h->target + 1 ? h->said->tlsa : NULL,
         .addrs = p->has_addrs ? &p->addrs : NULL,
         .addr = p->has_addr ? &p->addr : NULL,
         .phase = p->phase,
@@ -191,7 +191,7 @@ static void on_lost(void *user, const struct smtp_reply *reply, bool indetermina
     const struct upstream_probe_end end = {
         .connects = p->connects,
         .mx = p->has_mx ? &p->mx : NULL,
-        .sts = h->said && h->said->has_sts ? &h->said->sts : NULL,
+        .sts = h->said ? h->said->sts : NULL,
         .failure = p->good > 0 ? &none : reply,
     };
 

@@ -63,12 +63,12 @@ static void policy_tlsa(const struct dns_tlsa_answer *tlsa, struct tlsrpt_event 
 
 static const struct dns_tlsa_answer *tlsa_of(const struct hop *h)
 {
-    return h->said && h->said->tlsa_of == h->target + 1 ? &h->said->tlsa : NULL;
+    return h->said && h->said->tlsa_of == h->target + 1 ? h->said->tlsa : NULL;
 }
 
 static bool own_sts(const struct hop *h)
 {
-    return h->said && h->said->has_sts && !h->said->sts.listed;
+    return h->said && h->said->sts && !h->said->sts->listed;
 }
 
 static void policy_set(const struct hop *h, struct tlsrpt_event *e)
@@ -78,7 +78,7 @@ static void policy_set(const struct hop *h, struct tlsrpt_event *e)
     if (v->source == TLS_SOURCE_DANE)
         policy_tlsa(tlsa_of(h), e);
     else if ((v->source == TLS_SOURCE_STS || v->testing) && own_sts(h))
-        policy_sts(&h->said->sts, e);
+        policy_sts(h->said->sts, e);
 }
 
 static void tell(const struct hop *h, const struct tlsrpt_event *e)
@@ -124,12 +124,12 @@ static void policy_missing(const struct hop *h)
     };
     struct tlsrpt_event e;
 
-    if (!h->said || !h->said->has_sts || h->said->sts.fault == STS_FAULT_NONE)
+    if (!h->said || !h->said->sts || h->said->sts->fault == STS_FAULT_NONE)
         return;
     begin(h, &e);
     e.mx[0] = '\0';
     e.type = TLSRPT_STS;
-    fail(&e, results[h->said->sts.fault], h->said->sts.listed ? "" : h->said->sts.why);
+    fail(&e, results[h->said->sts->fault], h->said->sts->listed ? "" : h->said->sts->why);
     tell(h, &e);
 }
 
@@ -156,8 +156,8 @@ void upstream_report_skipped(const struct hop *h)
              : tlsa && tlsa->status == DNS_OK ? TLSRPT_TLSA_INVALID
                                               : TLSRPT_DANE_REQUIRED,
              v->why);
-    else if (v->source == TLS_SOURCE_STS && own_sts(h) && h->said->sts.status == DNS_OK &&
-             h->said->sts.mode != STS_MODE_NONE)
+    else if (v->source == TLS_SOURCE_STS && own_sts(h) && h->said->sts->status == DNS_OK &&
+             h->said->sts->mode != STS_MODE_NONE)
         fail(&e, TLSRPT_VALIDATION_FAILURE, v->why);
     else
         return; /* our own demand, of a domain that promises nothing */

@@ -19,17 +19,99 @@ int upstream_verdict_begin(struct hop *h)
         h->verdict = &r->verdict;
         return ERR_OK;
     }
-    /* At once: where memory ends later, nothing that was asked may count as unasked. */
-    h->said = malloc(sizeof(*h->said));
+    h->said = calloc(1, sizeof(*h->said));
     if (!h->said)
         return ERR_NOMEM;
-    h->said->has_sts = false;
-    h->said->sts.id[0] = '\0';
-    h->said->sts.listed = false;
-    h->said->sts.fault = STS_FAULT_NONE;
-    h->said->tlsa_of = 0;
     h->said->mx_secure = !r->conf->mx;
     return ERR_OK;
+}
+
+/* --- what was said --- */
+
+/* Of what could not be asked, or not kept for want of memory: nothing may count as unasked, nor a
+ * policy as one that could not be fetched, for the domain may have one that is known. */
+static const struct dns_tlsa_answer tlsa_unknown = {.status = DNS_FAILED};
+static const struct sts_answer sts_unknown = {.status = DNS_BOGUS,
+                                              .why = "too many questions at once"};
+static const struct sts_answer sts_none = {.status = DNS_NODATA};
+
+static void tlsa_free(const struct dns_tlsa_answer *answer)
+{
+    if (answer != &tlsa_unknown)
+        free((void *)answer);
+}
+
+static void sts_free(const struct sts_answer *answer)
+{
+    if (answer != &sts_unknown && answer != &sts_none)
+        free((void *)answer);
+}
+
+static const struct dns_tlsa_answer *tlsa_copy(const struct dns_tlsa_answer *answer)
+{
+    size_t used = 0;
+
+    for (unsigned i = 0; i < answer->len; i++) {
+        size_t end = (size_t)answer->records[i].at + answer->records[i].len;
+        used = end > used ? end : used;
+    }
+    const size_t len = offsetof(struct dns_tlsa_answer, data) + used;
+    void *copy = malloc(len);
+    if (!copy)
+        return &tlsa_unknown;
+    return memcpy(copy, answer, len);
+}
+
+static const struct sts_answer *sts_copy(const struct sts_answer *answer)
+{
+    const size_t len = offsetof(struct sts_answer, mx) + answer->mx_len * sizeof(answer->mx[0]);
+    void *copy = malloc(len);
+
+    if (!copy)
+        return &sts_unknown;
+    return memcpy(copy, answer, len);
+}
+
+void upstream_said_free(struct upstream_said *said)
+{
+    if (!said)
+        return;
+    tlsa_free(said->tlsa);
+    sts_free(said->sts);
+    free(said);
+}
+
+struct upstream_said *upstream_said_copy(const struct upstream_said *said)
+{
+    struct upstream_said *copy = malloc(sizeof(*copy));
+
+    if (!copy)
+        return NULL;
+    *copy = *said;
+    if (said->tlsa)
+        copy->tlsa = tlsa_copy(said->tlsa);
+    if (said->sts)
+        copy->sts = sts_copy(said->sts);
+    if (copy->tlsa == &tlsa_unknown || copy->sts == &sts_unknown) {
+        upstream_said_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static void sts_set(struct hop *h, const struct sts_answer *answer)
+{
+    sts_free(h->said->sts);
+    h->said->sts = answer;
+    upstream_recall_limit(h, answer->status, answer->ttl_s);
+}
+
+static void tlsa_set(struct hop *h, const struct dns_tlsa_answer *answer)
+{
+    tlsa_free(h->said->tlsa);
+    h->said->tlsa = answer;
+    h->said->tlsa_of = h->target + 1;
+    upstream_recall_limit(h, answer->status, answer->ttl_s);
 }
 
 void upstream_verdict_mx(struct hop *h, bool secure)
@@ -40,40 +122,33 @@ void upstream_verdict_mx(struct hop *h, bool secure)
 
 void upstream_verdict_literal(struct hop *h)
 {
-    if (!h->said)
-        return;
-    h->said->sts.status = DNS_NODATA;
-    h->said->sts.mx_len = 0;
-    h->said->sts.why[0] = '\0';
-    h->said->has_sts = true;
+    if (h->said)
+        sts_set(h, &sts_none);
 }
 
 /* --- the domain --- */
 
 /* What the domain does not say itself, or nobody can fetch, a list of policies may know: it is
  * there for the time before a policy was ever seen, and gives way to one (EFF's USAGE.md). */
-static void list_ask(struct hop *h)
+static bool list_knows(const struct hop *h, const struct sts_answer *own, struct sts_answer *ret)
 {
     const struct policy_list *list = h->u->conf.conf->tls.policies;
-    struct sts_answer *sts = &h->said->sts;
     int64_t now = (int64_t)(dp_wall_us(h->u->conf.dp) / 1000000);
 
-    sts->listed = false;
-    if (list && h->route->conf->tls.level == CONF_LEVEL_AUTO &&
-        (sts->status == DNS_NODATA || sts->status == DNS_NXDOMAIN || sts->status == DNS_FAILED))
-        (void)policy_list_find(list, h->txn->domain, now, sts);
+    if (!list || h->route->conf->tls.level != CONF_LEVEL_AUTO ||
+        (own->status != DNS_NODATA && own->status != DNS_NXDOMAIN && own->status != DNS_FAILED))
+        return false;
+    *ret = *own;
+    return policy_list_find(list, h->txn->domain, now, ret);
 }
 
 static void on_sts(void *user, const struct sts_answer *answer)
 {
+    struct sts_answer listed;
     struct hop *h = user;
-    struct sts_answer *kept = &h->said->sts;
 
     h->question = NULL;
-    memcpy(kept, answer, offsetof(struct sts_answer, mx)); /* its list is long, and mostly empty */
-    memcpy(kept->mx, answer->mx, answer->mx_len * sizeof(answer->mx[0]));
-    h->said->has_sts = true;
-    list_ask(h);
+    sts_set(h, sts_copy(list_knows(h, answer, &listed) ? &listed : answer));
     upstream_dial_turn(h);
 }
 
@@ -85,12 +160,8 @@ bool upstream_verdict_domain(struct hop *h)
         return false;
     if (resolver->ops->sts(resolver, h->txn->domain, on_sts, h, &h->question) == ERR_OK)
         return true;
-    /* Not as a policy that could not be fetched: the domain may have one that is known. */
     h->question = NULL;
-    h->said->sts.status = DNS_BOGUS;
-    h->said->sts.mx_len = 0;
-    snprintf(h->said->sts.why, sizeof(h->said->sts.why), "too many questions at once");
-    h->said->has_sts = true;
+    sts_set(h, &sts_unknown);
     return false;
 }
 
@@ -103,24 +174,16 @@ static void verdict_make(struct hop *h)
     bool asked = said->tlsa_of == h->target + 1;
 
     tls_verdict_make(h->route->conf->tls.level, said->mx_secure && !t->is_addr, t->host,
-                     asked ? &said->tlsa : NULL, said->has_sts ? &said->sts : NULL, &said->verdict);
+                     asked ? said->tlsa : NULL, said->sts, &said->verdict);
     h->verdict = &said->verdict;
 }
 
 static void on_tlsa(void *user, const struct dns_tlsa_answer *answer)
 {
     struct hop *h = user;
-    struct dns_tlsa_answer *kept = &h->said->tlsa;
-    size_t used = 0;
 
     h->question = NULL;
-    memcpy(kept, answer, offsetof(struct dns_tlsa_answer, data));
-    for (unsigned i = 0; i < answer->len; i++) {
-        size_t end = (size_t)answer->records[i].at + answer->records[i].len;
-        used = end > used ? end : used;
-    }
-    memcpy(kept->data, answer->data, used);
-    h->said->tlsa_of = h->target + 1;
+    tlsa_set(h, tlsa_copy(answer));
     upstream_dial_turn(h);
 }
 
@@ -136,8 +199,7 @@ bool upstream_verdict_host(struct hop *h)
         if (resolver->ops->tlsa(resolver, t->host, t->port, on_tlsa, h, &h->question) == ERR_OK)
             return true;
         h->question = NULL;
-        h->said->tlsa = (struct dns_tlsa_answer){.status = DNS_FAILED};
-        h->said->tlsa_of = h->target + 1;
+        tlsa_set(h, &tlsa_unknown);
     }
     verdict_make(h);
     return false;
@@ -147,9 +209,9 @@ const char *upstream_verdict_sts_id(const struct hop *h)
 {
     const struct tls_verdict *v = h->verdict;
 
-    return v && (v->source == TLS_SOURCE_STS || v->testing) && !h->said->sts.listed
-               ? h->said->sts.id
-               : NULL;
+    if (!v || (v->source != TLS_SOURCE_STS && !v->testing) || !h->said->sts)
+        return NULL;
+    return h->said->sts->listed ? NULL : h->said->sts->id;
 }
 
 const char *upstream_verdict_refusal(const struct tls_verdict *verdict, const struct tls_facts *tls)
@@ -169,7 +231,7 @@ struct upstream_aim upstream_aim_of(const struct hop *h)
         .target = &h->targets[h->target],
         .domain = h->txn->domain,
         .verdict = h->verdict,
-        .tlsa = h->verdict->source == TLS_SOURCE_DANE ? &h->said->tlsa : NULL,
+        .tlsa = h->verdict->source == TLS_SOURCE_DANE ? h->said->tlsa : NULL,
         .sts_id = upstream_verdict_sts_id(h),
     };
 }
