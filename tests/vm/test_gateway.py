@@ -46,15 +46,15 @@ class Gateway(BenchCase):
         load = self.load(gateway, "--starttls", "--sessions", "4", "--per-session", "20",
                          "--messages", "1000000", *(("--ledger", ledgers[0]) if ledgers else ()))
         self.addCleanup(load.kill)
-        wait_for(lambda: len(gateway.events("message")) >= 50, 20, "messages pass")
+        wait_for(lambda: gateway.event_count("message") >= 50, 20, "messages pass")
         return sink, gateway, load
 
     def test_a_reload_under_load_loses_nothing(self):
         sink, gateway, load = self.under_load()
         gateway.process.send_signal(signal.SIGHUP)
         wait_for(lambda: gateway.events("reloaded"), 15, "reload")
-        before = len(gateway.events("message"))
-        wait_for(lambda: len(gateway.events("message")) >= before + 50, 20, "messages pass again")
+        before = gateway.event_count("message")
+        wait_for(lambda: gateway.event_count("message") >= before + 50, 20, "messages pass again")
         load.terminate()
         sent, got = self.report(load), self.report(sink)
         self.assertEqual(sent["sessions"]["lost"], 0, sent)
