@@ -18,6 +18,7 @@ import traceback
 import unittest
 
 UNSHARED = "POSTERN_TEST_UNSHARED"
+UNSHARE = ["unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"]
 
 
 def loopback_up():
@@ -32,9 +33,15 @@ def loopback_up():
 def enter_namespaces():
     if os.environ.get(UNSHARED) != "1":
         os.environ[UNSHARED] = "1"
-        os.execvp("unshare", ["unshare", "--net", "--pid", "--mount-proc", "--fork",
-                              "--kill-child", sys.executable, *sys.argv])
+        os.execvp("unshare", [*UNSHARE, sys.executable, *sys.argv])
     loopback_up()
+
+
+def end_wait(process):
+    """Waits for the end of a Popen: the CPU-seconds of it, and of those that it waited for."""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_utime + used.ru_stime
 
 
 def kernel_tls_count():

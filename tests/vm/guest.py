@@ -8,6 +8,7 @@ import os
 import queue
 import re
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ def suite_run(out, suite):
     process = subprocess.Popen(suite["command"], env=dict(os.environ, **suite["env"]),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
-    timer = threading.Timer(suite["limit_s"], process.kill)
+    timer = threading.Timer(suite["limit_s"], os.kill, (process.pid, signal.SIGKILL))
     timer.start()
     count, plan, sockets, last, tail = 0, None, None, None, []
     for text in process.stdout:
@@ -45,14 +46,14 @@ def suite_run(out, suite):
             last[2].append(text)
     if last:
         out.result(*last)
-    process.wait()
+    cpu_s = tap.end_wait(process)
     in_time = timer.is_alive()
     timer.cancel()
     trouble = (f"it took over {suite['limit_s']} s" if not in_time
                else None if plan == count and count else f"{count} of {plan} tests were heard of")
     trouble = trouble or records_wrong(suite["kernel_tls"], sockets)
     out.result(not trouble, f"{suite['name']}: it ran to its end, kernel TLS sockets {sockets} "
-               f"({time.monotonic() - began:.0f} s)",
+               f"({time.monotonic() - began:.0f} s, {cpu_s:.0f} s of CPU)",
                [trouble, *(f"#   {line}" for line in tail)] if trouble else [])
 
 

@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 
+import tap
 from initramfs import Initramfs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -187,12 +188,13 @@ def run(machine, console, settings, limit_s):
             console.line(text.rstrip("\r\n"))
     finally:
         timer.cancel()
-        process.wait()
+        cpu_s = tap.end_wait(process)
         machine.end()
     trouble = (f"ended after {limit_s} seconds without an end of its own" if limit_hit.is_set()
                else console.trouble())
     console.result("not ok" if trouble else "ok",
-                   f"the machine ran to its end ({time.monotonic() - began:.1f} s)")
+                   f"the machine ran to its end ({time.monotonic() - began:.1f} s, "
+                   f"{cpu_s:.0f} s of CPU)")
     if trouble:
         console.out(f"#   {trouble}; the console's last lines:")
         for text in console.tail:

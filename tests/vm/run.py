@@ -32,8 +32,10 @@ UNITS = {"relay": ("dp_relay",), "dataplane": ("_dataplane_", "-dp_relay"),
          "rest": ("-_dataplane_",)}
 KERNEL_UNITS = {"uring": ("dp_uring",), "records": ("dp_records",),
                 "measure": ("record_measure",),
-                "rest": ("Probe", "kernel_table", "_process_", "_upstream_upstream_tls",
-                         "gateway_relay", "-record_measure")}
+                "rest": ("Probe", "kernel_table", *(f"_process_{name}" for name in (
+                    "aead_choice", "channel", "listener_set", "ratchet_table", "record_cache",
+                    "record_choice", "resolver_client", "resolver_process", "sandbox", "shared",
+                    "state_folder")))}
 MESSAGES = {"6.1": ("bdat_to_bdat",), "6.12": ("data_to_data", "bdat_to_bdat"),
             "newest": ("data_to_data",)}
 PROCESSORS = {"newest": 2}  # one machine of several will do to meet what races between them
@@ -46,9 +48,9 @@ PATIENCE = "6"  # times what outside is long enough
 def suite(name, file, layer=None, tests=(), kernel_tls=None, alone=False):
     """kernel_tls: whether it must be in use; None for suites that may do either, without a layer.
     alone: nothing else runs meanwhile."""
-    env = {"POSTERN_DATAPLANE": layer} if layer else {}
+    env = {tap.UNSHARED: "1", **({"POSTERN_DATAPLANE": layer} if layer else {})}
     return {"name": f"{name} {layer}" if layer else name, "env": env, "limit_s": 600,
-            "command": ["/usr/bin/python3", os.path.join(TESTS, file), *tests],
+            "command": [*tap.UNSHARE, "/usr/bin/python3", os.path.join(TESTS, file), *tests],
             "kernel_tls": layer == "ktls" if layer else kernel_tls, "alone": alone}
 
 
@@ -114,7 +116,7 @@ def vehicle_run(vehicle, stream):
                 # This kernel may lose AVX-512 registers between a process's two threads.
                 env["POSTERN_AEAD"] = "openssl"
             else:
-                env["POSTERN_SIMULATION"] = "no"
+                env["POSTERN_EMULATED"] = "yes"
             json.dump({"env": env, "lanes": LANES.get(vehicle, 3), "suites": suites_of(vehicle)}, f)
         run(machine_of(vehicle, folder), console, [f"POSTERN_VM_JOB={job}"], LIMIT_S)
     return console

@@ -55,5 +55,8 @@ void far_free(struct far *far);
 /* One of len bytes, and all of it arrives, and is answered. */
 void bridge_whole(const struct dp_conf *conf, const struct lab_tls *a, const struct lab_tls *b,
                   size_t len, size_t record, unsigned seed);
+/* The length of a body that sockets do not hold; in an emulated machine only in each seventh round,
+ * else one that a batch does not. */
+size_t bridge_large(unsigned round);
 /* As lab_body, with the final dot; the caller frees it. */
 uint8_t *body_with_end(size_t len);

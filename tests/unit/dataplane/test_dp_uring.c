@@ -27,9 +27,8 @@ static const struct dp_conf crossing = {.max_legs = 16, .max_relays = 4};
 
 static void bodies_cross(void **state)
 {
-    static const size_t sizes[] = {5, 4096, 3000000};
-
     for (size_t pair = 0; pair < KINDS * KINDS; pair++) {
+        const size_t sizes[] = {5, 4096, bridge_large((unsigned)pair)};
         for (size_t s = 0; s < 3; s++)
             bridge_whole(&crossing, &kinds[pair / KINDS], &kinds[pair % KINDS], sizes[s],
                          pair % 4 == 3 ? 1400 : 16384, (unsigned)pair);

@@ -19,14 +19,13 @@ enum { KINDS = LAB_KINDS - 1 };
 
 static void bodies_cross_from_the_hand_off_on(void **state)
 {
-    static const size_t sizes[] = {5, 4096, 3000000};
-
     for (unsigned ways = 1; ways < 4; ways++) {
         const struct dp_conf conf = {.max_legs = 16,
                                      .max_relays = 4,
                                      .kernel_rx = {.on = ways & 1},
                                      .kernel_tx = {.on = ways & 2}};
         for (size_t a = 0; a < KINDS; a++) {
+            const size_t sizes[] = {5, 4096, bridge_large((unsigned)a + KINDS * (ways - 1))};
             for (size_t s = 0; s < 3; s++)
                 bridge_whole(&conf, &kinds[a], &kinds[(a + ways) % KINDS], sizes[s],
                              a % 2 ? 16384 : 1400, (unsigned)a);
