@@ -2,8 +2,6 @@
 /* Does a list of key exchange groups hold, for servers and clients, and is nothing weaker taken? */
 #include "tls_lab.h"
 
-static struct lab_cert ecdsa, rsa;
-
 static const char *const p384[] = {"P-384"};
 static const char *const classic[] = {"P-256", "X25519"};
 static const char *const hybrid[] = {"X25519MLKEM768"};
@@ -106,7 +104,7 @@ static void assert_failure_names(const struct lab *l, const struct tls_groups *o
 /* In TLS 1.2 the peer's groups are also the curves that it takes in a certificate. */
 static const struct lab_cert *cert_for(const struct row *row)
 {
-    return row->version == TLS1_2_VERSION ? &rsa : &ecdsa;
+    return row->version == TLS1_2_VERSION ? &lab_rsa : &lab_ecdsa;
 }
 
 static void serve(const struct row *row)
@@ -202,7 +200,7 @@ static void the_hybrid_group_is_preferred(void **state)
 /* The compatible profile has suites without any group. */
 static void no_suite_goes_round_a_list(void **state)
 {
-    const struct tls_cert_files files = {.cert = rsa.cert_file, .key = rsa.key_file};
+    const struct tls_cert_files files = {.cert = lab_rsa.cert_file, .key = lab_rsa.key_file};
 
     for (int with = 0; with < 2; with++) {
         struct tls_server_conf conf = {.name = "in",
@@ -231,22 +229,6 @@ static void no_suite_goes_round_a_list(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    if (lab_setup(state))
-        return -1;
-    lab_cert_make(&ecdsa, &(struct lab_cert_spec){.cn = "mx.example"});
-    lab_cert_make(&rsa, &(struct lab_cert_spec){.cn = "mx.example", .rsa = true});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    lab_cert_free(&ecdsa);
-    lab_cert_free(&rsa);
-    return lab_teardown(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,5 +238,6 @@ int main(void)
         cmocka_unit_test(the_hybrid_group_is_preferred),
         cmocka_unit_test(no_suite_goes_round_a_list),
     };
-    return lab_group_run("tls_groups", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
+    return lab_group_run("tls_groups", tests, sizeof(tests) / sizeof(tests[0]), lab_pair_setup,
+                         lab_pair_teardown);
 }

@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls_lab.h"
 
-static struct lab_cert ecdsa, rsa;
 static const struct tls_ticket_seed seed = {.seed = "seed of the tickets"};
-
-static int setup(void **state)
-{
-    if (lab_setup(state))
-        return -1;
-    lab_cert_make(&ecdsa, &(struct lab_cert_spec){.cn = "mx.example", .san = "DNS:mx.example"});
-    lab_cert_make(
-        &rsa, &(struct lab_cert_spec){.cn = "mx.example", .san = "DNS:mx.example", .rsa = true});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    lab_cert_free(&ecdsa);
-    lab_cert_free(&rsa);
-    return lab_teardown(state);
-}
 
 static struct tls_server_ctx *server_ctx(const struct tls_ticket_seed *tickets)
 {
-    const struct tls_cert_files certs[] = {{ecdsa.cert_file, ecdsa.key_file},
-                                           {rsa.cert_file, rsa.key_file}};
+    const struct tls_cert_files certs[] = {{lab_ecdsa.cert_file, lab_ecdsa.key_file},
+                                           {lab_rsa.cert_file, lab_rsa.key_file}};
 
     return lab_server_ctx(&(struct tls_server_conf){.name = "inside",
                                                     .profile = TLS_PROFILE_COMPATIBLE,
@@ -37,7 +19,7 @@ static struct tls_server_ctx *server_ctx(const struct tls_ticket_seed *tickets)
 static struct tls_client_ctx *client_ctx(void)
 {
     return lab_client_ctx(&(struct tls_client_conf){
-        .profile = TLS_PROFILE_COMPATIBLE, .names = true, .ca = ecdsa.cert_file});
+        .profile = TLS_PROFILE_COMPATIBLE, .names = true, .ca = lab_ecdsa.cert_file});
 }
 
 static void release_sessions(SSL *peer)
@@ -161,7 +143,7 @@ static void a_client_hands_over_its_keys(void **state)
         struct tls_client_request request = {
             .ctx = ctx, .sni = name, .names = &name, .names_len = 1};
         SSL_CTX *peer_ctx =
-            lab_peer_ctx(true, row->version, strstr(row->openssl, "ECDSA") ? &ecdsa : &rsa);
+            lab_peer_ctx(true, row->version, strstr(row->openssl, "ECDSA") ? &lab_ecdsa : &lab_rsa);
         struct lab_wire wire = {.fragment = fragments[i % 4], .early = "220 early\r\n"};
 
         memcpy(request.session_key, &i, sizeof(i));
@@ -246,7 +228,7 @@ static void a_client_resumes_from_the_next_hops_ticket(void **state)
 
     lab_open(&l);
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        SSL_CTX *peer_ctx = lab_peer_ctx(true, version, &ecdsa);
+        SSL_CTX *peer_ctx = lab_peer_ctx(true, version, &lab_ecdsa);
 
         request.session_key[0] = (uint8_t)version;
         request.session_key[1] = 0;
@@ -297,7 +279,7 @@ static void no_group_costs_another_round_trip(void **state)
     lab_open(&l);
     for (size_t i = 0; i < 8; i++) {
         bool is_server = i % 2;
-        SSL_CTX *peer_ctx = lab_peer_ctx(!is_server, TLS1_3_VERSION, &ecdsa);
+        SSL_CTX *peer_ctx = lab_peer_ctx(!is_server, TLS1_3_VERSION, &lab_ecdsa);
         struct lab_wire wire = {0};
 
         if (SSL_CTX_set1_groups_list(peer_ctx, lists[i / 2]) == 1) {
@@ -395,7 +377,7 @@ static void a_max_fragment_length_is_carried_over(void **state)
 
 static void early_data_is_not_taken(void **state)
 {
-    SSL_CTX *other = lab_peer_ctx(true, TLS1_3_VERSION, &ecdsa);
+    SSL_CTX *other = lab_peer_ctx(true, TLS1_3_VERSION, &lab_ecdsa);
     struct tls_server_ctx *ctx = server_ctx(&seed);
     struct lab l;
 
@@ -566,6 +548,6 @@ int main(void)
         cmocka_unit_test(a_leg_may_go_away_while_it_is_told_about),
         cmocka_unit_test(a_truncated_or_flipped_handshake_never_succeeds),
     };
-    return lab_group_run("tls_service_openssl", tests, sizeof(tests) / sizeof(tests[0]), setup,
-                         teardown);
+    return lab_group_run("tls_service_openssl", tests, sizeof(tests) / sizeof(tests[0]),
+                         lab_pair_setup, lab_pair_teardown);
 }

@@ -3,8 +3,6 @@
  * nothing else taken? */
 #include "tls_lab.h"
 
-static struct lab_cert ecdsa, rsa;
-
 #define LIST(name, ...)                                                                            \
     static const char *const name##_names[] = {__VA_ARGS__};                                       \
     static const struct tls_suites name = {name##_names, sizeof(name##_names) / sizeof(char *)}
@@ -63,7 +61,7 @@ static void what_leaves_nothing_is_refused(void **state)
     for (size_t i = 0; i < sizeof(confs) / sizeof(confs[0]); i++) {
         assert_int_equal(tls_client_ctx_new(&confs[i], &ctx, why, sizeof(why)), ERR_TLS);
         assert_non_null(strstr(why, "suites, groups and min_version"));
-        const struct tls_cert_files files = {.cert = rsa.cert_file, .key = rsa.key_file};
+        const struct tls_cert_files files = {.cert = lab_rsa.cert_file, .key = lab_rsa.key_file};
         const struct tls_server_conf server = {.name = "in",
                                                .suites = confs[i].suites,
                                                .groups = confs[i].groups,
@@ -85,24 +83,25 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {&chacha, &ecdsa, 0, NULL, "TLS_CHACHA20_POLY1305_SHA256", TLS_PROFILE_MODERN},
-    {&chacha, &ecdsa, 0, NULL, "TLS_CHACHA20_POLY1305_SHA256", TLS_PROFILE_NIST_800_52R2},
-    {&chacha, &ecdsa, TLS1_2_VERSION, NULL, NULL, TLS_PROFILE_MODERN},
-    {&aes256, &ecdsa, 0, NULL, "TLS_AES_256_GCM_SHA384", TLS_PROFILE_MODERN},
-    {&aes256, &ecdsa, TLS1_2_VERSION, NULL, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    {&chacha, &lab_ecdsa, 0, NULL, "TLS_CHACHA20_POLY1305_SHA256", TLS_PROFILE_MODERN},
+    {&chacha, &lab_ecdsa, 0, NULL, "TLS_CHACHA20_POLY1305_SHA256", TLS_PROFILE_NIST_800_52R2},
+    {&chacha, &lab_ecdsa, TLS1_2_VERSION, NULL, NULL, TLS_PROFILE_MODERN},
+    {&aes256, &lab_ecdsa, 0, NULL, "TLS_AES_256_GCM_SHA384", TLS_PROFILE_MODERN},
+    {&aes256, &lab_ecdsa, TLS1_2_VERSION, NULL, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
      TLS_PROFILE_MODERN},
-    {&aes256, &rsa, TLS1_2_VERSION, NULL, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    {&aes256, &lab_rsa, TLS1_2_VERSION, NULL, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
      TLS_PROFILE_MODERN},
-    {&aes256, &rsa, TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", NULL, TLS_PROFILE_MODERN},
-    {&of_12, &ecdsa, 0, NULL, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", TLS_PROFILE_MODERN},
-    {&of_12, &rsa, 0, NULL, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", TLS_PROFILE_HIPAA},
-    {&of_12, &rsa, TLS1_3_VERSION, NULL, NULL, TLS_PROFILE_MODERN},
-    {&static_rsa, &rsa, 0, "AES128-GCM-SHA256", "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    {&aes256, &lab_rsa, TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", NULL, TLS_PROFILE_MODERN},
+    {&of_12, &lab_ecdsa, 0, NULL, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
      TLS_PROFILE_MODERN},
-    {&static_rsa, &ecdsa, 0, "ECDHE-ECDSA-AES128-GCM-SHA256", NULL, TLS_PROFILE_COMPATIBLE},
-    {&dhe, &rsa, TLS1_2_VERSION, "DHE-RSA-CHACHA20-POLY1305",
+    {&of_12, &lab_rsa, 0, NULL, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", TLS_PROFILE_HIPAA},
+    {&of_12, &lab_rsa, TLS1_3_VERSION, NULL, NULL, TLS_PROFILE_MODERN},
+    {&static_rsa, &lab_rsa, 0, "AES128-GCM-SHA256", "TLS_RSA_WITH_AES_128_GCM_SHA256",
+     TLS_PROFILE_MODERN},
+    {&static_rsa, &lab_ecdsa, 0, "ECDHE-ECDSA-AES128-GCM-SHA256", NULL, TLS_PROFILE_COMPATIBLE},
+    {&dhe, &lab_rsa, TLS1_2_VERSION, "DHE-RSA-CHACHA20-POLY1305",
      "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256", TLS_PROFILE_MODERN},
-    {&dhe, &rsa, TLS1_2_VERSION, "DHE-RSA-AES128-GCM-SHA256", NULL, TLS_PROFILE_COMPATIBLE},
+    {&dhe, &lab_rsa, TLS1_2_VERSION, "DHE-RSA-AES128-GCM-SHA256", NULL, TLS_PROFILE_COMPATIBLE},
 };
 
 static void run(const struct row *row, bool as_server)
@@ -150,22 +149,6 @@ static void a_list_holds_on_both_legs(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    if (lab_setup(state))
-        return -1;
-    lab_cert_make(&ecdsa, &(struct lab_cert_spec){.cn = "mx.example"});
-    lab_cert_make(&rsa, &(struct lab_cert_spec){.cn = "mx.example", .rsa = true});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    lab_cert_free(&ecdsa);
-    lab_cert_free(&rsa);
-    return lab_teardown(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,5 +156,6 @@ int main(void)
         cmocka_unit_test(what_leaves_nothing_is_refused),
         cmocka_unit_test(a_list_holds_on_both_legs),
     };
-    return lab_group_run("tls_suites", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
+    return lab_group_run("tls_suites", tests, sizeof(tests) / sizeof(tests[0]), lab_pair_setup,
+                         lab_pair_teardown);
 }

@@ -123,6 +123,27 @@ void lab_cert_free(struct lab_cert *cert)
     EVP_PKEY_free(cert->key);
 }
 
+struct lab_cert lab_ecdsa, lab_rsa;
+
+int lab_pair_setup(void **state)
+{
+    struct lab_cert_spec spec = {.cn = "mx.example", .san = "DNS:mx.example"};
+
+    if (lab_setup(state))
+        return -1;
+    lab_cert_make(&lab_ecdsa, &spec);
+    spec.rsa = true;
+    lab_cert_make(&lab_rsa, &spec);
+    return 0;
+}
+
+int lab_pair_teardown(void **state)
+{
+    lab_cert_free(&lab_ecdsa);
+    lab_cert_free(&lab_rsa);
+    return lab_teardown(state);
+}
+
 /* ---- the service ---- */
 
 static void on_output(void *user, struct leg_id leg, struct span bytes)

@@ -48,6 +48,10 @@ const char *lab_chain_file(const struct lab_cert *const *certs, size_t len);
 /* Makes, and at the end removes, the directory that the files are in. */
 int lab_setup(void **state);
 int lab_teardown(void **state);
+/* The same, with these two certificates, each by itself, for mx.example. */
+extern struct lab_cert lab_ecdsa, lab_rsa;
+int lab_pair_setup(void **state);
+int lab_pair_teardown(void **state);
 /* A file in it; the text is valid until the next call. */
 const char *lab_file(const char *name);
 
