@@ -305,7 +305,9 @@ void tls_cert_facts(X509 *leaf, struct tls_facts *ret)
         ret->not_after = (int64_t)timegm(&tm);
 }
 
-int tls_cert_file_facts(const char *file, struct tls_facts *ret, char *why, size_t why_room)
+/* choose: which of the file's certificates. */
+static int file_facts(const char *file, X509 *(*choose)(const struct tls_cert *cert),
+                      struct tls_facts *ret, char *why, size_t why_room)
 {
     struct tls_cert cert = {0};
 
@@ -313,8 +315,35 @@ int tls_cert_file_facts(const char *file, struct tls_facts *ret, char *why, size
     ERR_clear_error();
     int err = chain_load(file, &cert, why, why_room);
     if (!err)
-        tls_cert_facts(cert.leaf, ret);
+        tls_cert_facts(choose(&cert), ret);
     tls_cert_free(&cert);
     ERR_clear_error();
     return err;
+}
+
+static X509 *choose_leaf(const struct tls_cert *cert)
+{
+    return cert->leaf;
+}
+
+static X509 *choose_first_end(const struct tls_cert *cert)
+{
+    X509 *first = cert->leaf;
+
+    for (int i = 0; i < sk_X509_num(cert->chain); i++) {
+        X509 *other = sk_X509_value(cert->chain, i);
+        if (ASN1_TIME_compare(X509_get0_notAfter(other), X509_get0_notAfter(first)) == -1)
+            first = other;
+    }
+    return first;
+}
+
+int tls_cert_file_facts(const char *file, struct tls_facts *ret, char *why, size_t why_room)
+{
+    return file_facts(file, choose_leaf, ret, why, why_room);
+}
+
+int tls_cert_file_first_end(const char *file, struct tls_facts *ret, char *why, size_t why_room)
+{
+    return file_facts(file, choose_first_end, ret, why, why_room);
 }

@@ -3,6 +3,7 @@
 
 #include "ascii.h"
 #include "clock.h"
+#include "expiry.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -125,15 +126,27 @@ static json_t *counters_json(const struct supervisor *s)
     return object;
 }
 
+static json_t *certificates_json(const struct supervisor *s)
+{
+    struct expiry_list *list;
+
+    if (s->expiry_fd < 0 || expiry_read(s->expiry_fd, &list) != ERR_OK)
+        return json_array();
+    json_t *array = expiry_json(list, (int64_t)time(NULL));
+    free(list);
+    return array;
+}
+
 json_t *admin_status_json(const struct supervisor *s)
 {
-    return json_pack("{s:s, s:s, s:i, s:s, s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
+    return json_pack("{s:s, s:s, s:i, s:s, s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
                      POSTERN_VERSION, "state", supervisor_state_text(s), "pid", (int)getpid(),
                      "config", s->conf_file, "generation", s->serving ? (int)s->serving->number : 0,
                      "started", time_json(s->started_wall_us), "uptime_s",
                      (json_int_t)((clock_us() - s->started_us) / 1000000), "listeners",
                      listeners_json(s), "records", records_json(s), "aead", aead_json(s),
-                     "processes", processes_json(s), "counters", counters_json(s));
+                     "processes", processes_json(s), "counters", counters_json(s), "certificates",
+                     certificates_json(s));
 }
 
 /* A worker wrote it: it may hold a peer's bytes, or anything at all. */

@@ -27,6 +27,7 @@ enum channel_kind {
     CHANNEL_EXPIRY,   /* ratchet, number: how many seconds what was had counts */
     CHANNEL_TLSRPT,   /* resolver, fd: write an object of JSON there, say ROWS. text: a domain, or
                          nothing; number: 1 for yesterday */
+    CHANNEL_CERTIFICATES, /* metrics, fd: when certificates end (expiry.h) */
     CHANNEL_PING,     /* worker: say PONG; one that does not is stuck */
     /* From a child. */
     CHANNEL_READY,

@@ -188,6 +188,28 @@ static void print_counters(const json_t *counters)
     }
 }
 
+/* Those that end soon; or the one that ends first. */
+static void print_certificates(const json_t *certificates)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(certificates, i, row)
+    {
+        long long days = ctl_number(row, "days_left");
+        bool near = json_is_true(json_object_get(row, "warn"));
+        if (!near && i > 0)
+            return;
+        if (days < 0)
+            printf("CERTIFICATE EXPIRED on %.10s: %s (%s)\n", ctl_text(row, "not_after"),
+                   ctl_text(row, "file"), ctl_text(row, "name"));
+        else
+            printf("%s on %.10s, in %lld days: %s (%s)\n",
+                   near ? "CERTIFICATE EXPIRES" : "the first certificate expires",
+                   ctl_text(row, "not_after"), days, ctl_text(row, "file"), ctl_text(row, "name"));
+    }
+}
+
 void ctl_print_status(const json_t *data)
 {
     static const struct ctl_column columns[] = {
@@ -213,7 +235,9 @@ void ctl_print_status(const json_t *data)
     json_array_foreach(json_object_get(data, "listeners"), i, row)
         printf("listens on %s (%s)\n", ctl_text(row, "address"), ctl_text(row, "name"));
     printf("%s\n", ctl_text(json_object_get(data, "records"), "why"));
-    printf("AES-GCM by %s\n\n", ctl_text(json_object_get(data, "aead"), "why"));
+    printf("AES-GCM by %s\n", ctl_text(json_object_get(data, "aead"), "why"));
+    print_certificates(json_object_get(data, "certificates"));
+    putchar('\n');
     PRINT_TABLE(json_object_get(data, "processes"), columns);
     putchar('\n');
     print_counters(json_object_get(data, "counters"));

@@ -255,6 +255,7 @@ static void message_take(struct member *m, const struct channel_message *message
     case CHANNEL_RATCHET:
     case CHANNEL_EXPIRY:
     case CHANNEL_TLSRPT:
+    case CHANNEL_CERTIFICATES:
     case CHANNEL_PING:
         return;
     }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The metrics process: Prometheus text over HTTP by libmicrohttpd. A process of its own, because it
- * parses what the network sends; it has no privileges and sees nothing but the shared counters. The
- * supervisor owns the socket, so that a restart of this process loses no scrape.
+ * parses what the network sends; it has no privileges and sees nothing but the shared counters, and
+ * when certificates end. The supervisor owns the socket, so that a restart of this process loses no
+ * scrape.
  */
 #include "supervisor_priv.h"
 
 #include "buf.h"
+#include "expiry.h"
 #include "log.h"
 #include "sandbox.h"
 
@@ -25,7 +27,13 @@ enum {
     IDLE_S = 10,
     WAIT_MS = 1000, /* the library accepts again after a crowd only when it is called again */
     MEMORY_MAX = 16 * 1024, /* of one connection, headers included */
-    TEXT_MAX = 1 << 20,
+    TEXT_MAX = 8 << 20,
+};
+
+/* What is shown. */
+struct page {
+    const struct shared *shared;
+    struct expiry_list *expiry; /* NULL: not heard of yet */
 };
 
 static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status, const char *type,
@@ -59,7 +67,7 @@ static enum MHD_Result request(void *user, struct MHD_Connection *connection, co
                                const char *method, const char *version, const char *upload_data,
                                size_t *upload_data_size, void **state)
 {
-    const struct shared *shared = user;
+    const struct page *page = user;
     enum MHD_Result result;
     struct buf text;
 
@@ -68,7 +76,8 @@ static enum MHD_Result request(void *user, struct MHD_Connection *connection, co
     if (strcmp(url, "/metrics") != 0)
         return reply_text(connection, MHD_HTTP_NOT_FOUND, "metrics are at /metrics\n");
     buf_init(&text, TEXT_MAX);
-    if (shared_write_metrics(shared, &text) != 0)
+    if (shared_write_metrics(page->shared, &text) != 0 ||
+        (page->expiry && expiry_write_metrics(page->expiry, &text) != 0))
         result = reply_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
     else
         result = reply(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
@@ -77,16 +86,38 @@ static enum MHD_Result request(void *user, struct MHD_Connection *connection, co
     return result;
 }
 
-static struct MHD_Daemon *daemon_start(struct shared *shared, int socket)
+static struct MHD_Daemon *daemon_start(struct page *page, int socket)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, request, shared, MHD_OPTION_LISTEN_SOCKET,
+    return MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, request, page, MHD_OPTION_LISTEN_SOCKET,
                             socket, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX, MHD_OPTION_END);
 }
 
+/* False: the supervisor is gone. */
+static bool channel_heard(struct page *page, int channel)
+{
+    struct channel_message message;
+    struct expiry_list *list;
+    int fd;
+
+    for (;;) {
+        int err = channel_receive(channel, &message, &fd);
+        if (err == ERR_AGAIN)
+            return true;
+        if (err)
+            return false;
+        if (message.kind == CHANNEL_CERTIFICATES && fd >= 0 && expiry_read(fd, &list) == ERR_OK) {
+            free(page->expiry);
+            page->expiry = list;
+        }
+        if (fd >= 0)
+            close(fd);
+    }
+}
+
 /* Until the supervisor is gone. */
-static int serve(struct MHD_Daemon *daemon, int channel)
+static int serve(struct MHD_Daemon *daemon, struct page *page, int channel)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
 
@@ -100,7 +131,7 @@ static int serve(struct MHD_Daemon *daemon, int channel)
             wait = (int)timeout_ms;
         if (poll(fds, 2, wait) < 0 && errno != EINTR)
             return EX_OSERR;
-        if (fds[1].revents)
+        if (fds[1].revents && !channel_heard(page, channel))
             return 0;
         if (MHD_run(daemon) != MHD_YES)
             return EX_SOFTWARE;
@@ -113,6 +144,7 @@ static _Noreturn void metrics_child(struct member *m, int fd, pid_t parent)
     const struct plan *plan = &s->serving->plan;
     struct channel_message message = {0};
     int fds[2] = {m->channel, s->metrics_fd};
+    struct page page = {.shared = s->shared};
     struct MHD_Daemon *daemon;
     int err;
 
@@ -120,7 +152,7 @@ static _Noreturn void metrics_child(struct member *m, int fd, pid_t parent)
     member_child_keep(fds, 2);
     shared_forget_seed(s->shared);
     err = sandbox_drop_root(plan->uid, plan->gid, parent, message.text, sizeof(message.text));
-    daemon = err ? NULL : daemon_start(s->shared, fds[1]);
+    daemon = err ? NULL : daemon_start(&page, fds[1]);
     if (!err && !daemon) {
         snprintf(message.text, sizeof(message.text), "the HTTP server can't be started");
         err = ERR_SYSTEM;
@@ -128,7 +160,7 @@ static _Noreturn void metrics_child(struct member *m, int fd, pid_t parent)
     if (!err)
         err = sandbox_enter(SANDBOX_METRICS, message.text, sizeof(message.text));
     member_child_ready(fds[0], err, &message);
-    _exit(serve(daemon, fds[0]));
+    _exit(serve(daemon, &page, fds[0]));
 }
 
 int metrics_open(struct supervisor *s, const char *address, char *why, size_t why_room)
@@ -163,4 +195,5 @@ void metrics_start(struct supervisor *s)
     m->supervisor = s;
     snprintf(m->name, sizeof(m->name), "metrics");
     member_start(m, metrics_child);
+    expiry_tell(s);
 }

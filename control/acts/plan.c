@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include "conf_load.h"
+#include "expiry.h"
 #include "record_plan.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 const struct plan_restart plan_restarts[PLAN_RESTARTS] = {
@@ -168,7 +170,24 @@ int plan_conf_load(int text_fd, const char *file, struct conf **ret, struct conf
     return err;
 }
 
-void plan_try(const char *file, enum plan_purpose purpose, int text_fd, struct plan_verdict *ret)
+static int expiry_plan(const struct conf *conf, const struct plan_files *keep,
+                       struct plan_verdict *v)
+{
+    struct expiry_list *list;
+    int err = expiry_gather(conf, &list);
+
+    if (err)
+        return err;
+    if (keep)
+        err = expiry_keep(list, keep->expiry);
+    else
+        expiry_warn(list, (int64_t)time(NULL), &v->warnings);
+    free(list);
+    return err;
+}
+
+void plan_try(const char *file, enum plan_purpose purpose, const struct plan_files *keep,
+              struct plan_verdict *ret)
 {
     struct conf *conf = NULL;
     mode_t mode;
@@ -182,8 +201,10 @@ void plan_try(const char *file, enum plan_purpose purpose, int text_fd, struct p
         plan_make(&t, conf, purpose);
         aead_plan(&t, conf); /* what records cost depends on it */
         records_plan(&t, conf, purpose);
-        if (ret->errors.count == 0 && text_fd >= 0 && text_keep(text, mode, text_fd) != 0)
+        if (ret->errors.count == 0 && keep && text_keep(text, mode, keep->text) != 0)
             conf_errors_add(&ret->errors, file, 0, "", "%s", strerror(errno));
+        if (ret->errors.count == 0 && expiry_plan(conf, keep, ret) != ERR_OK)
+            conf_errors_add(&ret->errors, file, 0, "", "%s", err_text(ERR_SYSTEM));
         ret->accepted = ret->errors.count == 0;
     }
     conf_free(conf);
@@ -191,8 +212,8 @@ void plan_try(const char *file, enum plan_purpose purpose, int text_fd, struct p
     free(text);
 }
 
-static _Noreturn void check_child(const char *file, enum plan_purpose purpose, int text_fd,
-                                  int result_fd, pid_t parent)
+static _Noreturn void check_child(const char *file, enum plan_purpose purpose,
+                                  const struct plan_files *keep, int result_fd, pid_t parent)
 {
     struct plan_verdict v;
     sigset_t none;
@@ -201,42 +222,59 @@ static _Noreturn void check_child(const char *file, enum plan_purpose purpose, i
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(1);
-    plan_try(file, purpose, text_fd, &v);
+    plan_try(file, purpose, keep, &v);
     _exit(send(result_fd, &v, sizeof(v), MSG_NOSIGNAL) == (ssize_t)sizeof(v) ? 0 : 1);
+}
+
+void plan_files_close(struct plan_files *files)
+{
+    if (files->text >= 0)
+        close(files->text);
+    if (files->expiry >= 0)
+        close(files->expiry);
+    *files = (struct plan_files){-1, -1};
+}
+
+/* Not dumpable anywhere: the text may name what only root may read. */
+static int files_open(struct plan_files *ret)
+{
+    ret->text = memfd_create("postern.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    ret->expiry = memfd_create("postern.expiry", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (ret->text >= 0 && ret->expiry >= 0)
+        return ERR_OK;
+    plan_files_close(ret);
+    return ERR_SYSTEM;
 }
 
 int plan_check_start(const char *file, enum plan_purpose purpose, struct plan_check *ret)
 {
     int pair[2];
     pid_t self = getpid();
-    /* Not dumpable anywhere: the text may name what only root may read. */
-    int text_fd = memfd_create("postern.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    if (text_fd < 0)
+    if (files_open(&ret->files) != 0)
         return ERR_SYSTEM;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-        close(text_fd);
+        plan_files_close(&ret->files);
         return ERR_SYSTEM;
     }
     ret->pid = fork();
     if (ret->pid == 0)
-        check_child(file, purpose, text_fd, pair[1], self);
+        check_child(file, purpose, &ret->files, pair[1], self);
     close(pair[1]);
     ret->result_fd = pair[0];
-    ret->text_fd = text_fd;
     if (ret->pid < 0) {
         close(pair[0]);
-        close(text_fd);
+        plan_files_close(&ret->files);
         return ERR_SYSTEM;
     }
     return 0;
 }
 
-void plan_check_finish(struct plan_check *check, struct plan_verdict *ret, int *ret_text_fd)
+void plan_check_finish(struct plan_check *check, struct plan_verdict *ret,
+                       struct plan_files *ret_files)
 {
     ssize_t n;
 
-    *ret_text_fd = -1;
+    *ret_files = (struct plan_files){-1, -1};
     do {
         n = recv(check->result_fd, ret, sizeof(*ret), 0);
     } while (n < 0 && errno == EINTR);
@@ -251,7 +289,7 @@ void plan_check_finish(struct plan_check *check, struct plan_verdict *ret, int *
     ret->errors.text[sizeof(ret->errors.text) - 1] = '\0';
     ret->warnings.text[sizeof(ret->warnings.text) - 1] = '\0';
     if (ret->accepted)
-        *ret_text_fd = check->text_fd;
+        *ret_files = check->files;
     else
-        close(check->text_fd);
+        plan_files_close(&check->files);
 }

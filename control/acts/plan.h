@@ -65,20 +65,27 @@ struct plan_verdict {
 
 /* Reads the file, parses it, tries each file that it names, looks its user up, and asks what the
  * processor and the kernel can do. This process uses the AEADs that were chosen from then on.
- * text_fd: where the accepted text is kept (a memory file, sealed then), or -1. */
-void plan_try(const char *file, enum plan_purpose purpose, int text_fd, struct plan_verdict *ret);
+ * keep: where the accepted text, and when its certificates end (expiry.h), are kept, in memory files
+ * that are sealed then; NULL: nowhere, and certificates that end soon are warned of. */
+struct plan_files {
+    int text, expiry;
+};
+void plan_try(const char *file, enum plan_purpose purpose, const struct plan_files *keep,
+              struct plan_verdict *ret);
 
 struct plan_check {
     pid_t pid;
     int result_fd; /* readable when the verdict is there */
-    int text_fd;   /* the memory file; valid once accepted */
+    struct plan_files files;
 };
 
 /* Starts a child that tries file. ERR_SYSTEM. */
 int plan_check_start(const char *file, enum plan_purpose purpose, struct plan_check *ret) ERR_CHECK;
-/* Takes the verdict (waits for it), and the child's end. *ret_text_fd is the caller's where
+/* Takes the verdict (waits for it), and the child's end. *ret_files are the caller's where
  * accepted, else -1. A child that died is a verdict that is not accepted. */
-void plan_check_finish(struct plan_check *check, struct plan_verdict *ret, int *ret_text_fd);
+void plan_check_finish(struct plan_check *check, struct plan_verdict *ret,
+                       struct plan_files *ret_files);
+void plan_files_close(struct plan_files *files);
 
 /* A worker's way back from the memory file to the configuration; file is the name it came from. */
 int plan_conf_load(int text_fd, const char *file, struct conf **ret,

@@ -104,7 +104,7 @@ static int act_check(const struct ctl *ctl, const struct verb *verb, char **argu
 
     if (!arguments[0])
         return act_show(ctl, verb, arguments);
-    plan_try(arguments[0], PLAN_CHECK_FOR, -1, &verdict);
+    plan_try(arguments[0], PLAN_CHECK_FOR, NULL, &verdict);
     if (ctl->json && !verdict.accepted) {
         (void)failed(ctl, errors, EX_CONFIG);
     } else if (ctl->json) {

@@ -30,7 +30,7 @@ static int check(const char *file)
 {
     static struct plan_verdict verdict;
 
-    plan_try(file, PLAN_CHECK_FOR, -1, &verdict);
+    plan_try(file, PLAN_CHECK_FOR, NULL, &verdict);
     fputs(verdict.errors.text, stderr);
     fputs(verdict.warnings.text, stderr);
     if (verdict.accepted)

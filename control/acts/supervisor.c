@@ -142,6 +142,7 @@ static void take_over(struct generation *g)
     notify_serving(s);
     supervisor_workers_count(s);
     ratchet_reload(s);
+    expiry_serve(s);
     if (first) {
         metrics_start(s);
         reload_if_asked(s);
@@ -290,17 +291,20 @@ static int room_check(struct supervisor *s, const struct plan *plan, char *why, 
     return ERR_LIMIT;
 }
 
-static void generation_begin(struct supervisor *s, const struct plan *plan, int conf_fd)
+/* files: taken. */
+static void generation_begin(struct supervisor *s, const struct plan *plan,
+                             const struct plan_files *files)
 {
     char why[512];
     int err = room_check(s, plan, why, sizeof(why));
 
     if (!err)
         err = listener_set_open(s->listeners, plan, why, sizeof(why));
+    expiry_offer(s, files->expiry);
     if (err)
-        close(conf_fd);
+        close(files->text);
     else
-        err = generation_start(s, plan, conf_fd, why, sizeof(why));
+        err = generation_start(s, plan, files->text, why, sizeof(why));
     if (!err)
         return;
     if (s->serving) {
@@ -321,14 +325,13 @@ static int check_ready(sd_event_source *source, int fd, uint32_t events, void *u
     struct supervisor *s = user;
     struct plan_verdict verdict;
     bool only = s->check_only;
-    int conf_fd;
+    struct plan_files files;
 
     s->check_source = sd_event_source_disable_unref(s->check_source);
     s->check_only = false;
-    plan_check_finish(&s->check, &verdict, &conf_fd);
+    plan_check_finish(&s->check, &verdict, &files);
     if (only || s->stopping) {
-        if (conf_fd >= 0)
-            close(conf_fd);
+        plan_files_close(&files);
         if (s->admin)
             admin_reload_done(s->admin, verdict.accepted ? NULL : verdict.errors.text);
         reload_if_asked(s);
@@ -337,7 +340,7 @@ static int check_ready(sd_event_source *source, int fd, uint32_t events, void *u
     if (!verdict.accepted)
         reload_end(s, verdict.errors.text);
     else
-        generation_begin(s, &verdict.plan, conf_fd);
+        generation_begin(s, &verdict.plan, &files);
     return 0;
 }
 
@@ -351,10 +354,9 @@ static int check_begin(struct supervisor *s, bool only)
     if (sd_event_add_io(s->event, &s->check_source, s->check.result_fd, EPOLLIN, check_ready, s) <
         0) {
         struct plan_verdict verdict;
-        int conf_fd;
-        plan_check_finish(&s->check, &verdict, &conf_fd);
-        if (conf_fd >= 0)
-            close(conf_fd);
+        struct plan_files files;
+        plan_check_finish(&s->check, &verdict, &files);
+        plan_files_close(&files);
         return ERR_SYSTEM;
     }
     return 0;
@@ -476,7 +478,7 @@ static int ping_due(sd_event_source *source, uint64_t usec, void *user)
 
 /* --- start and end ------------------------------------------------------------------------ */
 
-static int first_check(struct supervisor *s, struct plan *ret_plan, int *ret_conf_fd)
+static int first_check(struct supervisor *s, struct plan *ret_plan, struct plan_files *ret_files)
 {
     struct plan_verdict verdict;
 
@@ -484,7 +486,7 @@ static int first_check(struct supervisor *s, struct plan *ret_plan, int *ret_con
         log_text(LOG_LEVEL_ERROR, SUPERVISOR_NAME, "%s: %s", s->conf_file, strerror(errno));
         return EX_OSERR;
     }
-    plan_check_finish(&s->check, &verdict, ret_conf_fd);
+    plan_check_finish(&s->check, &verdict, ret_files);
     if (!verdict.accepted) {
         log_errors(verdict.errors.text);
         return EX_CONFIG;
@@ -527,8 +529,8 @@ static int open_all(struct supervisor *s)
 {
     struct plan plan;
     char why[512];
-    int conf_fd;
-    int code = first_check(s, &plan, &conf_fd);
+    struct plan_files files;
+    int code = first_check(s, &plan, &files);
 
     if (code)
         return code;
@@ -537,11 +539,11 @@ static int open_all(struct supervisor *s)
     if (admin_new(s, plan.control_socket, why, sizeof(why), &s->admin) != 0 ||
         metrics_open(s, plan.metrics, why, sizeof(why)) != 0) {
         log_errors(why);
-        close(conf_fd);
+        plan_files_close(&files);
         return EX_UNAVAILABLE;
     }
     ratchet_start(s);
-    generation_begin(s, &plan, conf_fd);
+    generation_begin(s, &plan, &files);
     return s->stopping && TAILQ_EMPTY(&s->generations) ? s->exit_code : 0;
 }
 
@@ -552,14 +554,14 @@ static void teardown(struct supervisor *s)
         s->check_source = sd_event_source_disable_unref(s->check_source);
         kill(s->check.pid, SIGKILL);
         struct plan_verdict verdict;
-        int conf_fd;
-        plan_check_finish(&s->check, &verdict, &conf_fd);
-        if (conf_fd >= 0)
-            close(conf_fd);
+        struct plan_files files;
+        plan_check_finish(&s->check, &verdict, &files);
+        plan_files_close(&files);
     }
     member_kill(&s->metrics, SIGKILL);
     member_release(&s->metrics);
     ratchet_close(s);
+    expiry_close(s);
     if (s->metrics_fd >= 0)
         close(s->metrics_fd);
     sd_event_source_disable_unref(s->ping_timer);
@@ -572,6 +574,8 @@ int supervisor_run(const char *conf_file)
 {
     struct supervisor s = {.conf_file = conf_file,
                            .metrics_fd = -1,
+                           .expiry_fd = -1,
+                           .expiry_next_fd = -1,
                            .metrics.channel = -1,
                            .ratchet.channel = -1,
                            .ratchet_line = {-1, -1}};

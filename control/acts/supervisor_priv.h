@@ -99,6 +99,8 @@ struct supervisor {
     bool ratchet_again;     /* it ends, and is started anew by another plan */
     struct plan ratchet_of; /* that it was started by */
     struct admin *admin;
+    int expiry_fd, expiry_next_fd; /* the list of expiry.h; that of a configuration that starts */
+    sd_event_source *expiry_timer;
 };
 
 /* generation.c: a generation and its members. */
@@ -177,6 +179,14 @@ void ratchet_start(struct supervisor *s);
 void ratchet_reload(struct supervisor *s);
 /* It puts the book on disk and ends; false: it is not there. */
 bool ratchet_end(struct supervisor *s);
+
+/* expiry_watch.c: when certificates end. Takes the list of a configuration that may serve next. */
+void expiry_offer(struct supervisor *s, int fd);
+/* It serves. */
+void expiry_serve(struct supervisor *s);
+/* Gives the metrics process the list. */
+void expiry_tell(const struct supervisor *s);
+void expiry_close(struct supervisor *s);
 
 /* admin.c: the control socket. */
 int admin_new(struct supervisor *s, const char *path, char *why, size_t why_room,

@@ -301,6 +301,7 @@ static void message_take(struct worker *w, const struct channel_message *message
     case CHANNEL_RATCHET:
     case CHANNEL_EXPIRY:
     case CHANNEL_TLSRPT:
+    case CHANNEL_CERTIFICATES:
     case CHANNEL_READY:
     case CHANNEL_FAILED:
     case CHANNEL_ROWS:

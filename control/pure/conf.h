@@ -153,6 +153,7 @@ struct conf_tls_defaults {
     unsigned ticket_rotate_s; /* 0: no tickets */
     enum conf_ratchet ratchet;
     unsigned ratchet_expiry_days; /* how long what was had before counts */
+    unsigned expiry_warning_days; /* of certificates */
     struct conf_policy_list policy_list;
     struct policy_list *policies; /* conf_parse leaves it NULL; conf_load reads the list into it */
 };

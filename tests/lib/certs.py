@@ -20,7 +20,7 @@ class Authority:
         self.key = os.path.join(folder, "ca.key")
         self.once = {}
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-keyout", self.key, "-out", self.cert, "-days", "30", "-subj", "/CN=Test CA",
+                "-keyout", self.key, "-out", self.cert, "-days", "90", "-subj", "/CN=Test CA",
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def issue_once(self, name):
@@ -29,7 +29,7 @@ class Authority:
             self.once[name] = self.issue(name)
         return self.once[name]
 
-    def issue(self, name, names=None, kind="ec", days=30):
+    def issue(self, name, names=None, kind="ec", days=90):
         """Files of a chain and its key. names: DNS names, the first is the subject."""
         names = names or [name]
         base = os.path.join(self.folder, name + ("" if kind == "ec" else "-" + kind))

@@ -701,7 +701,9 @@ class Metrics(ProcessCase):
         greeted(self.gateway_.address())
         headers, text = self.get()
         self.assertTrue(headers["Content-Type"].startswith("text/plain; version=0.0.4"))
-        line = re.compile(r'(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+({[a-z]+="[a-z_]+"})? -?\d+)$')
+        line = re.compile(r'(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+({[a-z]+="[a-z_]+"})? -?\d+|'
+                          r'postern_certificate_not_after_seconds'
+                          r'{file="[^"\\]+",name="[^"\\]+",use="[a-z_]+"} \d+)$')
         for row in text.splitlines():
             self.assertRegex(row, line)
         values = dict(r.rsplit(" ", 1) for r in text.splitlines() if not r.startswith("#"))

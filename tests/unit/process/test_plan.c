@@ -49,7 +49,7 @@ static void written(const char *gateway)
 
 static bool tried(enum plan_purpose purpose)
 {
-    plan_try(file, purpose, -1, &verdict);
+    plan_try(file, purpose, NULL, &verdict);
     assert_int_equal(verdict.accepted, verdict.errors.count == 0);
     return verdict.accepted;
 }
