@@ -51,7 +51,8 @@ def config_pack(image, folder):
                                        "control_socket": f"/run/{layer}.sock"},
                            "limits": {"max_sessions_per_address": 1000},
                            "tls": {"certificates": [{"cert": "/etc/postern/cert.pem",
-                                                     "key": "/etc/postern/key.pem"}]}},
+                                                     "key": "/etc/postern/key.pem"}]},
+                           "resolver": {"sts_ca": "/etc/postern/cert.pem"}},
                           folder=os.path.join(folder, layer))
         image.file(gateway.config_write(), f"/etc/postern/{layer}.conf")
     for name in ("cert.pem", "key.pem"):
