@@ -153,6 +153,7 @@ class Mta:
 
 class Postfix(Mta):
     package = "postfix"
+    settings = ""  # more of main.cf
     retry_command = ("postqueue", "-f")
 
     def configure(self):
@@ -185,7 +186,7 @@ virtual_mailbox_limit = 0
 maillog_file = /var/log/postfix.log
 minimal_backoff_time = 2s
 queue_run_delay = 2s
-{more}""")
+{more}{self.settings}""")
         master = []
         with open(self.root + "/etc/postfix/master.cf") as f:
             for line in f:
@@ -209,6 +210,19 @@ queue_run_delay = 2s
 
     def mail_patterns(self):
         return ["/srv/mail/all/new/*"]
+
+
+class PostfixNew(Postfix):
+    """The first that has REQUIRETLS (RFC 8689). Where it sends, it demands it of whom it sends to."""
+
+    package = "postfix-new"
+    settings = ("smtp_requiretls_policy = enforce\nsmtp_tls_CAfile = /etc/mail-test/ca.pem\n"
+                "smtp_tls_policy_maps = static:{verify match=gw.example.org}\n")
+
+    def submit_required(self, sender, recipient, message):
+        with smtplib.SMTP(self.host, self.port, timeout=20 * PATIENCE) as client:
+            client.starttls()
+            client.sendmail(sender, [recipient], message, mail_options=["REQUIRETLS"])
 
 
 class Exim(Mta):

@@ -5,10 +5,10 @@
 # Debian's mail servers exclude each other as packages, and no server may start on this machine, so
 # that each gets a root of its own (minbase), made once by mmdebstrap and kept under the name and
 # hash of its recipe. OpenSMTPD comes from Debian 13 always: the one in Debian 12 (6.8) fails every
-# TLS handshake as a server.
+# TLS handshake as a server. postfix-new is the first Postfix that has REQUIRETLS, 3.11.
 #
 #   roots.sh NAME...     makes what is missing; prints the folder of each, one a line
-#   names: postfix exim opensmtpd nginx haproxy dns corpus
+#   names: postfix postfix-new exim opensmtpd nginx haproxy dns corpus
 # shellcheck disable=SC2016 # $(...) in apt's formats and $1 in mmdebstrap's hooks are not the shell's
 set -euo pipefail
 
@@ -21,6 +21,7 @@ own_suite=$(archive_suite)
 recipe() {
     case $1 in
     postfix) echo "$own_suite postfix,ca-certificates" ;;
+    postfix-new) echo "forky postfix,ca-certificates" ;;
     exim) echo "$own_suite exim4-daemon-light,ca-certificates" ;;
     opensmtpd) echo "trixie opensmtpd,ca-certificates" ;;
     nginx) echo "$own_suite nginx,libnginx-mod-stream" ;;
@@ -37,6 +38,8 @@ root_make() { # FOLDER SUITE PACKAGES
     local options=() proxy
     proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
     [ -z "$proxy" ] || options+=(--aptopt="Acquire::http::Proxy \"$proxy\"")
+    # A mirror may be weeks behind with a suite that changes daily; signatures are checked all the same.
+    [ "$2" != forky ] || options+=(--aptopt='Acquire::Check-Valid-Until "false"')
     # No service may start while it is configured, and documentation is not needed.
     mmdebstrap --quiet --mode=root --variant=minbase "${options[@]}" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
