@@ -50,7 +50,6 @@ def config_pack(image, folder):
                                        "state_dir": "/run/state",
                                        "control_socket": f"/run/{layer}.sock"},
                            "limits": {"max_sessions_per_address": 1000},
-                           "resolver": {"sts_ca": "/etc/postern/cert.pem"},
                            "tls": {"certificates": [{"cert": "/etc/postern/cert.pem",
                                                      "key": "/etc/postern/key.pem"}]},
                            "resolver": {"sts_ca": "/etc/postern/cert.pem"}},
