@@ -119,7 +119,11 @@ bool upstream_recall_take(struct hop *h)
     h->targets_len = 1;
     h->said = r->said;
     h->verdict = r->said ? &r->said->verdict : &h->route->verdict;
-    h->key = r->key;
+    /* A leg that speaks for a client is that client's: who it was is no part of a decision. */
+    if (h->who)
+        upstream_pool_key(h, &h->key);
+    else
+        h->key = r->key;
     return true;
 }
 
@@ -132,6 +136,7 @@ void upstream_recall_drop(struct hop *h)
     h->targets_len = h->target = 0;
     h->said = NULL;
     h->verdict = NULL;
+    h->fact_host[0] = '\0'; /* what fails now is not that host */
     unref(r);
 }
 
