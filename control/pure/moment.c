@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const int64_t last_second = 253402300799; /* 9999-12-31T23:59:59Z */
+
 static bool digits_take(const char **at, unsigned count, unsigned max, unsigned *ret)
 {
     *ret = 0;
@@ -72,13 +74,11 @@ bool moment_read(const char *at, int64_t *ret)
 
 char *moment_text(int64_t at, char out[MOMENT_TEXT])
 {
-    int64_t day = at / 86400, second = at % 86400;
     unsigned year, month, in_month;
 
-    if (second < 0) {
-        second += 86400;
-        day--;
-    }
+    if (at < 0 || at > last_second)
+        at = at < 0 ? 0 : last_second;
+    int64_t day = at / 86400, second = at % 86400;
     year = (unsigned)(1970 + day / 366);
     while (days_of(year + 1, 1, 1) <= day)
         year++;

@@ -194,6 +194,12 @@ static void test_moments(void **state)
         assert_true(moment_read(moments[i], &at));
         assert_string_equal(moment_text(at, text), moments[i]);
     }
+    /* A certificate may end before the first of them. */
+    static const int64_t early[] = {-1, -631152000 /* 1950-01-01 */, INT64_MIN};
+    for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++)
+        assert_string_equal(moment_text(early[i], text), "1970-01-01T00:00:00Z");
+    assert_string_equal(moment_text(at + 1, text), "9999-12-31T23:59:59Z");
+    assert_string_equal(moment_text(INT64_MAX, text), "9999-12-31T23:59:59Z");
     assert_false(moment_read("2026-02-29T00:00:00Z", &at));
     assert_false(moment_read("2026-02-28T00:00:00", &at));
 }
