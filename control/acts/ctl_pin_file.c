@@ -132,16 +132,34 @@ static int replace(const char *file, struct span text, char *why, size_t why_roo
     return EX_IOERR;
 }
 
+/* As the gateway will. */
+static int read_back(const char *file, const char *text, char *why, size_t why_room)
+{
+    static struct conf_errors errors;
+    struct conf_pins pins;
+    struct arena arena;
+
+    errors = (struct conf_errors){0};
+    arena_init(&arena, 0);
+    int err = conf_pins_parse(text, file, &arena, &pins, &errors);
+    arena_free(&arena);
+    if (err == ERR_CONFIG)
+        snprintf(why, why_room, "%.*s; nothing is written", (int)strcspn(errors.text, "\n"),
+                 errors.text);
+    return err == ERR_OK ? 0 : err == ERR_CONFIG ? EX_DATAERR : EX_OSERR;
+}
+
 int ctl_pin_file_write(const char *file, const struct conf_pins *pins, char *why, size_t why_room)
 {
     struct buf text;
 
+    snprintf(why, why_room, "out of memory");
     buf_init(&text, CONF_PINS_MAX);
     int code = EX_OSERR;
-    if (conf_pins_write(pins, &text) != ERR_OK)
-        snprintf(why, why_room, "out of memory");
-    else
-        code = replace(file, buf_span(&text), why, why_room);
+    if (conf_pins_write(pins, &text) == ERR_OK && buf_append(&text, "", 1) == ERR_OK)
+        code = read_back(file, (const char *)buf_span(&text).ptr, why, why_room);
+    if (code == 0)
+        code = replace(file, span_make(buf_span(&text).ptr, buf_len(&text) - 1), why, why_room);
     buf_release(&text);
     return code;
 }

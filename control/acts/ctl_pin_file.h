@@ -12,6 +12,6 @@
  * partner's pin file. */
 int ctl_pin_file_read(const char *file, const char *partner, struct arena *arena,
                       struct conf_pins *ret, char *why, size_t why_room);
-/* In one step, and on disk; a file that is new is everybody's to read, for it holds no secret. A
- * sysexits code, with why. */
+/* In one step, and on disk; a file that is new is everybody's to read, for it holds no secret. What
+ * the gateway would refuse is not written. A sysexits code, with why. */
 int ctl_pin_file_write(const char *file, const struct conf_pins *pins, char *why, size_t why_room);

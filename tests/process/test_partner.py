@@ -88,6 +88,15 @@ class Partner(Case):
         for cert in (self.certs[2], None):
             self.assertRegex(self.send(gateway, cert, "b@clinic.example"), "^550 5.7.1 ")
 
+    def test_what_could_not_be_read_is_not_written(self):
+        for domain in ("clinic.example.", "-clinic.example", "clinic..example", "192.0.2.1", "a" * 64 + ".example"):
+            done = subprocess.run([os.path.join(BUILD, "posternctl"), "partner", "add",
+                                   f"--write={self.pins}", "--cert", self.certs[0][0], "--", domain],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 65, done.stderr)
+            self.assertIn("partner: found", done.stderr)
+            self.assertEqual(os.listdir(os.path.dirname(self.pins)), [])
+
     def test_a_damaged_file_changes_nothing(self):
         self.add("--cert", self.certs[0][0])
         gateway, _ = self.partner()
