@@ -211,6 +211,20 @@ static int label_write(const char *key, const char *value, struct buf *out)
     return err ? err : buf_append(out, "\"", 1);
 }
 
+/* Whether one that ends earlier has its labels, as a partner's certificate has those of the next. */
+static bool is_shown(const struct expiry_list *list, uint32_t place)
+{
+    const struct expiry_entry *e = &list->entries[place];
+
+    for (uint32_t i = 0; i < place; i++) {
+        const struct expiry_entry *before = &list->entries[i];
+        if (before->use == e->use && strcmp(before->file, e->file) == 0 &&
+            strcmp(before->name, e->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 int expiry_write_metrics(const struct expiry_list *list, struct buf *out)
 {
     static const char name[] = "postern_certificate_not_after_seconds";
@@ -221,6 +235,8 @@ int expiry_write_metrics(const struct expiry_list *list, struct buf *out)
 
     for (uint32_t i = 0; i < list->len && !err; i++) {
         const struct expiry_entry *e = &list->entries[i];
+        if (is_shown(list, i))
+            continue;
         err = buf_printf(out, "%s{", name);
         if (!err)
             err = label_write("file", e->file, out);

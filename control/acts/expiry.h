@@ -50,7 +50,7 @@ bool expiry_is_near(const struct expiry_list *list, const struct expiry_entry *e
 void expiry_log(const struct expiry_list *list, int64_t now, const char *id);
 /* The same for whoever checks a configuration. */
 void expiry_warn(const struct expiry_list *list, int64_t now, struct conf_errors *warnings);
-/* A gauge for each of them. */
+/* A gauge for each of them; of those with the same labels, for the one that ends first. */
 int expiry_write_metrics(const struct expiry_list *list, struct buf *out) ERR_CHECK;
 /* For posternctl status. */
 json_t *expiry_json(const struct expiry_list *list, int64_t now);

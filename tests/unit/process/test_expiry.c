@@ -268,6 +268,36 @@ static void metrics_have_all(void **state)
     free(list);
 }
 
+/* A partner's next certificate has the name of the one before, as a rule. */
+static void metrics_have_no_two_of_the_same_labels(void **state)
+{
+    struct conf_pins pins = {.partner = "clinic.example",
+                             .current = {.name = "mx", .not_after = NOW + 300 * DAY},
+                             .next = {.name = "mx", .not_after = NOW + 5 * DAY}};
+    struct conf_sender senders[] = {{.pin_file = "clinic.conf", .pins = &pins},
+                                    {.pin_file = "lab.conf", .pins = &pins}};
+    struct conf conf = {.senders = senders, .senders_len = 2};
+    static const char *const lines[] = {"{file=\"clinic.conf\",name=\"mx\",use=\"pin\"} ",
+                                        "{file=\"lab.conf\",name=\"mx\",use=\"pin\"} "};
+    struct expiry_list *list;
+    struct buf out;
+
+    assert_int_equal(expiry_gather(&conf, &list), ERR_OK);
+    assert_int_equal(list->len, 4);
+    buf_init(&out, 0);
+    assert_int_equal(expiry_write_metrics(list, &out), ERR_OK);
+    assert_int_equal(buf_append(&out, "", 1), ERR_OK);
+    for (size_t i = 0; i < 2; i++) {
+        const char *line = strstr((const char *)buf_span(&out).ptr, lines[i]);
+        assert_non_null(line);
+        line += strlen(lines[i]);
+        assert_int_equal(strtoll(line, NULL, 10), NOW + 5 * DAY);
+        assert_null(strstr(line, lines[i]));
+    }
+    buf_release(&out);
+    free(list);
+}
+
 static int memory_file(void)
 {
     int fd = memfd_create("expiry", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -381,6 +411,7 @@ int main(void)
         cmocka_unit_test(days_are_whole_ones),
         cmocka_unit_test(the_log_names_each),
         cmocka_unit_test(metrics_have_all),
+        cmocka_unit_test(metrics_have_no_two_of_the_same_labels),
         cmocka_unit_test(what_is_kept_is_read),
         cmocka_unit_test(what_is_no_list_is_not_read),
         cmocka_unit_test(it_is_told_when_it_serves_and_each_day),
