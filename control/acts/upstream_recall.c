@@ -69,12 +69,6 @@ static void oldest_forget(struct upstream *u)
     forget(u, p);
 }
 
-/* A leg that speaks for one client is never another's, and a fixed hop needs no such thing. */
-static bool is_for_any(const struct hop *h)
-{
-    return h->route->conf->mx && !h->who;
-}
-
 static uint32_t random_below(struct upstream *u, uint32_t bound)
 {
     u->recall_random ^= u->recall_random << 13;
@@ -109,7 +103,7 @@ bool upstream_recall_take(struct hop *h)
     struct upstream *u = h->u;
     unsigned len, pick = 0;
 
-    if (!is_for_any(h))
+    if (!h->route->conf->mx)
         return false;
     len = known_collect(u, h, known);
     if (len > 0 && known[0]->equals > 1)
@@ -125,7 +119,11 @@ bool upstream_recall_take(struct hop *h)
     h->targets_len = 1;
     h->said = r->said;
     h->verdict = r->said ? &r->said->verdict : &h->route->verdict;
-    h->key = r->key;
+    /* A leg that speaks for a client is that client's: who it was is no part of a decision. */
+    if (h->who)
+        upstream_pool_key(h, &h->key);
+    else
+        h->key = r->key;
     return true;
 }
 
@@ -138,6 +136,7 @@ void upstream_recall_drop(struct hop *h)
     h->targets_len = h->target = 0;
     h->said = NULL;
     h->verdict = NULL;
+    h->fact_host[0] = '\0'; /* what fails now is not that host */
     unref(r);
 }
 
@@ -152,7 +151,7 @@ void upstream_recall_limit(struct hop *h, enum dns_status status, uint32_t ttl_s
 /* A list of policies has an end of its own, and an address is asked for nowhere. */
 static bool is_to_keep(const struct hop *h)
 {
-    return is_for_any(h) && !h->recalled && h->target == 0 && h->first_equals <= EQUALS_MAX &&
+    return h->route->conf->mx && !h->recalled && h->target == 0 && h->first_equals <= EQUALS_MAX &&
            h->stands_until_ms > dp_now_ms(h->u->conf.dp) &&
            !(h->said && h->said->sts && h->said->sts->listed);
 }

@@ -155,10 +155,6 @@ static void test_what_is_not_kept(void **state)
     world_at(CONF_LEVEL_AUTO, 2);
     w.tlsa[0].status = DNS_FAILED;
     none_kept();
-    /* A connection that speaks for one client. */
-    world_at(CONF_LEVEL_ENCRYPT, 1);
-    w.routes[0].xclient = true;
-    none_kept();
     /* An answer that is good for this time alone. */
     world_at(CONF_LEVEL_ENCRYPT, 1);
     w.mx.ttl_s = 0;
@@ -272,6 +268,51 @@ static void test_a_connection_that_was_gone(void **state)
     world_end(&w);
 }
 
+/* A connection on which XCLIENT told of one client is recalled for none but it. */
+static void test_who_it_speaks_for(void **state)
+{
+    static const char caps[] = "250-mx\r\n250-PIPELINING\r\n250 XCLIENT ADDR NAME\r\n";
+
+    world_at(CONF_LEVEL_ENCRYPT, 1);
+    w.routes[0].xclient = true;
+    w.mtas[0].ehlo_tls = caps;
+    world_start(&w);
+    message(0);
+    sender_message(&w, 1, 0);
+    sender_expect(&w.senders[1], HEARD);
+    assert_int_equal(w.mtas[0].connections, 2);
+    struct span heard = buf_span(&w.mtas[0].log);
+    assert_non_null(memmem(heard.ptr, heard.len, "ADDR=192.0.2.1 ", 15));
+    for (unsigned i = 0; i < 2; i++) { /* each on its own, and nothing is asked */
+        unsigned before = w.lookups;
+        sender_message(&w, i, 0);
+        sender_expect(&w.senders[i], HEARD);
+        assert_int_equal(w.lookups, before);
+    }
+    assert_int_equal(w.mtas[0].connections, 2);
+    world_end(&w);
+}
+
+/* Where the host is asked for again, it is not the one that a failure is told of. */
+static void test_a_failure_names_the_domain(void **state)
+{
+    struct hop_facts facts;
+
+    world_at(CONF_LEVEL_AUTO, 1);
+    world_start(&w);
+    message(0);
+    struct sender *first = sender_open(&w, 1, 0, 1); /* has the only connection */
+    w.mx.status = DNS_NXDOMAIN;
+    struct sender *s = sender_open(&w, 0, 0, 1);
+    world_run(&w, 1000);
+    sender_expect(s, "lost 550 5.1.2\n");
+    assert_memory_equal(s->last.text, "example.org: ", 13);
+    hop_facts(s->hop, &facts);
+    assert_string_equal(facts.host, "");
+    sender_close(first);
+    world_end(&w);
+}
+
 /* However many destinations there are, as many are known as were last used. */
 static void test_the_number_is_bounded(void **state)
 {
@@ -310,6 +351,8 @@ int main(void)
         cmocka_unit_test(test_others_ask_for_themselves),
         cmocka_unit_test(test_without_a_connection_all_is_asked_again),
         cmocka_unit_test(test_a_connection_that_was_gone),
+        cmocka_unit_test(test_who_it_speaks_for),
+        cmocka_unit_test(test_a_failure_names_the_domain),
         cmocka_unit_test(test_the_number_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
