@@ -211,7 +211,8 @@ static int label_write(const char *key, const char *value, struct buf *out)
     return err ? err : buf_append(out, "\"", 1);
 }
 
-/* Whether one that ends earlier has its labels, as a partner's certificate has those of the next. */
+/* Whether one that ends earlier has its labels, as a partner's certificate has those of the next.
+ */
 static bool is_shown(const struct expiry_list *list, uint32_t place)
 {
     const struct expiry_entry *e = &list->entries[place];
