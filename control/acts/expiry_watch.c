@@ -56,7 +56,7 @@ void expiry_serve(struct supervisor *s)
     list_log(s);
     sd_event_source_disable_unref(s->expiry_timer);
     s->expiry_timer = NULL;
-    if (sd_event_add_time_relative(s->event, &s->expiry_timer, CLOCK_BOOTTIME, DAY_US, 0, day_over,
+    if (sd_event_add_time_relative(s->event, &s->expiry_timer, CLOCK_MONOTONIC, DAY_US, 0, day_over,
                                    s) < 0)
         log_text(LOG_LEVEL_WARNING, SUPERVISOR_NAME, "certificates are not watched: no timer");
 }

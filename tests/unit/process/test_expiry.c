@@ -368,7 +368,7 @@ static double days_ahead(const struct supervisor *s)
     uint64_t at = 0, now = 0;
 
     assert_true(sd_event_source_get_time(s->expiry_timer, &at) >= 0);
-    assert_true(sd_event_now(s->event, CLOCK_BOOTTIME, &now) >= 0);
+    assert_true(sd_event_now(s->event, CLOCK_MONOTONIC, &now) >= 0);
     return ((double)at - (double)now) / 86400e6;
 }
 
