@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many senders, next hops whose connections are reset at random, senders that leave at random: for
- * each seed the same run. A message that was answered 250 arrived, none arrived twice by our own
- * doing, whoever waits hears something, and in the end nothing is held.
+ * Many senders, next hops whose connections are reset at random, fixed ones and such that MX
+ * records name, senders that leave at random: for each seed the same run. A message that was
+ * answered 250 arrived, none arrived twice by our own doing, whoever waits hears something, and in
+ * the end nothing is held.
  */
 #include "world.h"
 
@@ -81,6 +82,24 @@ static void turn(struct plan *p, unsigned number)
     }
 }
 
+/* Next hops that are looked up, judged and recalled, for a few seconds each. */
+static void routes_by_mx(uint64_t seed)
+{
+    for (unsigned r = 0; r < ROUTES; r++)
+        w.routes[r].mx = true;
+    w.routes[0].xclient = true; /* which they do not offer, but each client has its own */
+    w.routes[2].tls.level = CONF_LEVEL_AUTO;
+    w.mx = (struct dns_mx_answer){.secure = true, .ttl_s = 1 + seed % 7, .len = 3};
+    w.sts.ttl_s = 1 + seed % 5;
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(w.mx.mx[i].host, sizeof(w.mx.mx[i].host), "mx%u.test", i + 1);
+        w.mx.mx[i].preference = seed % 8 < 6 ? 0 : (uint16_t)i;
+        w.tlsa[i].ttl_s = 1 + seed % 3;
+        if (seed % 3 == 0)
+            world_tlsa(&w, i + 1, 3, 7);
+    }
+}
+
 static void run(uint64_t seed, struct plan *p)
 {
     *p = (struct plan){.random = seed * 0x9e3779b97f4a7c15u + 1};
@@ -96,6 +115,8 @@ static void run(uint64_t seed, struct plan *p)
     w.routes[2].tls.level = CONF_LEVEL_ENCRYPT;
     for (unsigned r = 0; r < ROUTES; r++)
         w.routes[r].max_connections = 3;
+    if (seed % 4 >= 2)
+        routes_by_mx(seed);
     w.mtas[0].cut_at = seed % 3 ? "MAIL" : "BODY";
     w.mtas[0].cut_times = 9;
     world_start(&w);
