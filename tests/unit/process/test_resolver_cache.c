@@ -197,15 +197,22 @@ static void number_and_bytes_are_bounded(void **state)
 
 /* Issue: 200,000 destinations take at most 200 bytes each beyond their names. A destination here
  * has two MX hosts of its own, of which one is connected to, with one address of each family; its
- * zone is signed for every tenth, which has a TLSA record; it has no policy. */
+ * zone is signed for every tenth, which has a TLSA record; every twentieth has a policy. */
 static void destinations_are_small(void **state)
 {
-    enum { DESTINATIONS = 20000, ANSWERS = 4 };
+    enum { DESTINATIONS = 200000, ANSWERS = 4 };
     struct resolver_wire_answer addr = answer_of(RESOLVER_ADDR);
     struct resolver_wire_answer tlsa = {.kind = RESOLVER_TLSA,
                                         .tlsa = {.status = DNS_OK, .ttl_s = 100, .len = 1}};
+    struct resolver_wire_answer sts_none = {.kind = RESOLVER_STS,
+                                            .sts = {.status = DNS_NODATA, .ttl_s = 100}};
     struct resolver_wire_answer sts = {.kind = RESOLVER_STS,
-                                       .sts = {.status = DNS_NODATA, .ttl_s = 100}};
+                                       .sts = {.status = DNS_OK,
+                                               .mode = STS_MODE_ENFORCE,
+                                               .id = "20261122120000Z",
+                                               .ttl_s = 100,
+                                               .max_age_s = 604800,
+                                               .mx_len = 1}};
     struct resolver_cache *c;
     size_t names = 0;
 
@@ -223,7 +230,9 @@ static void destinations_are_small(void **state)
         struct resolver_wire_question q = question(RESOLVER_MX, domain);
         resolver_cache_put(c, &q, &mx, 0);
         q = question(RESOLVER_STS, domain);
-        resolver_cache_put(c, &q, &sts, 0);
+        snprintf(sts.sts.mx[0], sizeof(sts.sts.mx[0]), "*.%s", domain);
+        resolver_cache_put(c, &q, i % 20 == 0 ? &sts : &sts_none, 0);
+        names += i % 20 == 0 ? strlen(sts.sts.mx[0]) : 0;
         q = question(RESOLVER_ADDR, host);
         resolver_cache_put(c, &q, &addr, 0);
         /* Each text of a name counts once where it must be: domain twice, hosts as key and value.
