@@ -49,7 +49,9 @@ def config_pack(image, folder):
                           {"gateway": {"dataplane": layer, "kernel_fixes": "warn",
                                        "state_dir": "/run/state",
                                        "control_socket": f"/run/{layer}.sock"},
-                           "limits": {"max_sessions_per_address": 1000},
+                           # No connection to the next hop ends between two loads.
+                           "limits": {"max_sessions_per_address": 1000,
+                                      "hop_max_messages": 1000000},
                            "tls": {"certificates": [{"cert": "/etc/postern/cert.pem",
                                                      "key": "/etc/postern/key.pem"}]},
                            "resolver": {"sts_ca": "/etc/postern/cert.pem"}},
