@@ -143,45 +143,67 @@ int expiry_read(int fd, struct expiry_list **ret)
 
 /* --- what it says --- */
 
-int64_t expiry_days(const struct expiry_entry *e, int64_t now)
+int64_t expiry_days(int64_t not_after, int64_t now)
 {
-    int64_t left = e->not_after - now;
+    int64_t left = not_after - now;
 
     return left >= 0 ? left / EXPIRY_DAY_S : -((EXPIRY_DAY_S - 1 - left) / EXPIRY_DAY_S);
 }
 
 bool expiry_is_near(const struct expiry_list *list, const struct expiry_entry *e, int64_t now)
 {
-    return expiry_days(e, now) < (int64_t)list->warning_days;
+    return expiry_days(e->not_after, now) < (int64_t)list->warning_days;
+}
+
+static void line_begin(struct log_line *l, enum log_level expired, const char *id, int64_t days)
+{
+    if (days < 0)
+        log_begin(l, expired, id, "certificate_expired");
+    else
+        log_begin(l, LOG_LEVEL_WARNING, id, "certificate_expires");
+}
+
+static void line_end(struct log_line *l, const char *name, const char *use, int64_t not_after,
+                     int64_t days)
+{
+    char until[MOMENT_TEXT];
+
+    log_peer(l, "name", span_str(name));
+    log_str(l, "use", use);
+    log_str(l, "not_after", moment_text(not_after, until));
+    if (days >= 0)
+        log_u64(l, "days_left", (uint64_t)days);
+    log_write(l);
 }
 
 void expiry_log(const struct expiry_list *list, int64_t now, const char *id)
 {
     for (uint32_t i = 0; i < list->len && expiry_is_near(list, &list->entries[i], now); i++) {
         const struct expiry_entry *e = &list->entries[i];
-        int64_t days = expiry_days(e, now);
-        char until[MOMENT_TEXT];
+        int64_t days = expiry_days(e->not_after, now);
         struct log_line l;
 
-        if (days < 0)
-            log_begin(&l, LOG_LEVEL_ERROR, id, "certificate_expired");
-        else
-            log_begin(&l, LOG_LEVEL_WARNING, id, "certificate_expires");
+        line_begin(&l, LOG_LEVEL_ERROR, id, days);
         log_str(&l, "file", e->file);
-        log_peer(&l, "name", span_str(e->name));
-        log_str(&l, "use", use_words[e->use]);
-        log_str(&l, "not_after", moment_text(e->not_after, until));
-        if (days >= 0)
-            log_u64(&l, "days_left", (uint64_t)days);
-        log_write(&l);
+        line_end(&l, e->name, use_words[e->use], e->not_after, days);
     }
+}
+
+void expiry_log_peer(const char *hop, const struct tls_facts *facts, int64_t now, const char *id)
+{
+    int64_t days = expiry_days(facts->not_after, now);
+    struct log_line l;
+
+    line_begin(&l, LOG_LEVEL_WARNING, id, days);
+    log_peer(&l, "hop", span_str(hop));
+    line_end(&l, facts->peer_name, "peer", facts->not_after, days);
 }
 
 void expiry_warn(const struct expiry_list *list, int64_t now, struct conf_errors *warnings)
 {
     for (uint32_t i = 0; i < list->len && expiry_is_near(list, &list->entries[i], now); i++) {
         const struct expiry_entry *e = &list->entries[i];
-        int64_t days = expiry_days(e, now);
+        int64_t days = expiry_days(e->not_after, now);
         char until[MOMENT_TEXT];
 
         moment_text(e->not_after, until);
@@ -259,11 +281,12 @@ json_t *expiry_json(const struct expiry_list *list, int64_t now)
     for (uint32_t i = 0; i < list->len; i++) {
         const struct expiry_entry *e = &list->entries[i];
         char until[MOMENT_TEXT];
-        json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:s, s:I, s:b}", "file", e->file,
-                                               "name", e->name, "use", use_words[e->use],
-                                               "not_after", moment_text(e->not_after, until),
-                                               "days_left", (json_int_t)expiry_days(e, now), "warn",
-                                               expiry_is_near(list, e, now)));
+        json_array_append_new(array,
+                              json_pack("{s:s, s:s, s:s, s:s, s:I, s:b}", "file", e->file, "name",
+                                        e->name, "use", use_words[e->use], "not_after",
+                                        moment_text(e->not_after, until), "days_left",
+                                        (json_int_t)expiry_days(e->not_after, now), "warn",
+                                        expiry_is_near(list, e, now)));
     }
     return array;
 }

@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "conf.h"
+#include "tls_facts.h"
 
 #include <jansson.h>
 
@@ -42,12 +43,14 @@ int expiry_keep(const struct expiry_list *list, int fd) ERR_CHECK;
 int expiry_read(int fd, struct expiry_list **ret) ERR_CHECK;
 
 /* Whole days that are left, rounded down: -1 during the first day after its end. */
-int64_t expiry_days(const struct expiry_entry *e, int64_t now);
+int64_t expiry_days(int64_t not_after, int64_t now);
 /* Whether there are fewer than the configuration wants to be told of. */
 bool expiry_is_near(const struct expiry_list *list, const struct expiry_entry *e, int64_t now);
 
 /* A line for each that is near: certificate_expires, or certificate_expired as an error. */
 void expiry_log(const struct expiry_list *list, int64_t now, const char *id);
+/* The same line of a next hop's certificate, whose use is peer, in any case as a warning. */
+void expiry_log_peer(const char *hop, const struct tls_facts *facts, int64_t now, const char *id);
 /* The same for whoever checks a configuration. */
 void expiry_warn(const struct expiry_list *list, int64_t now, struct conf_errors *warnings);
 /* A gauge for each of them; of those with the same labels, for the one that ends first. */

@@ -61,6 +61,7 @@ void client_message_end(struct client *c, enum message_result otherwise)
         hop_facts(c->hop, &facts);
     count_message(c, result);
     gateway_log_message(c, result, &facts);
+    gateway_log_hop_expiry(c, &facts);
     hop_close(&c->hop);
     buf_release(&c->body.lead);
     c->body.finished = false;

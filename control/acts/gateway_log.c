@@ -5,6 +5,7 @@
  */
 #include "gateway_priv.h"
 
+#include "expiry.h"
 #include "log.h"
 #include "text.h"
 
@@ -167,6 +168,28 @@ void gateway_log_message(const struct client *c, enum message_result result,
     log_fixed(&l, "delay_s",
               txn->started_us && now > txn->started_us ? (now - txn->started_us) / 1000 : 0, 3);
     log_write(&l);
+}
+
+static bool level_judges(enum conf_level level)
+{
+    return level == CONF_LEVEL_VERIFY || level == CONF_LEVEL_PIN || level == CONF_LEVEL_DANE;
+}
+
+/* A connection that is used again was looked at when it was new. */
+void gateway_log_hop_expiry(const struct client *c, const struct hop_facts *facts)
+{
+    const struct gateway *g = c->gateway;
+
+    if (!facts->has_tls || facts->reused || !facts->verdict ||
+        !level_judges(facts->verdict->level) || facts->tls.not_after == 0)
+        return;
+    int64_t now = (int64_t)(dp_wall_us(g->dp) / 1000000);
+    if (expiry_days(facts->tls.not_after, now) >= (int64_t)g->conf.conf->tls.expiry_warning_days ||
+        shared_told(g->conf.shared.shared,
+                    shared_text_key(g->conf.shared.shared, span_str(facts->host)),
+                    dp_now_ms(g->dp) / 1000))
+        return;
+    expiry_log_peer(facts->host, &facts->tls, now, c->smtp.peer.id);
 }
 
 void gateway_log_refused(const struct client *c, const struct smtp_action *action)

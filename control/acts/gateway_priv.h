@@ -154,6 +154,8 @@ bool body_refuse(struct client *c, const struct smtp_reply *reply, bool more);
 void gateway_log_message(const struct client *c, enum message_result result,
                          const struct hop_facts *facts);
 /* A recipient that policy refused. */
+/* A certificate of the next hop's that counts and ends soon: once a day of each host. */
+void gateway_log_hop_expiry(const struct client *c, const struct hop_facts *facts);
 void gateway_log_refused(const struct client *c, const struct smtp_action *action);
 /* mechanism and claimed: what the client used, and who it said it is. */
 void gateway_log_auth(const struct client *c, enum smtp_mechanism mechanism, const char *claimed,

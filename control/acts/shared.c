@@ -19,11 +19,17 @@ enum { HOLD_ENTRIES = 1 << 16, HOLD_WINDOW = 32 };
 #define HOLD_COUNT_MASK ((UINT64_C(1) << 20) - 1)
 
 /*
- * The tables of peers that change keys, and of addresses with failed logins: one 64-bit word an
- * entry, the upper half names the key, the lower is the second in which it ends. A key lives in one
- * of MARK_WINDOW entries from its place on. An entry whose time is over is free.
+ * The tables of peers that change keys, of addresses with failed logins, and of what was told: one
+ * 64-bit word an entry, the upper half names the key, the lower is the second in which it ends. A
+ * key lives in one of MARK_WINDOW entries from its place on. An entry whose time is over is free.
  */
-enum { MARK_ENTRIES = 4096, MARK_WINDOW = 8, REKEY_S = 24 * 60 * 60, LOGIN_S = 60 * 60 };
+enum {
+    MARK_ENTRIES = 4096,
+    MARK_WINDOW = 8,
+    REKEY_S = 24 * 60 * 60,
+    TOLD_S = 24 * 60 * 60,
+    LOGIN_S = 60 * 60
+};
 
 struct column {
     _Alignas(64) _Atomic uint64_t counters[COUNTER_COUNT];
@@ -44,6 +50,7 @@ struct shared {
     _Atomic uint64_t holds[HOLD_ENTRIES];
     _Atomic uint64_t rekeyed[MARK_ENTRIES];
     _Atomic uint64_t logins[MARK_ENTRIES];
+    _Atomic uint64_t told[MARK_ENTRIES];
     /* A column's part of each entry's count, so that a dead worker's holds can be dropped. Apart
      * from the counters: what nobody touches takes no memory. */
     _Atomic uint32_t held[SHARED_COLUMNS][HOLD_ENTRIES];
@@ -358,6 +365,14 @@ bool shared_logins_over(const struct shared *s, uint64_t key, unsigned max, uint
     uint64_t end_s = mark_end(s->logins, key);
 
     return end_s > now_s && end_s - now_s + login_part_s(max) > LOGIN_S;
+}
+
+bool shared_told(struct shared *s, uint64_t key, uint64_t now_s)
+{
+    if (mark_end(s->told, key) > now_s)
+        return true;
+    mark_set(s->told, key, now_s + TOLD_S);
+    return false;
 }
 
 uint64_t shared_address_key(const struct shared *s, const union net_addr *a)

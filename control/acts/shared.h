@@ -73,6 +73,10 @@ void shared_login_failed(struct shared *s, uint64_t key, unsigned max, uint64_t 
 /* No further one is to be tried now. */
 bool shared_logins_over(const struct shared *s, uint64_t key, unsigned max, uint64_t now_s);
 
+/* Whether something of this name was told today: true for a day after a call that said false.
+ * Bounded as the peers above are. */
+bool shared_told(struct shared *s, uint64_t key, uint64_t now_s);
+
 /* In a process that needs no more than counters: the ticket seed is not in its memory any more. */
 void shared_forget_seed(struct shared *s);
 const struct tls_ticket_seed *shared_ticket_seed(const struct shared *s);

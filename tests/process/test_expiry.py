@@ -89,6 +89,26 @@ class Expiry(Case):
         os.kill(pid, signal.SIGKILL)
         self.assertEqual(set(wait_for(self.metrics, 20, "metrics again")), set(metrics))
 
+    def test_a_next_hop_once_a_day(self):
+        """Of levels that judge its certificate, by its host, whatever connection and worker it was."""
+        soon = self.authority.issue("soon.example", days=5)
+        sinks = [self.sink(cert=soon), self.sink(cert=soon), self.sink()]
+        verify = {"level": "verify", "ca": self.authority.cert, "names": ["soon.example", "sink.example"]}
+        routes = [route("soon.example", sinks[0].port, tls=verify),
+                  route("again.example", sinks[0].port, tls=verify),
+                  route("any.example", sinks[1].port),
+                  route("later.example", sinks[2].port, tls=verify)]
+        gateway = self.gateway(routes, None, {"gateway": {"workers": 2}, "limits": {"hop_max_messages": 1}})
+        for _ in range(3):
+            for domain in ("any", "later", "soon", "again"):
+                with Client(gateway.address()) as c:
+                    c.starttls()
+                    self.assertRegex(c.message(f"x@{domain}.example", b"Subject: x\r\n\r\nx\r\n"), "^250 2")
+        wait_for(lambda: len(gateway.events("message")) == 12, 10, "the lines of messages")
+        row, = gateway.events("certificate_expires")
+        self.assertEqual((row["hop"], row["name"], row["use"]), ("127.0.0.1", "soon.example", "peer"))
+        self.assertIn(int(row["days_left"]), (4, 5))
+
     def test_how_early_is_a_setting(self):
         gateway = self.start(expiry_warning_days=0)
         wait_for(lambda: gateway.events("certificate_expired"), 10, "a line")

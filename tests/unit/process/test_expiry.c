@@ -182,7 +182,7 @@ static void days_are_whole_ones(void **state)
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         list->entries[0].not_after = NOW + rows[i].left;
-        assert_int_equal(expiry_days(&list->entries[0], NOW), rows[i].days);
+        assert_int_equal(expiry_days(list->entries[0].not_after, NOW), rows[i].days);
         list->warning_days = 0;
         assert_int_equal(expiry_is_near(list, &list->entries[0], NOW), rows[i].left < 0);
         list->warning_days = 1;
@@ -240,6 +240,22 @@ static void the_log_names_each(void **state)
              directory, directory, directory, directory);
     assert_string_equal(captured(&c), text);
     free(list);
+}
+
+static void the_log_names_a_next_hop(void **state)
+{
+    struct tls_facts facts = {.peer_name = "mx.clinic.example", .not_after = NOW + 3 * DAY};
+    struct captured c = capture();
+
+    expiry_log_peer("mx1.clinic.example", &facts, NOW, "abc");
+    facts.not_after = NOW - 1;
+    expiry_log_peer("mx2.clinic.example", &facts, NOW, "abd");
+    assert_string_equal(
+        captured(&c),
+        "abc certificate_expires hop=\"mx1.clinic.example\" name=\"mx.clinic.example\" "
+        "use=peer not_after=2027-01-18T08:00:00Z days_left=3\n"
+        "abd certificate_expired hop=\"mx2.clinic.example\" name=\"mx.clinic.example\" "
+        "use=peer not_after=2027-01-15T07:59:59Z\n");
 }
 
 static void metrics_have_all(void **state)
@@ -410,6 +426,7 @@ int main(void)
         cmocka_unit_test(of_too_many_those_that_end_first_are_kept),
         cmocka_unit_test(days_are_whole_ones),
         cmocka_unit_test(the_log_names_each),
+        cmocka_unit_test(the_log_names_a_next_hop),
         cmocka_unit_test(metrics_have_all),
         cmocka_unit_test(metrics_have_no_two_of_the_same_labels),
         cmocka_unit_test(what_is_kept_is_read),

@@ -187,6 +187,19 @@ static void the_table_of_peers_is_bounded(void **state)
     assert_false(shared_rekeys(s, rekey_key(91), 1100));
 }
 
+static void what_was_told_is_told_again_a_day_later(void **state)
+{
+    struct shared *s = *state;
+    const uint64_t day_s = 24 * 60 * 60;
+
+    assert_false(shared_told(s, rekey_key(0), 1000));
+    assert_false(shared_told(s, rekey_key(1), 1000));
+    assert_true(shared_told(s, rekey_key(0), 1000));
+    assert_true(shared_told(s, rekey_key(0), 1000 + day_s - 1)); /* which begins no new day */
+    assert_false(shared_told(s, rekey_key(0), 1000 + day_s));
+    assert_true(shared_told(s, rekey_key(0), 1000 + day_s + 1));
+}
+
 static unsigned logins_until_over(struct shared *s, uint64_t key, unsigned max, uint64_t now_s)
 {
     unsigned n = 0;
@@ -225,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(processes_never_pass_the_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_that_rekey_are_known_for_a_day, setup, teardown),
         cmocka_unit_test_setup_teardown(the_table_of_peers_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_told_is_told_again_a_day_later, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_logins_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_have_help_type_and_value, setup, teardown),
     };
