@@ -20,6 +20,8 @@ fail() { # to where it is seen also from inside of $(...)
     postern-cost off
 }
 
+to=sink@hop.example
+
 opened() { awk '/^Tcp:/ { n = $6 } END { print n }' /proc/net/snmp; }
 
 # load PORT CONNECTIONS OPTION...: what the gateway spent on it, from the first connection to a
@@ -30,7 +32,7 @@ load() {
     shift 2
     was=$(opened)
     before=$(postern-cost tree "$gateway") || fail tree
-    postern-bench load --target "127.0.0.1:$port" --starttls --rcpt sink@hop.example "$@" >/tmp/load.log 2>&1 ||
+    postern-bench load --target "127.0.0.1:$port" --starttls --rcpt "$to" "$@" >/tmp/load.log 2>&1 ||
         fail load "$@"
     sleep 1
     [ $(($(opened) - was)) -eq "$connections" ] || fail "load $*: $(($(opened) - was)) connections"
@@ -76,6 +78,27 @@ gateway_costs() { # LAYER PORT
     wait "$gateway" || fail "$1 gateway"
 }
 
+# What a decision costs that is in the worker's cache: mail to the same host, with the same key, by a route
+# that says so and by one that asks DNS.
+policy_costs() { # PORT
+    cat /dns/zones/signed >/dns/zones/safe.example # nsd takes no file of 1970
+    chroot /dns /usr/sbin/nsd -d -c /zones/nsd.conf >/tmp/nsd.log 2>&1 &
+    postern-bench sink --listen 127.0.0.1:2526 --starttls --seconds 3600 \
+        --cert /etc/postern/cert.pem --key /etc/postern/key.pem >/tmp/sink-policy.log 2>&1 &
+    posternd -c /etc/postern/policy.conf >/tmp/policy.log 2>&1 &
+    gateway=$!
+    sleep 3
+    for way in fixed:hop cached:safe; do
+        to=sink@${way#*:}.example
+        load "$1" 2 --messages 8 --sessions 1 --per-session 8 >/dev/null
+        a=$(load "$1" 1 --messages 20 --sessions 1 --per-session 20 --size 4096)
+        b=$(load "$1" 1 --messages 320 --sessions 1 --per-session 320 --size 4096)
+        echo "cost: policy-${way%:*}-message $(per 300 "$a" "$b")"
+    done
+    kill "$gateway"
+    wait "$gateway" || fail policy gateway
+}
+
 for kind in splice kernel ssl; do
     a=$(postern-cost relay $kind $small) || fail relay
     b=$(postern-cost relay $kind $larger) || fail relay
@@ -89,5 +112,6 @@ for layer in $POSTERN_LAYERS; do
     gateway_costs "$layer" $port
     port=$((port + 1))
 done
+policy_costs 2610
 echo "cost: end"
 postern-cost off

@@ -92,23 +92,30 @@ class Zones:
         return server
 
 
+def nsd_config(within, host, port, name, files):
+    """files: {zone: file below /zones}. name: of its own files there."""
+    lines = ["server:", f"ip-address: {host}@{port}", 'username: ""', "server-count: 1",
+             'zonesdir: "/zones"', 'pidfile: ""', "verbosity: 1",
+             *(f'{file}: "/zones/{name}.{file}"' for file in ("logfile", "xfrdfile", "zonelistfile"))]
+    version = within.run("sh", "-c", "nsd -v 2>&1 | head -n 1").split()[-1]
+    if [int(n) for n in version.split(".")[:2]] < [4, 8]:
+        lines.append('database: ""')  # later ones have none
+    lines += ["remote-control:", "control-enable: no"]
+    for zone, file in files.items():
+        lines += ["zone:", f"name: {zone}", f'zonefile: "{file}"']
+    return "\n".join(lines) + "\n"
+
+
 class Nsd:
     """zones: {name: text}; None as the text is a zone that can't be read, which is SERVFAIL."""
 
     def __init__(self, within, host, port, zones):
         name = f"{host}-{port}"
-        lines = ["server:", f"ip-address: {host}@{port}", 'username: ""', "server-count: 1",
-                 'zonesdir: "/zones"', 'pidfile: ""', "verbosity: 1",
-                 *(f'{file}: "/zones/{name}.{file}"' for file in ("logfile", "xfrdfile", "zonelistfile"))]
-        version = within.run("sh", "-c", "nsd -v 2>&1 | head -n 1").split()[-1]
-        if [int(n) for n in version.split(".")[:2]] < [4, 8]:
-            lines.append('database: ""')  # later ones have none
-        lines += ["remote-control:", "control-enable: no"]
         for zone, text in zones.items():
-            lines += ["zone:", f"name: {zone}", f'zonefile: "{zone}.zone"']
             if text is not None:
                 within.write(zone + ".zone", text)
-        within.write(name + ".conf", "\n".join(lines) + "\n")
+        files = {zone: zone + ".zone" for zone in zones}
+        within.write(name + ".conf", nsd_config(within, host, port, name, files))
         self.process = subprocess.Popen(["chroot", within.root, "nsd", "-d", "-c",
                                          f"/zones/{name}.conf"], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
