@@ -7,6 +7,8 @@ import time
 
 # How much longer than usual something may take before a test gives up: for emulated machines.
 PATIENCE = float(os.environ.get("POSTERN_PATIENCE", "1"))
+# This machine is emulated: each byte takes it long.
+EMULATED = os.environ.get("POSTERN_EMULATED") == "yes"
 
 
 class Closed(Exception):

@@ -16,7 +16,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from client import Client  # noqa: E402
+from client import EMULATED, Client  # noqa: E402
 from gateway import Gateway, free_port, route, strip_received  # noqa: E402
 from mta import root_of  # noqa: E402
 from setup import NO_CHUNKING, Case  # noqa: E402
@@ -71,7 +71,8 @@ def made():
         outer.attach(email.mime.application.MIMEApplication(rng.randbytes(i * 2000)))
         yield f"multipart {i}", outer.as_bytes(policy=email.policy.SMTP.clone(cte_type="8bit"))
     line = letters(rng, b"abcdefghijklmnopqrstuvwxyz.", 76) + b"\r\n"
-    yield "25 MB", header + b"\r\n" + line * (25 * 1024 * 1024 // len(line))
+    megabytes = 3 if EMULATED else 25
+    yield f"{megabytes} MB", header + b"\r\n" + line * (megabytes * 1024 * 1024 // len(line))
 
 
 class Messages(Case):

@@ -60,11 +60,16 @@ class Uml:
 
 
 class Qemu:
-    """QEMU's software emulation: never /dev/kvm, which may be there and not work. With two processors
-    the same work takes the host a third longer."""
+    """QEMU's software emulation: never /dev/kvm, which may be there and not work. It boots with one
+    processor in use: with two the same work takes the host a third longer, and several times where
+    the host is busy, for one waits for a lock while the other, that has it, does not run."""
 
     PROGRAM = "qemu-system-x86_64"
     MEMORY_MB = 1536
+    # Without cx16 to be spoken of, or kernels from 6.12 on panic in QEMU 7.2's cmpxchg16b. The others
+    # cost the emulator time: copies byte by byte, a fifth level of pages, and blocks of code that
+    # end at each touch of user memory.
+    PROCESSOR = "max,-cx16,-erms,-fsrm,-la57,-smap,-smep,-umip,-pku"
 
     def __init__(self, folder, kernel, processors):
         self.folder, self.kernel, self.processors = folder, kernel, processors
@@ -109,14 +114,12 @@ class Qemu:
         # The TSC is the host's, and measured wrong while the host is busy: clocks ran four times too
         # fast. Code at the same addresses in each process is translated once.
         words = ["console=ttyS0", "loglevel=2", "panic=-1", "mitigations=off", "tsc=unstable",
-                 "clocksource=hpet", "norandmaps", "no_timer_check", "random.trust_cpu=on",
+                 "clocksource=hpet", "norandmaps", "no_timer_check", "random.trust_cpu=on", "maxcpus=1",
                  f"POSTERN_VM_MODULES={self.kernel}/lib/modules", *settings]
-        # Without cx16 to be spoken of, or kernels from 6.12 on panic in QEMU 7.2's cmpxchg16b.
         return subprocess.Popen(
-            [self.PROGRAM, "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp",
-             str(self.processors),
-             "-m", str(self.MEMORY_MB), "-nodefaults", "-no-user-config", "-display", "none",
-             "-no-reboot", "-serial", "stdio", "-kernel", f"{self.kernel}/vmlinuz",
+            [self.PROGRAM, "-accel", "tcg,thread=multi", "-cpu", self.PROCESSOR, "-smp",
+             str(self.processors), "-m", str(self.MEMORY_MB), "-nodefaults", "-no-user-config",
+             "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel", f"{self.kernel}/vmlinuz",
              "-initrd", f"{self.folder}/initrd", "-append", " ".join(words),
              "-object", f"memory-backend-file,id=memory,size={self.MEMORY_MB}M,share=on,mem-path={memory}",
              "-numa", "node,memdev=memory", "-chardev", f"socket,id=files,path={self.folder}/files",

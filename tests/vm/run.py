@@ -28,17 +28,18 @@ BUILD = os.path.abspath(os.environ.get("POSTERN_BUILD", os.path.join(TESTS, "../
 LAYERS = ("uring", "ktls")  # user records, kernel records
 PEERS = ("Postfix", "Exim")
 # Suite: parts of the names of its tests. The longest have one of their own.
-UNITS = {"relay": ("dp_relay",), "dataplane": ("_dataplane_", "-dp_relay"),
-         "rest": ("-_dataplane_",)}
 KERNEL_UNITS = {"uring": ("dp_uring",), "records": ("dp_records",),
                 "measure": ("record_measure",),
                 "rest": ("Probe", "kernel_table", *(f"_process_{name}" for name in (
                     "aead_choice", "channel", "listener_set", "ratchet_table", "record_cache",
                     "record_choice", "resolver_client", "resolver_process", "sandbox", "shared",
                     "state_folder")))}
+# These take too long in an emulated machine.
+UNITS = {"relay": ("dp_relay", "dp_splice", "limit_relay"), **KERNEL_UNITS}
 MESSAGES = {"6.1": ("bdat_to_bdat",), "6.12": ("data_to_data", "bdat_to_bdat"),
             "newest": ("data_to_data",)}
-PROCESSORS = {"newest": 2}  # one machine of several will do to meet what races between them
+PROCESSORS = {"newest": 2}  # one machine of several will do to meet what races between them,
+RACES = ("kernel uring", "kernel records", "load")  # and of it these: two cost the host far more
 LIMIT_S = int(os.environ.get("POSTERN_VM_LIMIT_S", "1500"))
 AT_ONCE = 2  # machines; most take one processor of the host
 LANES = {"uml": 4}  # suites at a time
@@ -51,14 +52,16 @@ def suite(name, file, layer=None, tests=(), kernel_tls=None, alone=False):
     env = {tap.UNSHARED: "1", **({"POSTERN_DATAPLANE": layer} if layer else {})}
     return {"name": f"{name} {layer}" if layer else name, "env": env, "limit_s": 600,
             "command": [*tap.UNSHARE, "/usr/bin/python3", os.path.join(TESTS, file), *tests],
-            "kernel_tls": layer == "ktls" if layer else kernel_tls, "alone": alone}
+            "kernel_tls": layer == "ktls" if layer else kernel_tls, "alone": alone,
+            "races": name in RACES}
 
 
 def suites_of(vehicle):
-    """User-Mode Linux runs everything. An emulated machine, which is ten times slower, is there for
-    its kernel: unit tests that ask the kernel for something, and session scripts, loads and a few
-    real messages with kernel records; dp_relay and dp_splice take too long there. OpenSMTPD is not
-    among the peers here: its processes do not find each other in User-Mode Linux."""
+    """A machine is there for its kernel: of the unit tests it runs those that ask the kernel for
+    something. User-Mode Linux runs everything else with both record layers; an emulated machine,
+    which is ten times slower, session scripts, loads and a few real messages with kernel records.
+    OpenSMTPD is not among the peers here: its processes do not find each other in User-Mode
+    Linux."""
     whole = vehicle == "uml"
     # What gateways measure is to be done in seconds.
     found = [suite("records", "process/test_records.py", alone=True),
@@ -117,6 +120,7 @@ def vehicle_run(vehicle, stream):
                 env["POSTERN_AEAD"] = "openssl"
             else:
                 env["POSTERN_EMULATED"] = "yes"
+            env["POSTERN_SIMULATION"] = "no"
             json.dump({"env": env, "lanes": LANES.get(vehicle, 3), "suites": suites_of(vehicle)}, f)
         run(machine_of(vehicle, folder), console, [f"POSTERN_VM_JOB={job}"], LIMIT_S)
     return console

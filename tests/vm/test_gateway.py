@@ -10,14 +10,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import tap  # noqa: E402
 from bench import LIMITS, BenchCase, ledger_read  # noqa: E402
-from client import PATIENCE, wait_for  # noqa: E402
+from client import EMULATED, PATIENCE, wait_for  # noqa: E402
 from gateway import route  # noqa: E402
 
 
 class Gateway(BenchCase):
     def loads(self, version):
         small = f"--starttls{version} --messages 60 --sessions 6 --per-session 10"
-        big = f"--starttls{version} --messages 1 --size 10M"
+        big = f"--starttls{version} --messages 1 --size {'3M' if EMULATED else '10M'}"
         return [small, small + " --bdat", big, big + " --bdat"]
 
     def check_pair(self, sink_options, version_in, names):

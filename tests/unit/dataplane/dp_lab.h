@@ -90,7 +90,7 @@ void lab_net_close(struct lab *lab);
 extern const struct dp_sim_peer_events lab_peer_events;
 
 /* Runs a group of tests in each way that this machine has; the number of failures. With
- * POSTERN_EMULATED=yes in the environment only over sockets. */
+ * POSTERN_SIMULATION=no in the environment only over sockets. */
 int lab_ways(int (*group)(const char *way));
 /* The same in the simulation, if it is wanted, with our records and with a kernel's in all kinds of
  * ways. */
@@ -100,8 +100,7 @@ void lab_skipped(const char *name);
 /* Whether to make the next of many rounds: in the simulation each; where time is real some, with
  * one of the first eight among them. calls: how often it was asked, 0 before the first round. */
 bool lab_takes(unsigned *calls);
-/* The environment says that this machine is emulated: it is there for its kernel, which the
- * simulation asks for nothing, and each byte takes it long. */
+/* POSTERN_EMULATED=yes: this machine is emulated, each byte takes it long. */
 bool lab_emulated(void);
 /* How many times longer to wait than on a machine that is not emulated. */
 unsigned lab_patience(void);
