@@ -170,8 +170,10 @@ static void bridge_done(void *user, const struct dp_relay *relay,
 
 static void bridge_ready(struct bridge *bridge)
 {
-    const struct dp_relay relay = {
-        .from = bridge->a, .to = bridge->b, .flow = bridge->flow, .idle_timeout_ms = 20000};
+    const struct dp_relay relay = {.from = bridge->a,
+                                   .to = bridge->b,
+                                   .flow = bridge->flow,
+                                   .idle_timeout_ms = 20000 * lab_patience()};
 
     if (!bridge->have_a || !bridge->have_b)
         return;
@@ -250,7 +252,7 @@ void bridge_cross(const struct dp_conf *conf, const struct lab_tls *a, const str
     ASSERT(dp_uring_new(conf, &bridge_events, bridge, &bridge->dp) == ERR_OK);
     ASSERT(dp_listen(bridge->dp, listener, 3) == ERR_OK);
     ASSERT(dp_connect(bridge->dp, &to, NULL, &bridge->b) == ERR_OK);
-    ASSERT(dp_timer_start(bridge->dp, &bridge->give_up, 30000) == ERR_OK);
+    ASSERT(dp_timer_start(bridge->dp, &bridge->give_up, 30000 * lab_patience()) == ERR_OK);
     start(&server->thread, far_main, server);
     start(&client->thread, far_main, client);
     ASSERT(dp_run(bridge->dp) == ERR_OK);

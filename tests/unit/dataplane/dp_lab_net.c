@@ -2,6 +2,7 @@
 /* The lab over kernel TCP on loopback: the far ends are sockets of the same thread. */
 #include "dp_lab.h"
 
+#include "../patience.h"
 #include "assertion.h"
 #include "dp_uring_priv.h"
 
@@ -149,14 +150,9 @@ static bool moving(const struct lab *lab)
     return end_moves(lab, &lab->client, lab->a.id) || end_moves(lab, &lab->server, lab->b.id);
 }
 
-/* On an emulated machine, where bytes need longer from socket to socket, the environment says so.
- */
 unsigned lab_patience(void)
 {
-    const char *times = getenv("POSTERN_PATIENCE");
-    unsigned long n = times ? strtoul(times, NULL, 10) : 1;
-
-    return n >= 1 && n <= 100 ? (unsigned)n : 1;
+    return patience();
 }
 
 void lab_net_run(struct lab *lab, uint64_t ms)

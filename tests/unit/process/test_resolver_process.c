@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The resolver process over a real socket pair, asking a name server of our own on loopback. */
+#include "../patience.h"
 #include "channel.h"
 #include "resolver_process.h"
 #include "resolver_wire.h"
@@ -94,7 +95,7 @@ static struct conf_resolver conf_of(const char *const *forward, const char *cons
     return (struct conf_resolver){.forward = {forward, 1},
                                   .insecure = {insecure, 1},
                                   .trust_anchor = "",
-                                  .timeout_s = 5,
+                                  .timeout_s = 5 * patience(),
                                   .port = 53,
                                   .sts_ca = "",
                                   .sts_port = 443,
@@ -195,7 +196,7 @@ static void ask(int worker, const struct resolver_wire_question *q,
     ssize_t n;
 
     assert_int_equal(send(worker, q, sizeof(*q), MSG_NOSIGNAL), sizeof(*q));
-    assert_int_equal(poll(&fd, 1, 10000), 1);
+    assert_int_equal(poll(&fd, 1, 10000 * patience()), 1);
     memset(ret, 0, sizeof(*ret));
     n = recv(worker, ret, sizeof(*ret), 0);
     assert_true(n > 0 && resolver_wire_valid(ret, (size_t)n));
@@ -276,7 +277,7 @@ static void garbage_closes_only_its_sender(void **state)
     ask(bad, &q, &a);
     memset(q.name, 'a', sizeof(q.name)); /* no terminator */
     assert_int_equal(send(bad, &q, sizeof(q), MSG_NOSIGNAL), sizeof(q));
-    assert_int_equal(poll(&fd, 1, 10000), 1);
+    assert_int_equal(poll(&fd, 1, 10000 * patience()), 1);
     assert_int_equal(recv(bad, &byte, 1, 0), 0);
     q = (struct resolver_wire_question){.id = 2, .kind = RESOLVER_MX, .name = "example.org"};
     ask(other, &q, &a);
