@@ -370,6 +370,7 @@ static void on_accepted(void *user, unsigned listener, struct leg_id leg,
     struct gateway *g = user;
     struct client *c = too_many_linger(g) ? NULL : calloc(1, sizeof(*c));
 
+    upstream_room_make(g->upstream);
     if (!c) {
         counter_add(&g->conf.shared, COUNTER_SESSIONS_REFUSED, 1);
         dp_close(g->dp, leg, DP_CLOSE_CUT);

@@ -56,6 +56,7 @@ int upstream_new(const struct upstream_conf *conf, struct upstream **ret, char *
     u->limits = &conf->conf->limits;
     TAILQ_INIT(&u->hosts);
     TAILQ_INIT(&u->waiting);
+    TAILQ_INIT(&u->idle);
     TAILQ_INIT(&u->recalls);
     u->recall_random = 0x9e3779b97f4a7c15; /* never 0, which it would stay */
     u->legs = calloc(conf->max_legs ? conf->max_legs : 1, sizeof(struct upstream_leg *));

@@ -200,6 +200,10 @@ bool upstream_tls_done(struct upstream *u, struct leg_id leg, const struct tls_k
                        const struct tls_facts *facts, struct span rest);
 bool upstream_tls_failed(struct upstream *u, struct leg_id leg, const struct tls_failure *failure);
 
+/* Somebody needs a leg: where few are left, the connection that was idle for longest gives its own
+ * back. */
+void upstream_room_make(struct upstream *u);
+
 /* Connections to next hops: open, or being opened. */
 unsigned upstream_legs(const struct upstream *u);
 

@@ -338,6 +338,8 @@ int upstream_leg_dial(struct hop *h, const union net_addr *addr, struct upstream
 {
     struct upstream *u = h->u;
     struct upstream_leg *leg = leg_new(h, addr);
+
+    upstream_room_make(u);
     int err =
         leg ? dp_connect(u->conf.dp, addr, source_for(h->route->conf, addr), &leg->id) : ERR_NOMEM;
 

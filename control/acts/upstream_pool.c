@@ -118,6 +118,7 @@ void upstream_pool_remove(struct upstream_leg *leg)
     leg->idle = false;
     leg->host->idle_len--;
     TAILQ_REMOVE(&leg->host->idle, leg, link);
+    TAILQ_REMOVE(&leg->u->idle, leg, idle_link);
     dp_timer_stop(leg->u->conf.dp, &leg->timer);
 }
 
@@ -178,7 +179,21 @@ void upstream_pool_put(struct upstream_leg *leg)
     leg->idle = true;
     leg->host->idle_len++;
     TAILQ_INSERT_HEAD(&leg->host->idle, leg, link);
+    TAILQ_INSERT_TAIL(&u->idle, leg, idle_link);
     upstream_pool_wake(u, leg->host);
+}
+
+/* One for one: what is closed is not gone at once, and so an eighth is kept free. */
+void upstream_room_make(struct upstream *u)
+{
+    struct upstream_leg *oldest = TAILQ_FIRST(&u->idle);
+    struct dp_counters now;
+
+    if (!oldest)
+        return;
+    dp_counters(u->conf.dp, &now);
+    if (now.legs >= u->conf.max_legs - u->conf.max_legs / 8)
+        leg_quit(oldest);
 }
 
 /* Other workers may wait for its place. They are looked for here and not after each message: what

@@ -155,7 +155,8 @@ struct upstream_leg {
     bool ready, idle, reused;
     uint64_t idle_more_ms; /* after the first look at whether its place is wanted */
     unsigned messages;
-    TAILQ_ENTRY(upstream_leg) link; /* of host->idle */
+    TAILQ_ENTRY(upstream_leg) link;      /* of host->idle */
+    TAILQ_ENTRY(upstream_leg) idle_link; /* of the worker's */
 };
 
 enum hop_state {
@@ -247,6 +248,7 @@ struct upstream {
     struct upstream_host *buckets[UPSTREAM_BUCKETS];
     struct upstream_hosts hosts;
     unsigned hosts_len, legs_len, racers_len;
+    struct upstream_legs idle;    /* of all hosts, idle for longest first */
     struct upstream_hops waiting; /* for a connection */
     struct evp_md_ctx_st *hash;   /* for keys; between two of them it is nobody's */
     struct upstream_recalled *recall_buckets[UPSTREAM_BUCKETS];

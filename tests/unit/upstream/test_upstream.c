@@ -180,6 +180,36 @@ static void test_max_connections(void **state)
     world_end(&w);
 }
 
+/* Idle connections to hosts that nobody needs now leave places for those that somebody does. */
+static void test_idle_legs_make_room(void **state)
+{
+    enum { LEGS = 32 };
+
+    world_init(&w, 2);
+    w.max_legs = LEGS;
+    w.hops[1][0] = w.hops[1][1];
+    for (unsigned r = 0; r < 2; r++) {
+        w.routes[r].hops_len = 1;
+        w.routes[r].max_connections = LEGS;
+    }
+    world_start(&w);
+    for (unsigned route = 0; route < 2; route++) {
+        struct sender *senders[SENDERS];
+        for (unsigned i = 0; i < SENDERS; i++) {
+            senders[i] = sender_open(&w, i, route, 1);
+            world_run(&w, 1000);
+            sender_expect(senders[i], "rcpt 250 2.1.5\n");
+        }
+        for (unsigned i = 0; i < SENDERS; i++)
+            sender_close(senders[i]);
+        world_run(&w, 1000);
+    }
+    assert_int_equal(w.mtas[1].open, SENDERS);
+    /* No more than what had to go. */
+    assert_int_equal(w.mtas[0].open, LEGS - LEGS / 8 - SENDERS);
+    world_end(&w);
+}
+
 /* Its time, or a second where the host has as many connections as it may. */
 static void test_idle_legs_end(void **state)
 {
@@ -456,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_back_off_doubles),
         cmocka_unit_test(test_stale_pooled_leg),
         cmocka_unit_test(test_max_connections),
+        cmocka_unit_test(test_idle_legs_make_room),
         cmocka_unit_test(test_idle_legs_end),
         cmocka_unit_test(test_refused_beginnings),
         cmocka_unit_test(test_refused_greeting_fails_over),

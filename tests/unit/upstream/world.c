@@ -439,7 +439,8 @@ static const struct dp_events dp_events = {.connected = on_dp_connected,
 
 void world_init(struct world *w, unsigned mtas)
 {
-    *w = (struct world){.addr_status = DNS_OK, .verify = TLS_VERIFY_OK, .domain = "example.org"};
+    *w = (struct world){
+        .max_legs = 64, .addr_status = DNS_OK, .verify = TLS_VERIFY_OK, .domain = "example.org"};
     w->sim = (struct dp_sim_conf){.seed = 1,
                                   .delay_min_ms = 1,
                                   .delay_max_ms = 3,
@@ -484,8 +485,8 @@ void world_init(struct world *w, unsigned mtas)
 
 void world_start(struct world *w)
 {
-    struct dp_conf dp = {.max_legs = 64, .max_relays = 4};
-    struct tls_service_conf tls = {.max_legs = 64, .max_handshakes = 64};
+    struct dp_conf dp = {.max_legs = w->max_legs, .max_relays = 4};
+    struct tls_service_conf tls = {.max_legs = w->max_legs, .max_handshakes = 64};
     char why[256] = "";
 
     assert_int_equal(shared_new(&w->shared), ERR_OK);
@@ -496,7 +497,7 @@ void world_start(struct world *w)
                                  .tls = &w->tls,
                                  .resolver = &w->resolver,
                                  .shared = {.shared = w->shared, .column = 0},
-                                 .max_legs = 64,
+                                 .max_legs = w->max_legs,
                                  .ratchet = w->ratchet};
     if (upstream_new(&conf, &w->u, why, sizeof(why)) != ERR_OK)
         fail_msg("upstream_new: %s", why);

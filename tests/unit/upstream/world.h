@@ -74,6 +74,7 @@ struct request { /* as the TLS service got it */
 struct world {
     struct dp *dp;
     struct dp_sim_conf sim;
+    uint32_t max_legs; /* 64, unless changed before world_start */
     struct tls_service tls, *fake;
     struct resolver resolver;
     struct shared *shared;
