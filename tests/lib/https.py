@@ -68,5 +68,7 @@ class Https:
                     answer(connection)
                 else:
                     connection.sendall(answer)
+                    # An end that is not said may be anybody's, where no length is either.
+                    connection.unwrap()
         except OSError:
             pass

@@ -350,9 +350,12 @@ class Reload(ProcessCase):
             asked = False
 
             def accepts(self, listener):
-                # From the moment on at which the signal waits to be read, and does not kill.
+                # From the moment on at which the signal waits to be read, and does not kill: these
+                # are blocked for good. Libraries block all for a moment.
+                blocked = sum(1 << number - 1 for number in
+                              (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD))
                 while not self.asked and self.process.poll() is None:
-                    if int(status_of(self.process.pid)["SigBlk"], 16) & 1 << signal.SIGHUP - 1:
+                    if int(status_of(self.process.pid)["SigBlk"], 16) == blocked:
                         self.process.send_signal(signal.SIGHUP)
                         self.asked = True
                 return super().accepts(listener)

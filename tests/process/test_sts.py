@@ -271,11 +271,12 @@ class Sts(Case):
         good, bad = policy(), "failed why=fetching the policy: the server's certificate: "
         other = Authority(os.path.join(self.folder, "other-ca"))
 
-        def with_cert(authority, names, **how):
+        def with_cert(authority, names, past=False):
             domain = self.domain(good)
             host = "mta-sts." + domain
             names = [n.format(host=host, domain=domain) for n in names]
-            self.https.certs[host] = context(*authority.issue(f"c-{domain}", names, **how))
+            issue = authority.issue_past if past else authority.issue
+            self.https.certs[host] = context(*issue(f"c-{domain}", names))
             return domain
         plain = self.domain(good)
         host = "mta-sts." + plain
@@ -305,7 +306,7 @@ class Sts(Case):
             (with_cert(self.authority, ["*." + ZONE]), bad + ".*ost ?name mismatch", 0),
             (with_cert(self.authority, ["mta-*.{domain}"]), bad + ".*ost ?name mismatch", 0),
             (with_cert(other, ["{host}"]), bad, 0),
-            (with_cert(self.authority, ["{host}"], days=-1), bad + "certificate has expired", 0),
+            (with_cert(self.authority, ["{host}"], past=True), bad + "certificate has expired", 0),
             (plain, bad + ".*ost ?name mismatch", 0),
             (own, bad + "self.signed", 0),
             (old, "failed why=fetching the policy: ", 0),
