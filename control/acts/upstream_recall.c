@@ -148,7 +148,8 @@ void upstream_recall_limit(struct hop *h, enum dns_status status, uint32_t ttl_s
         h->stands_until_ms = until_ms;
 }
 
-/* A list of policies has an end of its own, and an address is asked for nowhere. */
+/* What a list of policies says ends with the list, and an address literal is no question to DNS:
+ * neither has a time to live. */
 static bool is_to_keep(const struct hop *h)
 {
     return h->route->conf->mx && !h->recalled && h->target == 0 && h->first_equals <= EQUALS_MAX &&

@@ -19,18 +19,10 @@ static struct world w;
 /* A domain of a signed zone with hosts mx1.test and on, whose answers may be kept for a minute. */
 static void world_at(enum conf_level level, unsigned hosts)
 {
-    world_init(&w, hosts);
-    for (unsigned r = 0; r < ROUTES; r++) {
-        w.routes[r].tls.level = level;
-        w.routes[r].mx = true;
-    }
-    w.mx = (struct dns_mx_answer){.secure = true, .ttl_s = 60, .len = hosts};
-    for (unsigned i = 0; i < hosts; i++) {
-        w.mx.mx[i].preference = (uint16_t)(10 * i);
-        snprintf(w.mx.mx[i].host, sizeof(w.mx.mx[i].host), "mx%u.test", i + 1);
+    world_mx(&w, level, hosts);
+    w.mx.ttl_s = w.sts.ttl_s = 60;
+    for (unsigned i = 0; i < hosts; i++)
         w.tlsa[i].ttl_s = 60;
-    }
-    w.sts.ttl_s = 60;
 }
 
 static void message(unsigned route)

@@ -20,21 +20,6 @@ static const char *const no_host[] = {"mx.elsewhere.test", NULL};
 
 static struct world w;
 
-/* One domain, whose hosts are mx1.test and on. */
-static void world_at(enum conf_level level, unsigned hosts)
-{
-    world_init(&w, hosts);
-    for (unsigned r = 0; r < ROUTES; r++) {
-        w.routes[r].tls.level = level;
-        w.routes[r].mx = true;
-    }
-    w.mx = (struct dns_mx_answer){.secure = true, .len = hosts};
-    for (unsigned i = 0; i < hosts; i++) {
-        w.mx.mx[i].preference = (uint16_t)(10 * i);
-        snprintf(w.mx.mx[i].host, sizeof(w.mx.mx[i].host), "mx%u.test", i + 1);
-    }
-}
-
 /* --- one host --- */
 
 /* Plaintext will do, and with the second the name is looked at where there is TLS; how it is
@@ -105,7 +90,7 @@ enum { CELLS = sizeof(cells) / sizeof(cells[0]) };
 
 static void cell_set(const struct cell *c)
 {
-    world_at(c->level, 1);
+    world_mx(&w, c->level, 1);
     w.mx.secure = !c->insecure_mx;
     w.tlsa[0].status = c->tlsa;
     for (const char *usage = c->usages; usage && *usage; usage++)
@@ -162,7 +147,7 @@ static void test_list(void **state)
     char why[256];
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        world_at(rows[i].level, 1);
+        world_mx(&w, rows[i].level, 1);
         w.mx.secure = false;
         w.sts.status = rows[i].sts;
         if (rows[i].sts == DNS_OK)
@@ -262,7 +247,7 @@ static void test_nobody_to_ask(void **state)
     static const enum conf_level levels[] = {CONF_LEVEL_DANE, CONF_LEVEL_STS, CONF_LEVEL_AUTO};
 
     for (unsigned i = 0; i < 6; i++) {
-        world_at(levels[i / 2], 1);
+        world_mx(&w, levels[i / 2], 1);
         w.mx.secure = levels[i / 2] == CONF_LEVEL_DANE || i % 2 == 0;
         w.deaf = true;
         world_start(&w);
@@ -277,7 +262,7 @@ static void test_nobody_to_ask(void **state)
 static void test_gone_while_asking(void **state)
 {
     for (unsigned ms = 0; ms < 20; ms++) {
-        world_at(CONF_LEVEL_AUTO, 1);
+        world_mx(&w, CONF_LEVEL_AUTO, 1);
         world_start(&w);
         struct sender *s = sender_open(&w, 0, 0, 1);
         world_run(&w, ms);
@@ -294,7 +279,7 @@ static void test_gone_while_asking(void **state)
 static void test_a_skipped_host_is_passed_by(void **state)
 {
     /* The first one's records can't be looked up, the second has good ones. */
-    world_at(CONF_LEVEL_AUTO, 2);
+    world_mx(&w, CONF_LEVEL_AUTO, 2);
     w.tlsa[0].status = DNS_FAILED;
     world_tlsa(&w, 2, 3, 7);
     world_start(&w);
@@ -305,7 +290,7 @@ static void test_a_skipped_host_is_passed_by(void **state)
     assert_string_equal(w.requests[0].sni, "mx2.test");
     world_end(&w);
     /* The policy names the second one only. */
-    world_at(CONF_LEVEL_STS, 2);
+    world_mx(&w, CONF_LEVEL_STS, 2);
     world_sts(&w, STS_MODE_ENFORCE, "1", second_host);
     world_start(&w);
     sender_message(&w, 0, 0);
@@ -315,7 +300,7 @@ static void test_a_skipped_host_is_passed_by(void **state)
     assert_string_equal(w.requests[0].names, "mx2.test ");
     world_end(&w);
     /* Each host is judged by what it has itself: the first one's are not the second one's. */
-    world_at(CONF_LEVEL_DANE, 2);
+    world_mx(&w, CONF_LEVEL_DANE, 2);
     world_tlsa(&w, 1, 3, 7);
     w.mtas[0].ehlo = no_starttls;
     world_start(&w);
@@ -330,7 +315,7 @@ static void test_a_skipped_host_is_passed_by(void **state)
 
 static void test_none_is_left(void **state)
 {
-    world_at(CONF_LEVEL_AUTO, 2);
+    world_mx(&w, CONF_LEVEL_AUTO, 2);
     w.tlsa[0].status = w.tlsa[1].status = DNS_BOGUS;
     world_start(&w);
     struct sender *s = sender_open(&w, 0, 0, 1);
@@ -341,7 +326,7 @@ static void test_none_is_left(void **state)
     world_end(&w);
     /* None came to be judged. */
     struct hop_facts facts;
-    world_at(CONF_LEVEL_AUTO, 2);
+    world_mx(&w, CONF_LEVEL_AUTO, 2);
     w.mx.status = DNS_FAILED;
     world_start(&w);
     s = sender_open(&w, 0, 0, 1);
@@ -355,7 +340,7 @@ static void test_none_is_left(void **state)
 
 static void test_fixed_host(void **state)
 {
-    world_at(CONF_LEVEL_DANE, 1);
+    world_mx(&w, CONF_LEVEL_DANE, 1);
     w.routes[0].mx = false;
     world_tlsa(&w, 1, 2, 7);
     snprintf(w.tlsa[0].base, sizeof(w.tlsa[0].base), "real.test"); /* behind a secure CNAME */
@@ -368,7 +353,7 @@ static void test_fixed_host(void **state)
     assert_int_equal(w.mtas[0].connections, 1);
     world_end(&w);
     /* No domain is behind it whose policy could count. */
-    world_at(CONF_LEVEL_AUTO, 1);
+    world_mx(&w, CONF_LEVEL_AUTO, 1);
     w.routes[0].mx = false;
     world_sts(&w, STS_MODE_ENFORCE, "1", no_host);
     world_start(&w);
@@ -380,7 +365,7 @@ static void test_fixed_host(void **state)
 
 static void test_names_of_dane_with_mx(void **state)
 {
-    world_at(CONF_LEVEL_DANE, 1);
+    world_mx(&w, CONF_LEVEL_DANE, 1);
     world_tlsa(&w, 1, 2, 7);
     world_tlsa(&w, 1, 3, 8);
     world_start(&w);
@@ -401,7 +386,7 @@ static void test_literal(void **state)
                     {CONF_LEVEL_AUTO, "rcpt 250 2.1.5\n"}};
 
     for (size_t i = 0; i < 3; i++) {
-        world_at(by_level[i].level, 1);
+        world_mx(&w, by_level[i].level, 1);
         w.domain = "[10.0.0.1]";
         world_start(&w);
         struct sender *s = sender_open(&w, 0, 0, 1);
@@ -479,7 +464,7 @@ static void change_to_dane(void)
 
 static void records_two(void)
 {
-    world_at(CONF_LEVEL_AUTO, 1);
+    world_mx(&w, CONF_LEVEL_AUTO, 1);
     world_tlsa(&w, 1, 2, 7);
     world_tlsa(&w, 1, 3, 8);
 }
@@ -496,13 +481,13 @@ static void change_no_policy(void)
 
 static void policy_testing(void)
 {
-    world_at(CONF_LEVEL_AUTO, 1);
+    world_mx(&w, CONF_LEVEL_AUTO, 1);
     world_sts(&w, STS_MODE_TESTING, "1", both_hosts);
 }
 
 static void policy_enforced(void)
 {
-    world_at(CONF_LEVEL_AUTO, 1);
+    world_mx(&w, CONF_LEVEL_AUTO, 1);
     world_sts(&w, STS_MODE_ENFORCE, "1", both_hosts);
 }
 
@@ -582,7 +567,7 @@ static void test_testing_tells_what_it_would_refuse(void **state)
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct hop_facts facts;
-        world_at(CONF_LEVEL_AUTO, 1);
+        world_mx(&w, CONF_LEVEL_AUTO, 1);
         for (const char *usage = rows[i].tlsa; usage && *usage; usage++)
             world_tlsa(&w, 1, (uint8_t)(*usage - '0'), 7);
         world_sts(&w, STS_MODE_TESTING, "1", rows[i].patterns);
@@ -604,7 +589,7 @@ static void test_testing_tells_what_it_would_refuse(void **state)
 /* Who was looked at leniently is of no use to who must be verified, also as a session. */
 static void test_looked_at_is_not_verified(void **state)
 {
-    world_at(CONF_LEVEL_AUTO, 1);
+    world_mx(&w, CONF_LEVEL_AUTO, 1);
     world_sts(&w, STS_MODE_TESTING, "1", both_hosts);
     world_start(&w);
     sender_message(&w, 0, 0);
@@ -623,7 +608,7 @@ static void test_looked_at_is_not_verified(void **state)
 /* A leg that was good is not used where the host may not be used any more. */
 static void test_a_verdict_that_turned(void **state)
 {
-    world_at(CONF_LEVEL_DANE, 1);
+    world_mx(&w, CONF_LEVEL_DANE, 1);
     world_tlsa(&w, 1, 3, 7);
     world_start(&w);
     sender_message(&w, 0, 0);
@@ -641,7 +626,7 @@ static void test_a_verdict_that_turned(void **state)
 static void test_dates_by_usage(void **state)
 {
     for (uint8_t usage = 2; usage <= 3; usage++) {
-        world_at(CONF_LEVEL_DANE, 1);
+        world_mx(&w, CONF_LEVEL_DANE, 1);
         world_tlsa(&w, 1, usage, 7);
         w.not_after = 1700000000 + 50;
         world_start(&w);
@@ -657,7 +642,7 @@ static void test_dates_by_usage(void **state)
 /* A pooled leg turns out stale: the new one is made under the same verdict. */
 static void test_stale_leg(void **state)
 {
-    world_at(CONF_LEVEL_DANE, 1);
+    world_mx(&w, CONF_LEVEL_DANE, 1);
     world_tlsa(&w, 1, 3, 7);
     world_start(&w);
     sender_message(&w, 0, 0);

@@ -483,6 +483,20 @@ void world_init(struct world *w, unsigned mtas)
     }
 }
 
+void world_mx(struct world *w, enum conf_level level, unsigned mtas)
+{
+    world_init(w, mtas);
+    for (unsigned r = 0; r < ROUTES; r++) {
+        w->routes[r].tls.level = level;
+        w->routes[r].mx = true;
+    }
+    w->mx = (struct dns_mx_answer){.secure = true, .len = mtas};
+    for (unsigned i = 0; i < mtas; i++) {
+        w->mx.mx[i].preference = (uint16_t)(10 * i);
+        snprintf(w->mx.mx[i].host, sizeof(w->mx.mx[i].host), "mx%u.test", i + 1);
+    }
+}
+
 void world_start(struct world *w)
 {
     struct dp_conf dp = {.max_legs = w->max_legs, .max_relays = 4};

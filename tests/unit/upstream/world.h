@@ -111,6 +111,9 @@ extern const struct resolver_ops world_resolver_ops;
 /* mtas: how many next hops (10.0.0.1 and on, "mx1.test" and on; port 25). Route 0 is
  * "example.org", fixed to all of them; change the routes before world_start. */
 void world_init(struct world *w, unsigned mtas);
+/* The same, with routes by MX at this level: every domain's hosts are mx1.test and on, one after the
+ * other, in a signed zone. */
+void world_mx(struct world *w, enum conf_level level, unsigned mtas);
 void world_start(struct world *w);
 void world_end(struct world *w);
 void world_run(struct world *w, uint64_t ms);
