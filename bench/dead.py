@@ -5,7 +5,6 @@ loop: all domains are well, one's name server says nothing, or one's host does n
 by turns; what is compared is the latency of the messages that were accepted, and the gateway's CPU time for
 each of them."""
 
-import argparse
 import contextlib
 import json
 import os
@@ -13,12 +12,11 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/lib"))
 
 from dns import Dns  # noqa: E402
-from instruments import Certificate, Load, Sink, machine  # noqa: E402
+from instruments import Certificate, Load, Sink, turns_run  # noqa: E402
 from relay import Failure, Postern, port_free  # noqa: E402
 
 SUITE = "TLS_AES_128_GCM_SHA256"
@@ -129,30 +127,5 @@ def show(args, found):
               f"{values[2]:11.4f}  {', '.join(ratios)}")
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", default=os.path.join(here, "../build"))
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--rate", type=int, default=500, help="messages a second")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", metavar="FILE")
-    args = parser.parse_args()
-    if min(args.rounds, args.seconds, args.workers, args.rate) < 1:
-        parser.error("numbers are at least 1")
-    with tempfile.TemporaryDirectory(prefix="postern-dead-") as folder:
-        found = measure(args, folder)
-    show(args, found)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump({"machine": machine(), **found}, f, indent=1)
-    return 0
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as e:
-        print(f"dead: {e}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(turns_run("dead", __doc__, 6, ("--rate", 500, "messages a second"), measure, show))

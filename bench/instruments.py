@@ -2,11 +2,14 @@
 """What bench/compare.py measures with: the certificate of all relays, the sink behind them, the
 load in front of them, and the machine they run on."""
 
+import argparse
 import json
 import os
 import platform
 import select
 import subprocess
+import sys
+import tempfile
 import time
 
 from relay import Failure
@@ -138,3 +141,30 @@ def machine():
                      platform.machine())
     return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
             "load_average": os.getloadavg()[0], "date": time.strftime("%Y-%m-%d %H:%M")}
+
+
+def turns_run(name, doc, rounds, rate, measure, show):
+    """The program of a benchmark whose rounds go by turns: its options, what measure(args, folder)
+    finds, shown by show(args, found) and written down. rate: an option, its default, its help."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--build", default=os.path.join(here, "../build"))
+    numbers = [parser.add_argument("--rounds", type=int, default=rounds),
+               parser.add_argument("--seconds", type=int, default=5),
+               parser.add_argument("--workers", type=int, default=1),
+               parser.add_argument(rate[0], type=int, default=rate[1], help=rate[2])]
+    parser.add_argument("--json", metavar="FILE")
+    args = parser.parse_args()
+    if min(getattr(args, number.dest) for number in numbers) < 1:
+        parser.error("numbers are at least 1")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"postern-{name}-") as folder:
+            found = measure(args, folder)
+        show(args, found)
+    except Failure as e:
+        print(f"{name}: {e}", file=sys.stderr)
+        return 1
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump({"machine": machine(), **found}, f, indent=1)
+    return 0

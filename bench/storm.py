@@ -5,16 +5,14 @@ that are open already, at 60% of what the gateway took from them at most, withou
 client that opens so many sessions a second, each up to the end of its handshake. Rounds go by turns;
 no gate: on a machine whose cores load, sink and storm share, their own waiting is in each figure."""
 
-import argparse
 import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 
-from instruments import Certificate, Load, Sink, machine
+from instruments import Certificate, Load, Sink, turns_run
 from relay import Failure, Postern
 
 SUITE = "TLS_AES_128_GCM_SHA256"
@@ -111,30 +109,5 @@ def show(args, found):
           f" {sum(r['handshakes_failed'] for r in found['storm'])} failed")
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", default=os.path.join(here, "../build"))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--storm", type=int, default=500, help="handshakes a second")
-    parser.add_argument("--json", metavar="FILE")
-    args = parser.parse_args()
-    if min(args.rounds, args.seconds, args.workers, args.storm) < 1:
-        parser.error("numbers are at least 1")
-    with tempfile.TemporaryDirectory(prefix="postern-storm-") as folder:
-        found = measure(args, folder)
-    show(args, found)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump({"machine": machine(), **found}, f, indent=1)
-    return 0
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as e:
-        print(f"storm: {e}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(turns_run("storm", __doc__, 5, ("--storm", 500, "handshakes a second"), measure, show))
