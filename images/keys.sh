@@ -9,11 +9,11 @@
 #                   change KEK.
 #   pcr             .key signs what PCR 11 will be when a UKI of ours has been booted; .pem is what
 #                   each /var is bound to. A new version opens /var because the same key signed it.
-#   update          .key signs the list of an update's files (OpenPGP, ASCII); .gpg is the keyring
-#                   that each appliance checks it with.
+#   update          .key signs the list of an update's files (Ed25519); .pem is what each appliance
+#                   checks it with.
 #   guid            the owner of the Secure Boot keys in a firmware's list
 #
-# Needs openssl, efitools and gpg (Debian: openssl efitools gnupg).
+# Needs openssl and efitools.
 set -euo pipefail
 
 days=10950 # firmware does not look at it; thirty years, for what does
@@ -24,7 +24,7 @@ die() {
     exit 1
 }
 
-files=(guid pcr.key pcr.pem update.key update.gpg)
+files=(guid pcr.key pcr.pem update.key update.pem)
 for name in PK KEK db; do files+=("$name.key" "$name.pem" "$name.auth"); done
 
 # present FOLDER: how many of the files are there.
@@ -58,25 +58,14 @@ pcr_make() {
 }
 
 update_make() {
-    local home status=0
-    home=$(mktemp -d) # a short path: gpg's agent listens on a socket in it
-    {
-        gpg --homedir "$home" --batch --quiet --pinentry-mode loopback --passphrase '' \
-            --quick-generate-key 'postern update' ed25519 sign never &&
-            gpg --homedir "$home" --batch --quiet --armor --pinentry-mode loopback --passphrase '' \
-                --export-secret-keys >update.key &&
-            gpg --homedir "$home" --batch --quiet --export >update.gpg
-    } 2>"$home/log" || status=$?
-    if [ "$status" != 0 ]; then cat "$home/log" >&2; fi
-    gpgconf --homedir "$home" --kill gpg-agent
-    rm -rf "$home"
-    return "$status"
+    openssl genpkey -algorithm ed25519 -out update.key
+    openssl pkey -in update.key -pubout -out update.pem
 }
 
 [ $# = 1 ] || { sed -n 's/^# \{0,1\}//; 3,16p' "$0" >&2; exit 64; }
 folder=$1
-for program in openssl cert-to-efi-sig-list sign-efi-sig-list gpg; do
-    command -v "$program" >/dev/null || die "there is no $program: apt-get install openssl efitools gnupg"
+for program in openssl cert-to-efi-sig-list sign-efi-sig-list; do
+    command -v "$program" >/dev/null || die "there is no $program: apt-get install openssl efitools"
 done
 umask 077
 mkdir -p "$folder"
@@ -97,7 +86,7 @@ trap 'rm -rf "$work"' EXIT
     pcr_make
     update_make
     chmod 0600 ./*.key
-    chmod 0644 guid ./*.pem ./*.auth update.gpg
+    chmod 0644 guid ./*.pem ./*.auth
 )
 [ "$(present "$work")" = "${#files[@]}" ] || die "not all keys could be made"
 mv -n "$work"/* "$folder/"
