@@ -17,6 +17,22 @@ long long ctl_number(const json_t *row, const char *key)
     return (long long)json_integer_value(json_object_get(row, key));
 }
 
+void ctl_print_json(json_t *data)
+{
+    json_dumpf(data, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(data);
+}
+
+int ctl_failed(bool json, const char *why, int code)
+{
+    if (json)
+        ctl_print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", why, "exit", code));
+    else
+        fprintf(stderr, "posternctl: %s%s", why, *why && why[strlen(why) - 1] == '\n' ? "" : "\n");
+    return code;
+}
+
 /* "-" where a row has none: a resolver has no connections whose records could be the kernel's. */
 static void write_number(char *out, size_t room, const json_t *row, const char *key)
 {

@@ -17,6 +17,10 @@ struct ctl_column {
 /* "-" where there is none. */
 const char *ctl_text(const json_t *row, const char *key);
 long long ctl_number(const json_t *row, const char *key);
+/* As JSON, and frees it. */
+void ctl_print_json(json_t *data);
+/* Says why, which may have its line's end already. Returns code. */
+int ctl_failed(bool json, const char *why, int code);
 void ctl_print_table(const json_t *rows, const struct ctl_column *columns, size_t columns_len);
 
 #define CTL_TEXT_CELL(key)                                                                         \

@@ -3,6 +3,8 @@
 #include "plan.h"
 #include "ctl.h"
 #include "ctl_partner.h"
+#include "ctl_print.h"
+#include "ctl_system.h"
 #include "ctl_tls.h"
 #include "ctl_tlsrpt.h"
 #include "ctl_user.h"
@@ -37,28 +39,16 @@ struct verb {
     const char *more; /* help of its own, NULL if none */
 };
 
-static void print_json(json_t *data)
-{
-    json_dumpf(data, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(data);
-}
-
-/* why may have its line's end already. */
 static int failed(const struct ctl *ctl, const char *why, int code)
 {
-    if (ctl->json)
-        print_json(json_pack("{s:b, s:s, s:i}", "ok", 0, "error", why, "exit", code));
-    else
-        fprintf(stderr, "posternctl: %s%s", why, *why && why[strlen(why) - 1] == '\n' ? "" : "\n");
-    return code;
+    return ctl_failed(ctl->json, why, code);
 }
 
 /* Prints the answer, and frees it. */
 static int told(const struct ctl *ctl, const struct verb *verb, json_t *data, int code)
 {
     if (ctl->json) {
-        print_json(data);
+        ctl_print_json(data);
         return code;
     }
     verb->print(data);
@@ -108,8 +98,8 @@ static int act_check(const struct ctl *ctl, const struct verb *verb, char **argu
     if (ctl->json && !verdict.accepted) {
         (void)failed(ctl, errors, EX_CONFIG);
     } else if (ctl->json) {
-        print_json(json_pack("{s:s, s:s*}", "config", arguments[0], "warnings",
-                             warnings[0] ? warnings : NULL));
+        ctl_print_json(json_pack("{s:s, s:s*}", "config", arguments[0], "warnings",
+                                 warnings[0] ? warnings : NULL));
     } else {
         fputs(errors, stderr);
         fputs(warnings, stderr);
@@ -152,7 +142,7 @@ static int act_user_add(const struct ctl *ctl, const struct verb *verb, char **a
     if (code != 0)
         return failed(ctl, why, code);
     if (arguments[1] && ctl->json)
-        print_json(json_pack("{s:s, s:s}", "user", arguments[0], "file", arguments[1]));
+        ctl_print_json(json_pack("{s:s, s:s}", "user", arguments[0], "file", arguments[1]));
     else if (arguments[1])
         printf("%s: %s can log in after a reload\n", arguments[1], arguments[0]);
     return 0;
@@ -289,7 +279,7 @@ static int act_tlsrpt_show(const struct ctl *ctl, const struct verb *verb, char 
         return code;
     json_t *report = ctl_tlsrpt_report(data);
     if (ctl->json) {
-        print_json(report ? json_incref(report) : json_incref(data));
+        ctl_print_json(report ? json_incref(report) : json_incref(data));
     } else {
         verb->print(data);
     }
@@ -350,6 +340,7 @@ static const struct verb verbs[] = {
      NULL, ctl_print_tlsrpt_read},
     {"tlsrpt show", "[DOMAIN] [--yesterday]", "what TLS reports of ours say", 1, act_tlsrpt_show,
      "tlsrpt", ctl_print_tlsrpt_show},
+    {"system", "VERB", "the appliance; \"system help\" lists its verbs", 0, NULL, NULL, NULL},
     {"help", "", "this text", 0, act_help, NULL, NULL},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -432,6 +423,23 @@ static int run(const struct ctl *ctl, int count, char **words)
     return EX_USAGE;
 }
 
+static const char letters[] = "+js:l:c:n:w::mN:C:ayhV"; /* '+': up to the first word */
+
+/* The verbs of the appliance are a table of their own, with options of their own: where the first
+ * word is "system", its place, else 0. */
+static int system_at(int argc, char **argv, const struct option *options, bool *ret_json)
+{
+    int option, at;
+
+    opterr = 0; /* what is wrong is told when the options are read */
+    while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1)
+        *ret_json = *ret_json || option == 'j';
+    at = optind;
+    opterr = 1;
+    optind = 0; /* from the start */
+    return at < argc && strcmp(argv[at], "system") == 0 ? at : 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
@@ -449,9 +457,12 @@ int main(int argc, char **argv)
                                             {"yesterday", no_argument, NULL, 'y'},
                                             {NULL, 0, NULL, 0}};
     struct ctl ctl = {.socket = POSTERN_CONTROL_SOCKET};
-    int option;
+    bool system_json = false;
+    int option, at = system_at(argc, argv, options, &system_json);
 
-    while ((option = getopt_long(argc, argv, "js:l:c:n:w::mN:C:ayhV", options, NULL)) != -1) {
+    if (at > 0)
+        return ctl_system_main(system_json, argc - at, argv + at);
+    while ((option = getopt_long(argc, argv, letters + 1, options, NULL)) != -1) {
         switch (option) {
         case 'j':
             ctl.json = true;
