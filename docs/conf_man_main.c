@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prints postern.conf(5), which is made from the table of settings, at build time. */
+/* Prints postern.conf(5), or with an argument appliance.conf(5), which are made from the table of
+ * settings, at build time. */
+#include "appliance.h"
 #include "buf.h"
 #include "conf.h"
 
 #include <stdio.h>
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct buf out;
     int result;
 
     buf_init(&out, 0);
-    result = conf_write_man(&out);
+    result = argc > 1 ? appliance_write_man(&out) : conf_write_man(&out);
     if (result == ERR_OK && fwrite(buf_span(&out).ptr, 1, buf_len(&out), stdout) != buf_len(&out))
         result = ERR_IO;
     buf_release(&out);

@@ -3,6 +3,7 @@
  */
 #include "conf_schema.h"
 
+#include "appliance.h"
 #include "buf.h"
 
 #include <stdio.h>
@@ -123,6 +124,45 @@ static const char ending[] = ".Sh SEE ALSO\n"
                              ".Xr posternctl 1 ,\n"
                              ".Xr posternd 8\n";
 
+static const char appliance_introduction[] =
+    ".Dd November 22, 2026\n"
+    ".Dt APPLIANCE.CONF 5\n"
+    ".Os\n"
+    ".Sh NAME\n"
+    ".Nm appliance.conf\n"
+    ".Nd settings of the postern appliance\n"
+    ".Sh DESCRIPTION\n"
+    "The file says what a machine that was made from the appliance's image is called,\n"
+    "which networks it is in, how it knows the time, and who may administer it.\n"
+    "Mail is the matter of\n"
+    ".Xr postern.conf 5 ,\n"
+    "whose syntax this file has.\n"
+    ".Pp\n"
+    "It is taken, with\n"
+    ".Pa postern.conf ,\n"
+    "from a stick or partition that is labelled POSTERN, or from credentials of the\n"
+    "machine's firmware, at each boot at which they are new; or the menu on the\n"
+    "console writes it.\n"
+    ".Xr posternctl-system 1\n"
+    "has how, and\n"
+    ".Ql posternctl system settings check FILE\n"
+    "checks one on any machine.\n"
+    "Each error names the file, the line, the setting, what was found and what is\n"
+    "allowed.\n"
+    "A file with an error changes nothing: the machine goes on with the settings that\n"
+    "it had.\n";
+
+static const char appliance_files[] = ".Sh FILES\n"
+                                      ".Bl -tag -width Ds\n"
+                                      ".It Pa /etc/postern/appliance.conf\n"
+                                      "The one that the machine goes by.\n"
+                                      ".El\n"
+                                      ".Sh EXAMPLES\n";
+
+static const char appliance_ending[] = ".Sh SEE ALSO\n"
+                                       ".Xr posternctl-system 1 ,\n"
+                                       ".Xr postern.conf 5\n";
+
 static void put_default(struct man *m, const struct conf_row *row)
 {
     if (row->must) {
@@ -169,7 +209,7 @@ static const char *prose_of(enum conf_group group)
             row->section == group)
             return row->prose;
     }
-    return group == CONF_GROUP_ROOT
+    return group == CONF_GROUP_ROOT || group == CONF_GROUP_APPLIANCE
                ? "The file consists of these groups; each has a section below."
                : "What pin_file of a route or of a rule of senders names: a file of its own, in "
                  "the same "
@@ -181,10 +221,11 @@ static const char *prose_of(enum conf_group group)
 static void put_group(struct man *m, enum conf_group group)
 {
     put(m, ".Ss ");
-    put(m, group == CONF_GROUP_ROOT       ? "The file"
-           : group == CONF_GROUP_PIN_FILE ? "A pin file"
-           : group == CONF_GROUP_PIN      ? "current and next"
-                                          : conf_group_name(group));
+    put(m, group == CONF_GROUP_ROOT        ? "The file"
+           : group == CONF_GROUP_APPLIANCE ? "The file"
+           : group == CONF_GROUP_PIN_FILE  ? "A pin file"
+           : group == CONF_GROUP_PIN       ? "current and next"
+                                           : conf_group_name(group));
     put(m, "\n");
     put_prose(m, prose_of(group));
     put(m, ".Bl -tag -width Ds\n");
@@ -195,24 +236,47 @@ static void put_group(struct man *m, enum conf_group group)
     put(m, ".El\n");
 }
 
+static void put_groups(struct man *m, enum conf_group from, enum conf_group end)
+{
+    for (int group = (int)from; group < (int)end; group++)
+        put_group(m, (enum conf_group)group);
+}
+
+static void put_examples(struct man *m, const char *(*example_of)(size_t index))
+{
+    const char *example;
+
+    for (size_t i = 0; (example = example_of(i)); i++) {
+        put(m, ".Bd -literal\n");
+        put_escaped(m, example, strlen(example), true);
+        put(m, ".Ed\n");
+    }
+}
+
 int conf_write_man(struct buf *out)
 {
     struct man m = {.out = out, .result = ERR_OK};
-    const char *example;
 
     put(&m, introduction);
     put(&m, ".Sh SETTINGS\n");
-    for (int group = 0; group < CONF_GROUP_PIN_FILE; group++)
-        put_group(&m, (enum conf_group)group);
+    put_groups(&m, CONF_GROUP_ROOT, CONF_GROUP_PIN_FILE);
     put(&m, ".Sh PIN FILES\n");
-    for (int group = CONF_GROUP_PIN_FILE; group < CONF_GROUP_COUNT; group++)
-        put_group(&m, (enum conf_group)group);
+    put_groups(&m, CONF_GROUP_PIN_FILE, CONF_GROUP_APPLIANCE);
     put(&m, files);
-    for (size_t i = 0; (example = conf_example(i)); i++) {
-        put(&m, ".Bd -literal\n");
-        put_escaped(&m, example, strlen(example), true);
-        put(&m, ".Ed\n");
-    }
+    put_examples(&m, conf_example);
     put(&m, ending);
+    return m.result;
+}
+
+int appliance_write_man(struct buf *out)
+{
+    struct man m = {.out = out, .result = ERR_OK};
+
+    put(&m, appliance_introduction);
+    put(&m, ".Sh SETTINGS\n");
+    put_groups(&m, CONF_GROUP_APPLIANCE, CONF_GROUP_COUNT);
+    put(&m, appliance_files);
+    put_examples(&m, appliance_example);
+    put(&m, appliance_ending);
     return m.result;
 }

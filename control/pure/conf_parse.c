@@ -218,6 +218,11 @@ static void read_value(struct conf_reader *r, const struct conf_row *row,
     case CONF_TYPE_PIN:
     case CONF_TYPE_FINGERPRINT:
     case CONF_TYPE_MOMENT:
+    case CONF_TYPE_INTERFACE:
+    case CONF_TYPE_HOST:
+    case CONF_TYPE_TIME_ZONE:
+    case CONF_TYPE_CRYPT:
+    case CONF_TYPE_URL:
         read_string(r, row, setting, path, field);
         return;
     case CONF_TYPE_SOURCE:
@@ -234,6 +239,10 @@ static void read_value(struct conf_reader *r, const struct conf_row *row,
     case CONF_TYPE_PREFIXES:
     case CONF_TYPE_FINGERPRINTS:
     case CONF_TYPE_PINS:
+    case CONF_TYPE_INTERFACES:
+    case CONF_TYPE_ADDRESSES:
+    case CONF_TYPE_IPS:
+    case CONF_TYPE_SSH_KEYS:
     case CONF_TYPE_HOPS:
         read_list(r, row, setting, path, base);
         return;
@@ -273,13 +282,21 @@ static void complain_unknown(struct conf_reader *r, enum conf_group group,
                              const config_setting_t *member, const char *path)
 {
     const char *key = config_setting_name(member), *nearest = conf_row_nearest(group, key);
-    const char *other = NULL;
+    const char *other = NULL, *file = conf_group_file(group), *other_file = file;
 
     for (size_t i = 0; i < conf_rows_len && !other; i++) {
-        if (strcmp(conf_rows[i].key, key) == 0)
+        if (strcmp(conf_rows[i].key, key) == 0 &&
+            strcmp(conf_group_file(conf_rows[i].group), file) == 0)
             other = conf_group_name(conf_rows[i].group);
     }
-    if (other && other[0])
+    for (size_t i = 0; i < conf_rows_len && !other && other_file == file; i++) {
+        if (strcmp(conf_rows[i].key, key) == 0)
+            other_file = conf_group_file(conf_rows[i].group);
+    }
+    if (other_file != file)
+        conf_complain(r, member, path, "found a key that does not belong here, it is one of %s",
+                      other_file);
+    else if (other && other[0])
         conf_complain(r, member, path, "found a key that does not belong here, it is one of %s",
                       other);
     else if (other)
@@ -289,8 +306,8 @@ static void complain_unknown(struct conf_reader *r, enum conf_group group,
         conf_complain(r, member, path, "found an unknown key, the nearest known one is \"%s\"",
                       nearest);
     else
-        conf_complain(r, member, path,
-                      "found an unknown key, postern.conf(5) lists the known ones");
+        conf_complain(r, member, path, "found an unknown key, %s lists the known ones",
+                      conf_group_manual(group));
 }
 
 /* setting may be NULL: every key at its default. */
@@ -343,8 +360,8 @@ static void read_text(struct conf_reader *r, const char *text, enum conf_group g
     } else {
         const char *why = config_error_text(&config);
         conf_errors_add(r->errors, r->file, (unsigned)config_error_line(&config), "",
-                        "%s; allowed is libconfig's syntax, see postern.conf(5)",
-                        why ? why : "found something unreadable");
+                        "%s; allowed is libconfig's syntax, see %s",
+                        why ? why : "found something unreadable", conf_group_manual(group));
     }
     config_destroy(&config);
 }

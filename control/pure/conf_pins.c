@@ -31,7 +31,7 @@ const char *conf_fingerprint_text(const struct conf_hash *hash, char out[CONF_FI
 }
 
 /* As libconfig takes a string: what would end it, or begin an escape, stands behind a backslash. */
-static int string_write(const char *text, struct buf *out)
+int conf_string_write(const char *text, struct buf *out)
 {
     int err = buf_append(out, "\"", 1);
 
@@ -50,7 +50,7 @@ static int pin_write(const char *key, const struct conf_pin *pin, struct buf *ou
     int err = buf_printf(out, "%s = {\n  name = ", key);
 
     if (!err)
-        err = string_write(pin->name, out);
+        err = conf_string_write(pin->name, out);
     if (err)
         return err;
     return buf_printf(
@@ -66,7 +66,7 @@ int conf_pins_write(const struct conf_pins *pins, struct buf *out)
              "See postern.conf(5).\npartner = ");
 
     if (!err)
-        err = string_write(pins->partner, out);
+        err = conf_string_write(pins->partner, out);
     if (!err)
         err = buf_printf(out, ";\n");
     if (!err)

@@ -13,7 +13,8 @@ struct conf_reader {
     const char *file;
     struct span dir; /* of file, with its final '/'; empty for the current one */
     struct arena *arena; /* of the strings that are read */
-    struct conf *conf;   /* NULL while a pin file is read */
+    struct conf *conf;   /* NULL while another file is read */
+    struct appliance *appliance; /* the same */
     struct conf_errors *errors;
     bool out_of_memory;
 };
@@ -48,6 +49,18 @@ size_t conf_value_size(enum conf_type type);
 typedef void conf_checks(struct conf_reader *r, const config_setting_t *root);
 int conf_read(struct conf_reader *r, const char *text, size_t max, enum conf_group group, void *base,
               conf_checks *check) ERR_CHECK;
+
+/* conf_pins.c: as libconfig takes a string, with its quotes. */
+int conf_string_write(const char *text, struct buf *out) ERR_CHECK;
+
+/* appliance_value.c: converters of values that only appliance.conf has. */
+int appliance_convert_interface(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
+int appliance_convert_member(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
+int appliance_convert_time_zone(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
+int appliance_convert_crypt(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
+int appliance_convert_url(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
+int appliance_convert_address(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
+int appliance_convert_ssh_key(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
 
 /* conf_check.c: what no single row can say. Fills in what follows from other settings, too. */
 void conf_check(struct conf_reader *r, const config_setting_t *root);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf_schema.h"
 
+#include "appliance.h"
+
 #include <stdio.h>
 
 static const struct conf_word conf_dataplane_words[] = {
@@ -107,6 +109,22 @@ static const struct conf_word conf_auth_words[] = {
     {NULL, 0, NULL},
 };
 
+static const struct conf_word conf_dhcp_words[] = {
+    {"auto", APPLIANCE_DHCP_AUTO, NULL}, {"both", APPLIANCE_DHCP_BOTH, NULL},
+    {"ipv4", APPLIANCE_DHCP_IPV4, NULL}, {"ipv6", APPLIANCE_DHCP_IPV6, NULL},
+    {"none", APPLIANCE_DHCP_NONE, NULL}, {NULL, 0, NULL},
+};
+
+static const struct conf_word conf_bond_words[] = {
+    {"active-backup", APPLIANCE_BOND_ACTIVE_BACKUP, NULL},
+    {"802.3ad", APPLIANCE_BOND_802_3AD, NULL},
+    {"balance-xor", APPLIANCE_BOND_BALANCE_XOR, NULL},
+    {NULL, 0, NULL},
+};
+
+static const struct conf_word conf_terms_words[] = {{"agreed", APPLIANCE_TERMS_AGREED, NULL},
+                                                    {NULL, 0, NULL}};
+
 /* Words are written into their field as an int. */
 _Static_assert(sizeof(enum conf_level) == sizeof(int) && sizeof(enum tls_profile) == sizeof(int) &&
                    sizeof(enum tls_version) == sizeof(int),
@@ -128,6 +146,11 @@ _Static_assert(sizeof(enum conf_level) == sizeof(int) && sizeof(enum tls_profile
 #define CONF_STRUCT_SENDER struct conf_sender
 #define CONF_STRUCT_PIN_FILE struct conf_pins
 #define CONF_STRUCT_PIN struct conf_pin
+#define CONF_STRUCT_APPLIANCE struct appliance
+#define CONF_STRUCT_NETWORK struct appliance_network
+#define CONF_STRUCT_BOND struct appliance_network
+#define CONF_STRUCT_NTP struct appliance_ntp
+#define CONF_STRUCT_ACME struct appliance_acme
 
 #define MUST .must = true
 #define NONE .fallback = NULL
@@ -218,6 +241,11 @@ static const struct {
     [CONF_GROUP_SENDER] = {"senders", sizeof(struct conf_sender)},
     [CONF_GROUP_PIN_FILE] = {"a pin file", sizeof(struct conf_pins)},
     [CONF_GROUP_PIN] = {"a pin", sizeof(struct conf_pin)},
+    [CONF_GROUP_APPLIANCE] = {"", sizeof(struct appliance)},
+    [CONF_GROUP_NETWORK] = {"network", sizeof(struct appliance_network)},
+    [CONF_GROUP_BOND] = {"network.bond", sizeof(struct appliance_network)},
+    [CONF_GROUP_NTP] = {"ntp", sizeof(struct appliance_ntp)},
+    [CONF_GROUP_ACME] = {"acme", sizeof(struct appliance_acme)},
 };
 
 size_t conf_group_size(enum conf_group group)
@@ -228,6 +256,18 @@ size_t conf_group_size(enum conf_group group)
 const char *conf_group_name(enum conf_group group)
 {
     return groups[group].name;
+}
+
+const char *conf_group_file(enum conf_group group)
+{
+    return group >= CONF_GROUP_APPLIANCE  ? "appliance.conf"
+           : group >= CONF_GROUP_PIN_FILE ? "a pin file"
+                                          : "postern.conf";
+}
+
+const char *conf_group_manual(enum conf_group group)
+{
+    return group >= CONF_GROUP_APPLIANCE ? "appliance.conf(5)" : "postern.conf(5)";
 }
 
 const struct conf_row *conf_row_find(enum conf_group group, const char *key)
@@ -328,6 +368,14 @@ static const struct {
     [CONF_TYPE_FINGERPRINT] = {"SHA-256 of a certificate (64 hex digits, with or without colons)",
                                NULL},
     [CONF_TYPE_MOMENT] = {"a time such as \"2027-01-31T12:00:00Z\"", NULL},
+    [CONF_TYPE_INTERFACE] = {"\"first\", an interface's name such as \"eno1\", or its MAC address",
+                             NULL},
+    [CONF_TYPE_HOST] = {"a host name such as \"time.example.org\", or an IP address", NULL},
+    [CONF_TYPE_TIME_ZONE] = {"a time zone such as \"UTC\" or \"Europe/Berlin\"", NULL},
+    [CONF_TYPE_CRYPT] = {"a hash of a password that begins with \"$y$\" or \"$6$\", as "
+                         "\"openssl passwd -6\" makes it",
+                         NULL},
+    [CONF_TYPE_URL] = {"an address such as \"https://acme.example/directory\"", NULL},
     [CONF_TYPE_SOURCE] = {"an IP address, or a list of one IPv4 and one IPv6 address", NULL},
     [CONF_TYPE_STRINGS] = {"a list of strings,", "elements"},
     [CONF_TYPE_USERS] = {"a list of users such as \"anna\" (letters, digits and \"._@+-\"),",
@@ -348,6 +396,16 @@ static const struct {
         {"a list of SHA-256 fingerprints (64 hex digits, with or without colons),", "elements"},
     [CONF_TYPE_PINS] =
         {"a list of SHA-256 pins (\"sha256/\" and 44 characters of base64, or 64 hex digits),",
+         "elements"},
+    [CONF_TYPE_INTERFACES] = {"a list of interfaces' names such as \"eno1\", or MAC addresses,",
+                              "elements"},
+    [CONF_TYPE_ADDRESSES] = {"a list of addresses with their networks' length, such as "
+                             "\"192.0.2.25/24\" or \"2001:db8::25/64\",",
+                             "elements"},
+    [CONF_TYPE_IPS] = {"a list of IP addresses,", "elements"},
+    [CONF_TYPE_SSH_KEYS] =
+        {"a list of public keys such as \"ssh-ed25519 AAAA... name\" (RSA ones of "
+         "2048 bits or more, no options),",
          "elements"},
     [CONF_TYPE_HOPS] = {"\"mx\", or \"host:port\" or a list of such,", "elements"},
     [CONF_TYPE_SECTION] = {"a group of settings { ... }", NULL},

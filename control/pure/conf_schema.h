@@ -24,6 +24,11 @@ enum conf_group {
     CONF_GROUP_SENDER,
     CONF_GROUP_PIN_FILE, /* of a file of its own, as the next one */
     CONF_GROUP_PIN,
+    CONF_GROUP_APPLIANCE, /* the same */
+    CONF_GROUP_NETWORK,
+    CONF_GROUP_BOND,
+    CONF_GROUP_NTP,
+    CONF_GROUP_ACME,
     CONF_GROUP_COUNT,
 };
 
@@ -44,6 +49,11 @@ enum conf_type {
     CONF_TYPE_PIN,
     CONF_TYPE_FINGERPRINT,
     CONF_TYPE_MOMENT,
+    CONF_TYPE_INTERFACE,
+    CONF_TYPE_HOST,
+    CONF_TYPE_TIME_ZONE,
+    CONF_TYPE_CRYPT,
+    CONF_TYPE_URL,
     CONF_TYPE_SOURCE,
     CONF_TYPE_STRINGS,
     CONF_TYPE_USERS,
@@ -56,6 +66,10 @@ enum conf_type {
     CONF_TYPE_PREFIXES,
     CONF_TYPE_FINGERPRINTS,
     CONF_TYPE_PINS,
+    CONF_TYPE_INTERFACES,
+    CONF_TYPE_ADDRESSES,
+    CONF_TYPE_IPS,
+    CONF_TYPE_SSH_KEYS,
     CONF_TYPE_HOPS,
     CONF_TYPE_SECTION,
     CONF_TYPE_SECTIONS,
@@ -96,6 +110,9 @@ struct conf_row {
 extern const struct conf_row conf_rows[];
 extern const size_t conf_rows_len;
 
+/* Which file a group belongs to, and its manual. */
+const char *conf_group_file(enum conf_group group);
+const char *conf_group_manual(enum conf_group group);
 /* The bytes of one element of a group that stands in a list. */
 size_t conf_group_size(enum conf_group group);
 /* How messages and the man page name a group: "routes", "routes.tls"; "" for the file itself. */

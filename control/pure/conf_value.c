@@ -252,6 +252,18 @@ static int convert_moment(struct conf_reader *r, struct span s, void *out)
                                                                                    : ERR_SYNTAX;
 }
 
+static int convert_host(struct conf_reader *r, struct span s, void *out)
+{
+    union net_addr addr;
+    char text[NET_ADDR_TEXT];
+
+    if (is_hostname(s, false))
+        return keep_lower(r, s, out);
+    if (net_addr_parse_ip(s, 0, &addr) != ERR_OK)
+        return ERR_SYNTAX;
+    return keep(r, span_str(net_addr_ip_text(&addr, text)), out);
+}
+
 static int convert_source(struct conf_reader *r, struct span s, void *out)
 {
     return net_addr_parse_ip(s, 0, out);
@@ -273,6 +285,11 @@ static const struct {
     [CONF_TYPE_PIN] = {convert_pin, sizeof(struct conf_hash)},
     [CONF_TYPE_FINGERPRINT] = {convert_fingerprint, sizeof(struct conf_hash)},
     [CONF_TYPE_MOMENT] = {convert_moment, sizeof(int64_t)},
+    [CONF_TYPE_INTERFACE] = {appliance_convert_interface, sizeof(const char *)},
+    [CONF_TYPE_HOST] = {convert_host, sizeof(const char *)},
+    [CONF_TYPE_TIME_ZONE] = {appliance_convert_time_zone, sizeof(const char *)},
+    [CONF_TYPE_CRYPT] = {appliance_convert_crypt, sizeof(const char *)},
+    [CONF_TYPE_URL] = {appliance_convert_url, sizeof(const char *)},
     [CONF_TYPE_SOURCE] = {convert_source, sizeof(union net_addr)},
     [CONF_TYPE_STRINGS] = {convert_string, sizeof(const char *)},
     [CONF_TYPE_USERS] = {convert_user, sizeof(const char *)},
@@ -286,6 +303,10 @@ static const struct {
     [CONF_TYPE_PREFIXES] = {convert_prefix, sizeof(struct net_prefix)},
     [CONF_TYPE_FINGERPRINTS] = {convert_fingerprint, sizeof(struct conf_hash)},
     [CONF_TYPE_PINS] = {convert_pin, sizeof(struct conf_hash)},
+    [CONF_TYPE_INTERFACES] = {appliance_convert_member, sizeof(const char *)},
+    [CONF_TYPE_ADDRESSES] = {appliance_convert_address, sizeof(struct net_prefix)},
+    [CONF_TYPE_IPS] = {convert_source, sizeof(union net_addr)},
+    [CONF_TYPE_SSH_KEYS] = {appliance_convert_ssh_key, sizeof(const char *)},
     [CONF_TYPE_HOPS] = {convert_hop, sizeof(struct conf_hop)},
 };
 

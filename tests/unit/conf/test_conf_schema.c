@@ -2,6 +2,7 @@
 /* Is each row of the table obeyed: good values, too low, too high, wrong type, what it refuses? */
 #include "test_conf.h"
 
+#include "appliance.h"
 #include "conf_priv.h"
 
 enum { VALUE_TEXT = 4096 };
@@ -146,15 +147,57 @@ static size_t put_pin_file(char *out, size_t room, const struct one *one)
     return n;
 }
 
-static void render(const struct one *one, char *out, size_t room)
+static bool of_appliance(const struct conf_row *row)
+{
+    return row->group >= CONF_GROUP_APPLIANCE;
+}
+
+static size_t put_network(char *out, size_t room, const struct one *one)
 {
     size_t n = 0;
+    bool gateways = row_is(one, CONF_GROUP_NETWORK, "gateways");
 
-    if (of_pin_file(one->row)) {
-        n = put_pin_file(out, room, one);
-        assert_true(n < room);
-        return;
+    TEXT("network = ( {\n");
+    if (one->row->group == CONF_GROUP_BOND) {
+        PUT(NETWORK, "interface", "\"bond0\"");
+        TEXT("bond = {\n");
+        OWN(BOND);
+        TEXT("};\n");
     }
+    if (gateways)
+        PUT(NETWORK, "addresses", "[ \"192.0.2.25/24\", \"2001:db8::25/64\" ]");
+    OWN(NETWORK);
+    TEXT("} );\n");
+    return n;
+}
+
+static size_t put_appliance(char *out, size_t room, const struct one *one)
+{
+    enum conf_group group = one->row->group;
+    size_t n = 0;
+
+    PUT(APPLIANCE, "hostname", "\"mx.example.org\"");
+    if (group == CONF_GROUP_NETWORK || group == CONF_GROUP_BOND)
+        n += put_network(out + n, room - n, one);
+    if (group == CONF_GROUP_NTP) {
+        TEXT("ntp = ( {\n");
+        PUT(NTP, "server", "\"192.0.2.123\"");
+        OWN(NTP);
+        TEXT("} );\n");
+    }
+    if (group == CONF_GROUP_ACME) {
+        TEXT("acme = {\n");
+        PUT(ACME, "terms", "\"agreed\"");
+        OWN(ACME);
+        TEXT("};\n");
+    }
+    OWN(APPLIANCE);
+    return n;
+}
+
+static size_t put_gateway(char *out, size_t room, const struct one *one)
+{
+    size_t n = 0;
 
     if (!row_is(one, CONF_GROUP_ROOT, "gateway")) {
         TEXT("gateway = {\n");
@@ -216,15 +259,32 @@ static void render(const struct one *one, char *out, size_t room)
     if (one->row->group == CONF_GROUP_SENDER)
         n += put_sender(out + n, room - n, one);
     OWN(ROOT);
+    return n;
+}
+
+static void render(const struct one *one, char *out, size_t room)
+{
+    size_t n = of_appliance(one->row)  ? put_appliance(out, room, one)
+               : of_pin_file(one->row) ? put_pin_file(out, room, one)
+                                       : put_gateway(out, room, one);
+
     assert_true(n < room);
 }
 
 static struct parsed parse_of(const struct conf_row *row, const char *text)
 {
     struct parsed p = {.result = ERR_OK};
+    struct appliance *a;
     struct conf_pins pins;
     struct arena arena;
 
+    if (of_appliance(row)) {
+        p.result = appliance_parse(text, "dir/postern.conf", &a, &p.errors);
+        assert_int_equal(p.result == ERR_OK, p.errors.count == 0);
+        assert_int_equal(p.result == ERR_OK, a != NULL);
+        appliance_free(a);
+        return p;
+    }
     if (!of_pin_file(row))
         return parse(text);
     arena_init(&arena, 0);
@@ -273,6 +333,11 @@ static void bad(const struct conf_row *row, const char *value)
         [CONF_GROUP_SENDER] = "senders[0].",
         [CONF_GROUP_PIN_FILE] = "",
         [CONF_GROUP_PIN] = "current.",
+        [CONF_GROUP_APPLIANCE] = "",
+        [CONF_GROUP_NETWORK] = "network[0].",
+        [CONF_GROUP_BOND] = "network[0].bond.",
+        [CONF_GROUP_NTP] = "ntp[0].",
+        [CONF_GROUP_ACME] = "acme.",
     };
     struct parsed p = parse_one(row, value);
     char path[128];
@@ -343,6 +408,11 @@ static void check_length(const struct conf_row *row)
     "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:"   \
     "EE:"                                                                                          \
     "FF"
+#define SSH_BLOB "AAAAC3NzaC1lZDI1NTE5AAAAIJ7b0WLzUVV5wyY2qsGYbLHsFq1vbKmYuBv3mJtUO3Uv"
+#define SSH_KEY "ssh-ed25519 " SSH_BLOB
+#define SSH_RSA_512                                                                                \
+    "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAQQDGPIHKGKgIKzDQrsTWZ8O8cn6cBjk6DZJT4mPFbbwDE6AUj/"       \
+    "cOB2nkVPM6YTVT6CC7XRzyBfDRlDJNB8ZVUQ7h"
 #define LABEL_64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
 static const struct {
@@ -378,6 +448,26 @@ static const struct {
                           {"\"\"", "\"2027-01-31\"", "\"2027-02-30T12:00:00Z\"",
                            "\"1969-12-31T23:59:59Z\"", "\"2027-01-31T12:00:00\"", "1801396800",
                            "true"}},
+    [CONF_TYPE_INTERFACE] = {{"\"first\"", "\"eno1\"", "\"enp3s0f0.25_a-b\"",
+                              "\"52:54:00:AB:cd:ef\""},
+                             {"\"\"", "\"lo\"", "\"all\"", "\"en*\"", "\"eno 1\"", "\"-eno1\"",
+                              "\".\"", "\"sixteenletters16\"", "\"53:54:00:ab:cd:ef\"",
+                              "\"52-54-00-ab-cd-ef\"", "\"52:54:00:ab:cd\"", "\"a\\nb\"", "1"}},
+    [CONF_TYPE_HOST] = {{"\"time.example.org\"", "\"192.0.2.1\"", "\"2001:db8::1\""},
+                        {"\"\"", "\"a b\"", "\"192.0.2.1:123\"", "\"a\\niburst\"", "\"a;b\"", "1"}},
+    [CONF_TYPE_TIME_ZONE] = {{"\"UTC\"", "\"Europe/Berlin\"", "\"Etc/GMT+5\"",
+                              "\"America/Argentina/Buenos_Aires\""},
+                             {"\"\"", "\"/etc/passwd\"", "\"../../etc/passwd\"", "\"Europe/\"",
+                              "\"Europe//Berlin\"", "\"Europe/../UTC\"", "\"Europe Berlin\"", "1"}},
+    [CONF_TYPE_CRYPT] = {{"\"$6$salt$" HASH "\"", "\"$y$j9T$salt$" HASH "\"",
+                          "\"$6$rounds=5000$salt$" HASH "\""},
+                         {"\"secret\"", "\"\"", "\"$1$salt$" HASH "\"", "\"$5$salt$" HASH "\"",
+                          "\"$6$salt\"", "\"$6$salt$" HASH "$\"", "\"$6$sa:lt$" HASH "\"",
+                          "\"$6$salt$" HASH "\\n\"", "\"!$6$salt$" HASH "\"", "6"}},
+    [CONF_TYPE_URL] = {{"\"https://acme.example/directory\"", "\"https://a:14000/dir?x=1\""},
+                       {"\"http://acme.example/\"", "\"https://\"", "\"https:///x\"", "\"\"",
+                        "\"https://a/ b\"", "\"https://a/$(b)\"", "\"https://a/`b`\"",
+                        "\"https://a/\\\"b\"", "\"https://a/\\nb\"", "\"https://u@a/\"", "1"}},
     [CONF_TYPE_SOURCE] = {{"\"192.0.2.1\"", "\"2001:db8::1\"", "[ \"192.0.2.1\", \"2001:db8::1\" ]",
                            "( \"2001:db8::1\" )"},
                           {"\"x\"", "\"192.0.2.1:25\"", "[ \"192.0.2.1\", \"192.0.2.2\" ]", "[ ]",
@@ -408,6 +498,24 @@ static const struct {
                          "\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU\"",
                          "\"sha256/47DEQpj8HBSa*/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"", "\"sha256/\"",
                          "\"sha1/x\"", "1"}},
+    [CONF_TYPE_INTERFACES] = {{"\"eno1\"", "[ \"eno1\", \"52:54:00:ab:cd:ef\" ]"},
+                              {"\"first\"", "[ ]", "\"lo\"", "\"eno1\\n\"", "1", "[ 1 ]"}},
+    [CONF_TYPE_ADDRESSES] = {{"\"192.0.2.25/24\"", "[ \"192.0.2.25/32\", \"2001:db8::25/64\" ]",
+                              "[ ]", "\"192.0.2.0/31\""},
+                             {"\"192.0.2.25\"", "\"192.0.2.25/33\"", "\"192.0.2.25/0\"",
+                              "\"192.0.2.25/\"", "\"[2001:db8::25]/64\"", "\"2001:db8::25/129\"",
+                              "\"192.0.2.25/24\\nx\"", "\"192.0.2.0/24\"", "\"192.0.2.255/24\"",
+                              "\"2001:db8::/64\"", "[ \"192.0.2.25/24\", \"192.0.2.25/25\" ]",
+                              "1"}},
+    [CONF_TYPE_IPS] = {{"\"192.0.2.1\"", "[ \"192.0.2.1\", \"2001:db8::1\" ]", "[ ]"},
+                       {"\"192.0.2.1/24\"", "\"a\"", "\"192.0.2.1:53\"", "\"192.0.2.1\\nx\"", "1"}},
+    [CONF_TYPE_SSH_KEYS] = {{"\"" SSH_KEY "\"",
+                             "[ \"" SSH_KEY " anna@example\", \"  " SSH_KEY "   two words \" ]",
+                             "[ ]"},
+                            {"\"ssh-ed25519\"", "\"ssh-dss " SSH_BLOB "\"",
+                             "\"ssh-rsa " SSH_BLOB "\"", "\"command=\\\"x\\\" " SSH_KEY "\"",
+                             "\"" SSH_KEY " a\\nssh-rsa\"", "\"ssh-ed25519 " SSH_BLOB "A\"",
+                             "\"ssh-ed25519 AAAA\"", "\"" SSH_RSA_512 "\"", "1", "[ 1 ]"}},
     [CONF_TYPE_HOPS] = {{"\"mx\"", "\"mail.example:25\"", "\"[2001:db8::1]:25\"",
                          "[ \"192.0.2.1:25\", \"a_b.example:2525\" ]"},
                         {"\"mail.example\"", "\"mail.example:0\"", "\"mail.example:65536\"",
