@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this machine can do for encrypted mail: processor, kernel TLS, io_uring, network cards,
- * huge pages. platform_probe asks and tries; it changes nothing, but asking for kernel TLS may make
- * the kernel load its module. The decoding of each answer is a pure function of its bytes, so that
- * tests feed it recorded ones. The result is a plain value; names in it are static texts of the
- * tables (cpu_feature.def, ring_feature.def, ktls_cipher.def, kernel_fix.def).
+ * What this machine can do for encrypted mail: processor, kernel TLS, io_uring, huge pages here;
+ * network cards in platform_nic.h, all else in platform_host.h. platform_probe asks and tries; it
+ * changes nothing, but asking for kernel TLS may make the kernel load its module. The decoding of
+ * each answer is a pure function of its bytes, so that tests feed it recorded ones. The result is a
+ * plain value; names in it are static texts of the tables (*.def).
  */
 #pragma once
 
 #include "errcode.h"
+#include "platform_host.h"
+#include "platform_nic.h"
 #include "span.h"
 
-enum { PLATFORM_WHY_TEXT = 128, PLATFORM_NICS_MAX = 64, PLATFORM_HUGE_MAX = 8 };
+enum { PLATFORM_WHY_TEXT = 128, PLATFORM_HUGE_MAX = 8 };
 
 /* --- processor ---------------------------------------------------------------------------- */
 
@@ -120,24 +122,7 @@ void platform_ring_decode(const struct ring_answer *answer, struct platform_ring
 /* Makes rings and tries them. Before a sandbox is entered: afterwards none can be made. */
 void platform_ring_probe(struct platform_ring *ret);
 
-/* --- network cards ------------------------------------------------------------------------ */
-
-enum nic_feature { NIC_TLS_TX, NIC_TLS_RX, NIC_TLS_RECORD, NIC_FEATURE_COUNT };
-
-struct platform_nic {
-    char name[32];
-    char driver[32]; /* "" where there is none */
-    bool can[NIC_FEATURE_COUNT];
-    bool on[NIC_FEATURE_COUNT];
-};
-
-/* "tls-hw-tx-offload", as the kernel and ethtool(8) call it. */
-const char *platform_nic_feature(enum nic_feature feature);
-/* The attributes of one ETHTOOL_MSG_FEATURES_GET_REPLY, after its generic header; driver is left
- * empty. ERR_SYNTAX where it has no name or is malformed. */
-int platform_nic_decode(struct span attributes, struct platform_nic *ret) ERR_CHECK;
-
-/* --- memory ------------------------------------------------------------------------------- */
+/* --- huge pages --------------------------------------------------------------------------- */
 
 struct platform_huge {
     uint64_t size_kb, total, free;
@@ -159,11 +144,24 @@ struct platform {
     char nics_why[PLATFORM_WHY_TEXT]; /* why there are none */
     size_t nics_len;
     struct platform_nic nics[PLATFORM_NICS_MAX];
+    size_t queues_len;
+    struct platform_queue queues[PLATFORM_QUEUES_MAX];
     size_t huge_len;
     struct platform_huge huge[PLATFORM_HUGE_MAX];
+    struct platform_host host;
 };
 
 void platform_probe(struct platform *ret);
+
+enum { PLATFORM_WARNINGS_MAX = 16, PLATFORM_WARNING_TEXT = 200 };
+
+struct platform_warnings {
+    size_t len;
+    char lines[PLATFORM_WARNINGS_MAX][PLATFORM_WARNING_TEXT];
+};
+
+/* What an administrator should know at once, worst first. */
+void platform_warn(const struct platform *p, struct platform_warnings *ret);
 
 /* For people, and as one JSON object; both in *ret, a new string that the caller frees. */
 int platform_text(const struct platform *p, char **ret) ERR_CHECK;

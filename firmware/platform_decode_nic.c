@@ -1,45 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "platform.h"
+#include "platform_attr.h"
+#include "platform_nic.h"
 
-#include <libmnl/libmnl.h>
+#include <linux/devlink.h>
 #include <linux/ethtool_netlink.h>
 #include <stdio.h>
 
-static const char *const nic_features[NIC_FEATURE_COUNT] = {
-    [NIC_TLS_TX] = "tls-hw-tx-offload",
-    [NIC_TLS_RX] = "tls-hw-rx-offload",
-    [NIC_TLS_RECORD] = "tls-hw-record",
+static const struct {
+    const char *name;
+    enum nic_group group;
+} nic_features[NIC_FEATURE_COUNT] = {
+#define NIC_FEATURE(name, text, group) [NIC_##name] = {text, NIC_GROUP_##group},
+#include "nic_feature.def"
+#undef NIC_FEATURE
 };
 
 const char *platform_nic_feature(enum nic_feature feature)
 {
-    return nic_features[feature];
+    return nic_features[feature].name;
 }
 
-/* Calls each attribute of a payload; false where its bytes are not whole attributes. */
-static bool attributes_walk(const void *payload, size_t len,
-                            void (*each)(void *user, const struct nlattr *attr), void *user)
+enum nic_group platform_nic_group(enum nic_feature feature)
 {
-    const struct nlattr *attr = payload;
-    size_t left = len;
-
-    while (left >= sizeof(*attr) && mnl_attr_ok(attr, (int)left)) {
-        size_t step = MNL_ALIGN(attr->nla_len);
-        each(user, attr);
-        left -= step < left ? step : left;
-        attr = (const struct nlattr *)((const char *)attr + step);
-    }
-    return left == 0;
+    return nic_features[feature].group;
 }
 
-static bool nested_walk(const struct nlattr *nest,
-                        void (*each)(void *user, const struct nlattr *attr), void *user)
+const char *platform_nic_channel(enum nic_channel channel)
 {
-    return attributes_walk(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest), each, user);
+    static const char *const names[NIC_CHANNEL_COUNT] = {"rx", "tx", "combined"};
+
+    return names[channel];
 }
+
+const char *platform_nic_ring(enum nic_ring ring)
+{
+    static const char *const names[NIC_RING_COUNT] = {"rx", "tx"};
+
+    return names[ring];
+}
+
+/* --- features ----------------------------------------------------------------------------- */
 
 struct bit {
-    char name[32];
+    char name[NIC_NAME_TEXT];
     bool value;
 };
 
@@ -50,8 +53,7 @@ static void bit_attribute(void *user, const struct nlattr *attr)
     if (mnl_attr_get_type(attr) == ETHTOOL_A_BITSET_BIT_VALUE)
         bit->value = true;
     else if (mnl_attr_get_type(attr) == ETHTOOL_A_BITSET_BIT_NAME)
-        snprintf(bit->name, sizeof(bit->name), "%.*s", (int)mnl_attr_get_payload_len(attr),
-                 mnl_attr_get_str(attr));
+        platform_attr_text(attr, bit->name, sizeof(bit->name));
 }
 
 struct bitset {
@@ -68,10 +70,10 @@ static void bitset_bit(void *user, const struct nlattr *attr)
 
     if (mnl_attr_get_type(attr) != ETHTOOL_A_BITSET_BITS_BIT)
         return;
-    if (!nested_walk(attr, bit_attribute, &bit))
+    if (!platform_attr_nested(attr, bit_attribute, &bit))
         set->malformed = true;
     for (int i = 0; i < NIC_FEATURE_COUNT; i++) {
-        if (strcmp(bit.name, nic_features[i]) == 0)
+        if (strcmp(bit.name, nic_features[i].name) == 0)
             set->out[i] = set->nomask || bit.value;
     }
 }
@@ -90,9 +92,17 @@ static bool bitset_decode(const struct nlattr *attr, bool *out)
 {
     struct bitset set = {.out = out};
 
-    if (!nested_walk(attr, bitset_attribute, &set))
+    if (!platform_attr_nested(attr, bitset_attribute, &set))
         return false;
-    return (!set.bits || nested_walk(set.bits, bitset_bit, &set)) && !set.malformed;
+    return (!set.bits || platform_attr_nested(set.bits, bitset_bit, &set)) && !set.malformed;
+}
+
+static void header_attribute(void *user, const struct nlattr *attr)
+{
+    char *name = user; /* NIC_NAME_TEXT bytes */
+
+    if (mnl_attr_get_type(attr) == ETHTOOL_A_HEADER_DEV_NAME)
+        platform_attr_text(attr, name, NIC_NAME_TEXT);
 }
 
 struct reply {
@@ -100,22 +110,13 @@ struct reply {
     bool malformed;
 };
 
-static void header_attribute(void *user, const struct nlattr *attr)
-{
-    struct reply *reply = user;
-
-    if (mnl_attr_get_type(attr) == ETHTOOL_A_HEADER_DEV_NAME)
-        snprintf(reply->nic->name, sizeof(reply->nic->name), "%.*s",
-                 (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
-}
-
 static void reply_attribute(void *user, const struct nlattr *attr)
 {
     struct reply *reply = user;
     bool ok = true;
 
     if (mnl_attr_get_type(attr) == ETHTOOL_A_FEATURES_HEADER)
-        ok = nested_walk(attr, header_attribute, reply);
+        ok = platform_attr_nested(attr, header_attribute, reply->nic->name);
     else if (mnl_attr_get_type(attr) == ETHTOOL_A_FEATURES_HW)
         ok = bitset_decode(attr, reply->nic->can);
     else if (mnl_attr_get_type(attr) == ETHTOOL_A_FEATURES_ACTIVE)
@@ -127,9 +128,187 @@ int platform_nic_decode(struct span attributes, struct platform_nic *ret)
 {
     struct reply reply = {.nic = ret};
 
-    *ret = (struct platform_nic){0};
-    if (!attributes_walk(attributes.ptr, attributes.len, reply_attribute, &reply) ||
-        reply.malformed || !ret->name[0])
+    *ret = (struct platform_nic){.numa_node = -1};
+    if (!platform_attr_walk(attributes, reply_attribute, &reply) || reply.malformed ||
+        !ret->name[0])
         return ERR_SYNTAX;
     return ERR_OK;
+}
+
+/* --- channels, rings, speed --------------------------------------------------------------- */
+
+/* One decoder for the three. */
+_Static_assert((int)ETHTOOL_A_CHANNELS_HEADER == (int)ETHTOOL_A_RINGS_HEADER &&
+                   (int)ETHTOOL_A_LINKMODES_HEADER == (int)ETHTOOL_A_RINGS_HEADER,
+               "the header is the same attribute in each");
+_Static_assert((int)ETHTOOL_A_CHANNELS_COMBINED_COUNT < (int)NIC_NUMBERS &&
+                   (int)ETHTOOL_A_RINGS_TX < (int)NIC_NUMBERS &&
+                   (int)ETHTOOL_A_LINKMODES_SPEED < (int)NIC_NUMBERS,
+               "each number has room");
+
+struct numbers_reply {
+    struct nic_numbers *numbers;
+    bool malformed;
+};
+
+/* Attributes that are of other types than numbers (a bit set of modes, a byte) are passed over: the
+ * ones that are asked for by their type are numbers in every kernel. */
+static void numbers_attribute(void *user, const struct nlattr *attr)
+{
+    struct numbers_reply *reply = user;
+    uint16_t type = mnl_attr_get_type(attr);
+
+    if (type == ETHTOOL_A_RINGS_HEADER) {
+        if (!platform_attr_nested(attr, header_attribute, reply->numbers->name))
+            reply->malformed = true;
+    } else if (type < NIC_NUMBERS) {
+        reply->numbers->has[type] = platform_attr_u32(attr, &reply->numbers->value[type]);
+    }
+}
+
+int platform_nic_numbers_decode(struct span attributes, struct nic_numbers *ret)
+{
+    struct numbers_reply reply = {.numbers = ret};
+
+    *ret = (struct nic_numbers){0};
+    if (!platform_attr_walk(attributes, numbers_attribute, &reply) || reply.malformed ||
+        !ret->name[0])
+        return ERR_SYNTAX;
+    return ERR_OK;
+}
+
+static struct nic_count count_of(const struct nic_numbers *numbers, int now, int max)
+{
+    if (!numbers->has[now] || !numbers->has[max])
+        return (struct nic_count){0};
+    return (struct nic_count){.now = numbers->value[now], .max = numbers->value[max]};
+}
+
+void platform_nic_channels_take(const struct nic_numbers *numbers, struct platform_nic *ret)
+{
+    ret->channels[NIC_CHANNEL_RX] =
+        count_of(numbers, ETHTOOL_A_CHANNELS_RX_COUNT, ETHTOOL_A_CHANNELS_RX_MAX);
+    ret->channels[NIC_CHANNEL_TX] =
+        count_of(numbers, ETHTOOL_A_CHANNELS_TX_COUNT, ETHTOOL_A_CHANNELS_TX_MAX);
+    ret->channels[NIC_CHANNEL_COMBINED] =
+        count_of(numbers, ETHTOOL_A_CHANNELS_COMBINED_COUNT, ETHTOOL_A_CHANNELS_COMBINED_MAX);
+}
+
+void platform_nic_rings_take(const struct nic_numbers *numbers, struct platform_nic *ret)
+{
+    ret->rings[NIC_RING_RX] = count_of(numbers, ETHTOOL_A_RINGS_RX, ETHTOOL_A_RINGS_RX_MAX);
+    ret->rings[NIC_RING_TX] = count_of(numbers, ETHTOOL_A_RINGS_TX, ETHTOOL_A_RINGS_TX_MAX);
+}
+
+void platform_nic_speed_take(const struct nic_numbers *numbers, struct platform_nic *ret)
+{
+    uint32_t speed = numbers->value[ETHTOOL_A_LINKMODES_SPEED];
+
+    if (numbers->has[ETHTOOL_A_LINKMODES_SPEED] && speed != UINT32_MAX) /* SPEED_UNKNOWN */
+        ret->speed_mbps = speed;
+}
+
+/* The kernel's own spreading is entry i to queue i modulo the number of queues; the number is what
+ * stands highest in the table. */
+uint32_t platform_nic_rss_even(const uint32_t *table, size_t len)
+{
+    uint32_t queues = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (table[i] >= queues && table[i] < len)
+            queues = table[i] + 1;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (table[i] != i % queues)
+            return 0;
+    }
+    return queues;
+}
+
+/* --- firmware ----------------------------------------------------------------------------- */
+
+struct devlink_reply {
+    struct platform_devlink *devlink;
+    bool malformed;
+};
+
+struct devlink_version {
+    char name[32], value[48];
+};
+
+static void version_attribute(void *user, const struct nlattr *attr)
+{
+    struct devlink_version *version = user;
+
+    if (mnl_attr_get_type(attr) == DEVLINK_ATTR_INFO_VERSION_NAME)
+        platform_attr_text(attr, version->name, sizeof(version->name));
+    else if (mnl_attr_get_type(attr) == DEVLINK_ATTR_INFO_VERSION_VALUE)
+        platform_attr_text(attr, version->value, sizeof(version->value));
+}
+
+static void running_take(const struct nlattr *attr, struct devlink_reply *reply)
+{
+    struct platform_devlink *devlink = reply->devlink;
+    struct devlink_version version = {0};
+
+    if (!platform_attr_nested(attr, version_attribute, &version)) {
+        reply->malformed = true;
+        return;
+    }
+    if (devlink->len == DEVLINK_VERSIONS_MAX || !version.name[0])
+        return;
+    memcpy(devlink->running[devlink->len].name, version.name, sizeof(version.name));
+    memcpy(devlink->running[devlink->len].value, version.value, sizeof(version.value));
+    devlink->len++;
+}
+
+static void devlink_attribute(void *user, const struct nlattr *attr)
+{
+    struct devlink_reply *reply = user;
+    struct platform_devlink *devlink = reply->devlink;
+    uint16_t type = mnl_attr_get_type(attr);
+
+    if (type == DEVLINK_ATTR_BUS_NAME)
+        platform_attr_text(attr, devlink->bus, sizeof(devlink->bus));
+    else if (type == DEVLINK_ATTR_DEV_NAME)
+        platform_attr_text(attr, devlink->device, sizeof(devlink->device));
+    else if (type == DEVLINK_ATTR_INFO_DRIVER_NAME)
+        platform_attr_text(attr, devlink->driver, sizeof(devlink->driver));
+    else if (type == DEVLINK_ATTR_INFO_VERSION_RUNNING)
+        running_take(attr, reply);
+}
+
+int platform_devlink_decode(struct span attributes, struct platform_devlink *ret)
+{
+    struct devlink_reply reply = {.devlink = ret};
+
+    *ret = (struct platform_devlink){0};
+    if (!platform_attr_walk(attributes, devlink_attribute, &reply) || reply.malformed ||
+        !ret->device[0])
+        return ERR_SYNTAX;
+    return ERR_OK;
+}
+
+/* By the generic names of the kernel's documentation (networking/devlink/devlink-info.rst); the
+ * first rows are shown first. Names such as fw.undi or fw.netlist say nothing of traffic. */
+static const char *const firmware_names[] = {"fw", "fw.app", "fw.mgmt", "fw.version", "fw.psid"};
+
+void platform_devlink_firmware(const struct platform_devlink *devlink, char *out, size_t room)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof(firmware_names) / sizeof(firmware_names[0]); i++) {
+        for (size_t j = 0; j < devlink->len; j++) {
+            char part[sizeof(devlink->running[j]) + 4];
+            if (strcmp(devlink->running[j].name, firmware_names[i]) != 0)
+                continue;
+            int n = snprintf(part, sizeof(part), "%s%s %s", used ? ", " : "",
+                             devlink->running[j].name, devlink->running[j].value);
+            if (n <= 0 || used + (size_t)n >= room)
+                return;
+            memcpy(out + used, part, (size_t)n + 1);
+            used += (size_t)n;
+        }
+    }
 }

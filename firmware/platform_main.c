@@ -37,18 +37,18 @@ static void help(FILE *out)
     fprintf(out, "usage: postern-platform VERB [--json]\n\nVerbs:\n");
     for (size_t i = 0; i < VERBS; i++)
         fprintf(out, "  %-8s %s\n", verbs[i].verb, verbs[i].help);
-    fprintf(
-        out,
-        "\nOptions:\n"
-        "  --json   one JSON object in place of text\n"
-        "  --help   this text\n"
-        "\nprobe shows the processor's crypto instructions, whether the kernel takes TLS keys\n"
-        "(tried with a connection on loopback), which io_uring features there are, TLS offload\n"
-        "of each network interface, and huge pages. Example:\n"
-        "\n"
-        "  postern-platform probe --json | jq .io_uring.usable\n"
-        "\n"
-        "postern-platform(1) says what each line means.\n");
+    fprintf(out,
+            "\nOptions:\n"
+            "  --json   one JSON object in place of text\n"
+            "  --help   this text\n"
+            "\nprobe shows the processor's crypto instructions, whether the kernel takes TLS keys\n"
+            "(tried with a connection on loopback), which io_uring features there are, what each\n"
+            "network card offloads and how its queues are set, memory, accelerators, TPM,\n"
+            "watchdogs, disks and their health, and the clock. Example:\n"
+            "\n"
+            "  postern-platform probe --json | jq .io_uring.usable\n"
+            "\n"
+            "postern-platform(1) says what each line means.\n");
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "platform_probe.h"
 
-#include <dirent.h>
+#include "platform_files.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/auxv.h>
@@ -41,36 +42,24 @@ static void cpu_ask(struct cpu_answer *answer)
 }
 #endif
 
-/* The first bytes of a file; empty where it can't be read. */
-static struct span file_head(int directory, const char *name, char *buffer, size_t room)
+static void probe_huge(int root, struct platform *ret)
 {
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, buffer, room) : -1;
+    static const char place[] = "sys/kernel/mm/hugepages";
+    DIR *folder = platform_folder_open(root, place);
+    const char *name;
 
-    if (fd >= 0)
-        close(fd);
-    return span_make(buffer, n > 0 ? (size_t)n : 0);
-}
-
-static void probe_huge(struct platform *ret)
-{
-    DIR *dir = opendir("/sys/kernel/mm/hugepages");
-    struct dirent *entry;
-
-    while (dir && ret->huge_len < PLATFORM_HUGE_MAX && (entry = readdir(dir))) {
-        char name[300], total[32], free[32];
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(name, sizeof(name), "%s/nr_hugepages", entry->d_name);
-        struct span total_text = file_head(dirfd(dir), name, total, sizeof(total));
-        snprintf(name, sizeof(name), "%s/free_hugepages", entry->d_name);
-        struct span free_text = file_head(dirfd(dir), name, free, sizeof(free));
-        if (platform_huge_decode(span_str(entry->d_name), total_text, free_text,
+    while (folder && ret->huge_len < PLATFORM_HUGE_MAX && (name = platform_folder_next(folder))) {
+        char path[PLATFORM_PATH_TEXT], total[32], free[32];
+        snprintf(path, sizeof(path), "%s/%.64s/nr_hugepages", place, name);
+        struct span total_text = platform_file_head(root, path, total, sizeof(total));
+        snprintf(path, sizeof(path), "%s/%.64s/free_hugepages", place, name);
+        struct span free_text = platform_file_head(root, path, free, sizeof(free));
+        if (platform_huge_decode(span_str(name), total_text, free_text,
                                  &ret->huge[ret->huge_len]) == ERR_OK)
             ret->huge_len++;
     }
-    if (dir)
-        closedir(dir);
+    if (folder)
+        closedir(folder);
 }
 
 void platform_probe(struct platform *ret)
@@ -78,8 +67,9 @@ void platform_probe(struct platform *ret)
     struct cpu_answer cpu = {0};
     struct utsname name;
     char cpuinfo[4096];
+    int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    *ret = (struct platform){0};
+    memset(ret, 0, sizeof(*ret));
     if (uname(&name) == 0) {
         snprintf(ret->kernel, sizeof(ret->kernel), "%s %s", name.sysname, name.release);
         snprintf(ret->machine, sizeof(ret->machine), "%s", name.machine);
@@ -87,10 +77,14 @@ void platform_probe(struct platform *ret)
     }
     cpu_ask(&cpu);
     platform_cpu_decode(&cpu, &ret->cpu);
-    platform_cpu_model(file_head(AT_FDCWD, "/proc/cpuinfo", cpuinfo, sizeof(cpuinfo)),
+    platform_cpu_model(platform_file_head(root, "proc/cpuinfo", cpuinfo, sizeof(cpuinfo)),
                        ret->cpu.model, sizeof(ret->cpu.model));
     platform_ktls_probe(&ret->ktls);
     platform_ring_probe(&ret->ring);
-    platform_probe_nics(ret);
-    probe_huge(ret);
+    platform_probe_nics(root, ret);
+    probe_huge(root, ret);
+    platform_probe_host(root, ret);
+    platform_probe_disks(root, ret);
+    if (root >= 0)
+        close(root);
 }

@@ -1,138 +1,174 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "platform_netlink.h"
 #include "platform_probe.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
+#include <linux/devlink.h>
 #include <linux/ethtool.h>
 #include <linux/ethtool_netlink.h>
-#include <linux/genetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_MAX = 65536 };
+enum { RSS_MAX = 4096 };
 
-struct asking {
-    struct mnl_socket *socket;
-    char *buffer; /* MESSAGE_MAX bytes */
-    uint32_t sequence;
+/* --- ethtool over netlink ----------------------------------------------------------------- */
+
+static void features_answer(void *user, struct span attributes)
+{
+    struct platform *p = user;
+
+    if (p->nics_len < PLATFORM_NICS_MAX &&
+        platform_nic_decode(attributes, &p->nics[p->nics_len]) == ERR_OK)
+        p->nics_len++;
+}
+
+struct numbers_asked {
+    struct platform *platform;
+    void (*take)(const struct nic_numbers *numbers, struct platform_nic *ret);
 };
 
-static struct nlmsghdr *message_begin(struct asking *a, uint16_t type, uint16_t flags, uint8_t cmd,
-                                      uint8_t version)
+static void numbers_answer(void *user, struct span attributes)
 {
-    struct nlmsghdr *header = mnl_nlmsg_put_header(a->buffer);
+    const struct numbers_asked *asked = user;
+    struct nic_numbers numbers;
 
-    header->nlmsg_type = type;
-    header->nlmsg_flags = NLM_F_REQUEST | flags;
-    header->nlmsg_seq = ++a->sequence;
-    struct genlmsghdr *generic = mnl_nlmsg_put_extra_header(header, sizeof(*generic));
-    generic->cmd = cmd;
-    generic->version = version;
-    return header;
-}
-
-/* Sends, and gives every answer to each; false with errno on failure. */
-static bool message_ask(struct asking *a, const struct nlmsghdr *request, mnl_cb_t each, void *user)
-{
-    unsigned port = mnl_socket_get_portid(a->socket);
-    int more = MNL_CB_OK;
-
-    if (mnl_socket_sendto(a->socket, request, request->nlmsg_len) < 0)
-        return false;
-    while (more == MNL_CB_OK) {
-        ssize_t n = mnl_socket_recvfrom(a->socket, a->buffer, MESSAGE_MAX);
-        if (n <= 0)
-            return false;
-        more = mnl_cb_run(a->buffer, (size_t)n, a->sequence, port, each, user);
+    if (platform_nic_numbers_decode(attributes, &numbers) != ERR_OK)
+        return;
+    for (size_t i = 0; i < asked->platform->nics_len; i++) {
+        if (strcmp(asked->platform->nics[i].name, numbers.name) == 0)
+            asked->take(&numbers, &asked->platform->nics[i]);
     }
-    return more != MNL_CB_ERROR;
 }
 
-static int family_attribute(const struct nlattr *attr, void *user)
+static bool dump(struct netlink *n, uint16_t family, uint8_t command,
+                 void (*each)(void *user, struct span attributes), void *user)
 {
-    uint16_t *id = user;
-
-    if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID &&
-        mnl_attr_validate(attr, MNL_TYPE_U16) == 0)
-        *id = mnl_attr_get_u16(attr);
-    return MNL_CB_OK;
-}
-
-static int family_reply(const struct nlmsghdr *header, void *user)
-{
-    return mnl_attr_parse(header, sizeof(struct genlmsghdr), family_attribute, user);
-}
-
-static bool family_find(struct asking *a, uint16_t *ret)
-{
-    struct nlmsghdr *request = message_begin(a, GENL_ID_CTRL, NLM_F_ACK, CTRL_CMD_GETFAMILY, 1);
-
-    *ret = 0;
-    mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, ETHTOOL_GENL_NAME);
-    return message_ask(a, request, family_reply, ret) && *ret != 0;
-}
-
-static int features_reply(const struct nlmsghdr *header, void *user)
-{
-    const char *attributes = mnl_nlmsg_get_payload_offset(header, sizeof(struct genlmsghdr));
-    struct platform *p = user;
-    size_t before = MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct genlmsghdr));
-
-    if (header->nlmsg_len < before || p->nics_len == PLATFORM_NICS_MAX)
-        return MNL_CB_OK;
-    if (platform_nic_decode(span_make(attributes, header->nlmsg_len - before),
-                            &p->nics[p->nics_len]) == ERR_OK)
-        p->nics_len++;
-    return MNL_CB_OK;
-}
-
-static bool features_dump(struct asking *a, uint16_t family, struct platform *p)
-{
-    struct nlmsghdr *request =
-        message_begin(a, family, NLM_F_DUMP, ETHTOOL_MSG_FEATURES_GET, ETHTOOL_GENL_VERSION);
+    struct nlmsghdr *request = netlink_begin(n, family, NLM_F_DUMP, command, ETHTOOL_GENL_VERSION);
     struct nlattr *header = mnl_attr_nest_start(request, ETHTOOL_A_FEATURES_HEADER);
 
     mnl_attr_nest_end(request, header);
-    return message_ask(a, request, features_reply, p);
+    return netlink_ask(n, request, each, user);
+}
+
+/* What a card does not say stays empty: that one of these questions fails is no failure. */
+static void numbers_ask(struct netlink *n, uint16_t family, struct platform *p)
+{
+    static const struct {
+        uint8_t command;
+        void (*take)(const struct nic_numbers *numbers, struct platform_nic *ret);
+    } questions[] = {
+        {ETHTOOL_MSG_CHANNELS_GET, platform_nic_channels_take},
+        {ETHTOOL_MSG_RINGS_GET, platform_nic_rings_take},
+        {ETHTOOL_MSG_LINKMODES_GET, platform_nic_speed_take},
+    };
+
+    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+        struct numbers_asked asked = {.platform = p, .take = questions[i].take};
+        (void)dump(n, family, questions[i].command, numbers_answer, &asked);
+    }
+}
+
+/* --- devlink ------------------------------------------------------------------------------ */
+
+static void devlink_answer(void *user, struct span attributes)
+{
+    struct platform *p = user;
+    struct platform_devlink devlink;
+
+    if (platform_devlink_decode(attributes, &devlink) != ERR_OK)
+        return;
+    for (size_t i = 0; i < p->nics_len; i++) {
+        if (strcmp(p->nics[i].address, devlink.device) == 0)
+            platform_devlink_firmware(&devlink, p->nics[i].firmware, sizeof(p->nics[i].firmware));
+    }
+}
+
+/* A kernel without devlink, or a card that has none, is no failure: what its driver says instead
+ * stands there already. */
+static void devlink_ask(struct netlink *n, struct platform *p)
+{
+    uint16_t family = netlink_family(n, DEVLINK_GENL_NAME);
+
+    if (family == 0)
+        return;
+    const struct nlmsghdr *request =
+        netlink_begin(n, family, NLM_F_DUMP, DEVLINK_CMD_INFO_GET, DEVLINK_GENL_VERSION);
+    (void)netlink_ask(n, request, devlink_answer, p);
+}
+
+/* --- ethtool by ioctl: what netlink has not ----------------------------------------------- */
+
+static bool ethtool_ioctl(int socket, const char *name, void *command)
+{
+    struct ifreq request = {.ifr_data = command};
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%.*s", IFNAMSIZ - 1, name);
+    return socket >= 0 && ioctl(socket, SIOCETHTOOL, &request) == 0;
 }
 
 static void driver_ask(int socket, struct platform_nic *nic)
 {
     struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
-    struct ifreq request = {.ifr_data = (char *)&info};
 
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "%.*s", IFNAMSIZ - 1, nic->name);
-    if (socket >= 0 && ioctl(socket, SIOCETHTOOL, &request) == 0)
-        snprintf(nic->driver, sizeof(nic->driver), "%.*s", (int)sizeof(nic->driver) - 1,
-                 info.driver);
+    if (!ethtool_ioctl(socket, nic->name, &info))
+        return;
+    snprintf(nic->driver, sizeof(nic->driver), "%.*s", (int)sizeof(nic->driver) - 1, info.driver);
+    snprintf(nic->address, sizeof(nic->address), "%.*s", (int)sizeof(info.bus_info) - 1,
+             info.bus_info);
+    snprintf(nic->firmware, sizeof(nic->firmware), "%.*s", (int)sizeof(info.fw_version) - 1,
+             info.fw_version);
 }
 
-void platform_probe_nics(struct platform *ret)
+/* The netlink message that reads the table is younger than the kernels of Debian 12. */
+static void rss_ask(int socket, struct platform_nic *nic)
 {
-    struct asking a = {.socket = mnl_socket_open(NETLINK_GENERIC), .buffer = malloc(MESSAGE_MAX)};
-    uint16_t family;
+    struct ethtool_rxfh_indir *table = calloc(1, sizeof(*table) + RSS_MAX * sizeof(uint32_t));
 
-    if (!a.socket || !a.buffer || mnl_socket_bind(a.socket, 0, MNL_SOCKET_AUTOPID) != 0)
+    if (!table)
+        return;
+    table->cmd = ETHTOOL_GRXFHINDIR;
+    if (ethtool_ioctl(socket, nic->name, table) && table->size > 0 && table->size <= RSS_MAX) {
+        uint32_t size = table->size;
+        table->cmd = ETHTOOL_GRXFHINDIR;
+        if (ethtool_ioctl(socket, nic->name, table) && table->size == size) {
+            nic->rss_size = size;
+            nic->rss_queues = platform_nic_rss_even(table->ring_index, size);
+        }
+    }
+    free(table);
+}
+
+void platform_probe_nics(int root, struct platform *ret)
+{
+    struct netlink n;
+    uint16_t family;
+    bool open = netlink_open(&n);
+
+    if (!open)
         snprintf(ret->nics_why, sizeof(ret->nics_why), "no netlink socket: %s", strerror(errno));
-    else if (!family_find(&a, &family))
+    else if ((family = netlink_family(&n, ETHTOOL_GENL_NAME)) == 0)
         snprintf(ret->nics_why, sizeof(ret->nics_why), "no ethtool netlink family: %s",
                  strerror(errno));
-    else if (!features_dump(&a, family, ret))
+    else if (!dump(&n, family, ETHTOOL_MSG_FEATURES_GET, features_answer, ret))
         snprintf(ret->nics_why, sizeof(ret->nics_why), "the interfaces' features can't be read: %s",
                  strerror(errno));
-    if (a.socket)
-        mnl_socket_close(a.socket);
-    free(a.buffer);
+    else
+        numbers_ask(&n, family, ret);
 
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    for (size_t i = 0; i < ret->nics_len; i++)
+    for (size_t i = 0; i < ret->nics_len; i++) {
         driver_ask(fd, &ret->nics[i]);
+        rss_ask(fd, &ret->nics[i]);
+        platform_probe_nic_files(root, ret, &ret->nics[i]);
+    }
     if (fd >= 0)
         close(fd);
+    if (open)
+        devlink_ask(&n, ret);
+    netlink_close(&n);
 }

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "platform.h"
+#include "platform_show.h"
 
 #include "buf.h"
-
-#include <jansson.h>
-#include <stdlib.h>
-
-/* --- text --------------------------------------------------------------------------------- */
 
 /* A failed append leaves the text short; the last one, of the NUL, fails as well and tells. */
 static void put(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -67,19 +62,159 @@ static void put_ring(struct buf *b, const struct platform_ring *r)
             r->features[i].text, r->features[i].needed ? ", needed" : "");
 }
 
-static const char *nic_state(const struct platform_nic *n, int feature)
+const char *platform_nic_state(const struct platform_nic *n, enum nic_feature feature)
 {
     return n->on[feature] ? "on" : n->can[feature] ? "off" : "none";
+}
+
+static void put_counts(struct buf *b, const char *title, const char *(*name)(int),
+                       const struct nic_count *counts, int len)
+{
+    bool some = false;
+
+    put(b, "    %-16s", title);
+    for (int i = 0; i < len; i++) {
+        if (counts[i].max == 0)
+            continue;
+        put(b, "%s%s %u of %u", some ? ", " : " ", name(i), counts[i].now, counts[i].max);
+        some = true;
+    }
+    put(b, "%s\n", some ? "" : " can't be set");
+}
+
+static const char *channel_name(int channel)
+{
+    return platform_nic_channel((enum nic_channel)channel);
+}
+
+static const char *ring_name(int ring)
+{
+    return platform_nic_ring((enum nic_ring)ring);
+}
+
+static void put_offloads(struct buf *b, const struct platform_nic *n)
+{
+    static const char *const states[] = {"on", "off"};
+
+    for (size_t s = 0; s < sizeof(states) / sizeof(states[0]); s++) {
+        const char *between = "";
+        put(b, "    offloads %-7s ", states[s]);
+        for (int f = 0; f < NIC_FEATURE_COUNT; f++) {
+            if (platform_nic_group((enum nic_feature)f) != NIC_GROUP_OFFLOAD ||
+                strcmp(platform_nic_state(n, (enum nic_feature)f), states[s]) != 0)
+                continue;
+            put(b, "%s%s", between, platform_nic_feature((enum nic_feature)f));
+            between = ", ";
+        }
+        put(b, "%s\n", between[0] ? "" : "-");
+    }
+}
+
+/* Cards only: of a bridge or a tunnel the line that it has is all there is to say. */
+static void put_card(struct buf *b, const struct platform_nic *n)
+{
+    put(b, "    %-16s %s", "place", n->address[0] ? n->address : "-");
+    if (n->numa_node >= 0)
+        put(b, ", NUMA node %d", n->numa_node);
+    put(b, n->speed_mbps ? ", %u Mbit/s" : ", speed not known", n->speed_mbps);
+    put(b, ", firmware %s\n", n->firmware[0] ? n->firmware : "not known");
+    put_offloads(b, n);
+    put_counts(b, "queues", channel_name, n->channels, NIC_CHANNEL_COUNT);
+    put_counts(b, "rings", ring_name, n->rings, NIC_RING_COUNT);
+    if (n->rss_size == 0)
+        put(b, "    %-16s none\n", "RSS");
+    else if (n->rss_queues)
+        put(b, "    %-16s evenly over %u queues\n", "RSS", n->rss_queues);
+    else
+        put(b, "    %-16s unevenly, by a table of its own\n", "RSS");
 }
 
 static void put_nics(struct buf *b, const struct platform *p)
 {
     put(b, "interfaces  TLS in hardware: on, off (it could), or none%s%s\n",
         p->nics_why[0] ? "; " : "", p->nics_why);
-    for (size_t i = 0; i < p->nics_len; i++)
-        put(b, "  %-18s driver %-12s send %-5s receive %-5s whole records %s\n", p->nics[i].name,
-            p->nics[i].driver[0] ? p->nics[i].driver : "-", nic_state(&p->nics[i], NIC_TLS_TX),
-            nic_state(&p->nics[i], NIC_TLS_RX), nic_state(&p->nics[i], NIC_TLS_RECORD));
+    for (size_t i = 0; i < p->nics_len; i++) {
+        const struct platform_nic *n = &p->nics[i];
+        put(b, "  %-18s driver %-12s send %-5s receive %-5s whole records %s\n", n->name,
+            n->driver[0] ? n->driver : "-", platform_nic_state(n, NIC_TLS_TX),
+            platform_nic_state(n, NIC_TLS_RX), platform_nic_state(n, NIC_TLS_RECORD));
+        if (n->device)
+            put_card(b, n);
+    }
+}
+
+static void put_memory(struct buf *b, const struct platform_host *h)
+{
+    put(b, "memory      %llu MB, %llu MB available; %u processors in use%s%s\n",
+        (unsigned long long)h->memory.total_kb / 1024,
+        (unsigned long long)h->memory.available_kb / 1024, h->cpus_len,
+        h->governor[0] ? ", governor " : "", h->governor);
+    for (size_t i = 0; i < h->nodes_len; i++)
+        put(b, "  NUMA node %-8u processors %s, %llu MB\n", h->nodes[i].number, h->nodes[i].cpus,
+            (unsigned long long)h->nodes[i].total_kb / 1024);
+}
+
+static void put_counters(struct buf *b, const struct platform_host *h)
+{
+    put(b, "TLS counters%s\n", h->tls_stat ? "" : "  the kernel has none");
+    for (size_t i = 0; i < h->tls_counters_len; i++) {
+        if (h->tls_counters[i].value > 0)
+            put(b, "  %-26s %llu\n", h->tls_counters[i].name,
+                (unsigned long long)h->tls_counters[i].value);
+    }
+}
+
+static void put_board(struct buf *b, const struct platform_host *h)
+{
+    put(b, "accelerators%s\n", h->accelerators_len ? "" : "  none");
+    for (size_t i = 0; i < h->accelerators_len; i++)
+        put(b, "  %-18s %s, driver %s\n", h->accelerators[i].address, h->accelerators[i].name,
+            h->accelerators[i].driver[0] ? h->accelerators[i].driver : "none");
+    if (h->iommu[0])
+        put(b, "IOMMU       %s, %u groups\n", h->iommu, h->iommu_groups);
+    else
+        put(b, "IOMMU       none\n");
+    if (!h->tpm.there)
+        put(b, "TPM         none\n");
+    else if (h->tpm.version)
+        put(b, "TPM         version %u\n", h->tpm.version);
+    else
+        put(b, "TPM         of a version that is not known\n");
+    put(b, "watchdogs%s\n", h->watchdogs_len ? "" : "   none");
+    for (size_t i = 0; i < h->watchdogs_len; i++) {
+        const struct platform_watchdog *w = &h->watchdogs[i];
+        put(b, "  %-18s %s, %s, timeout %llu s%s\n", w->name, w->identity,
+            w->active ? "running" : "not running", (unsigned long long)w->timeout_s,
+            w->nowayout ? ", can't be stopped" : "");
+    }
+}
+
+static void put_disks(struct buf *b, const struct platform_host *h)
+{
+    put(b, "disks%s\n", h->disks_len ? "" : "       none");
+    for (size_t i = 0; i < h->disks_len; i++) {
+        const struct platform_disk *d = &h->disks[i];
+        put(b, "  %-18s %llu MB, %s%s, %s; health: %s%s%s\n", d->name,
+            (unsigned long long)d->size_mb, d->model[0] ? d->model : "no model",
+            d->removable ? ", removable" : "", d->rotational ? "rotates" : "does not rotate",
+            platform_disk_health(d->health), d->why[0] ? ", " : "", d->why);
+    }
+}
+
+static void put_clock(struct buf *b, const struct platform_clock *c)
+{
+    put(b, "clock       %s, %s%s%s\n", c->now, c->plausible ? "plausible" : "wrong",
+        c->why[0] ? ": " : "", c->why);
+}
+
+static void put_warnings(struct buf *b, const struct platform *p)
+{
+    struct platform_warnings warnings;
+
+    platform_warn(p, &warnings);
+    put(b, "warnings%s\n", warnings.len ? "" : "    none");
+    for (size_t i = 0; i < warnings.len; i++)
+        put(b, "  %s\n", warnings.lines[i]);
 }
 
 int platform_text(const struct platform *p, char **ret)
@@ -96,6 +231,12 @@ int platform_text(const struct platform *p, char **ret)
     for (size_t i = 0; i < p->huge_len; i++)
         put(&b, "  %llu KB: %llu of %llu free\n", (unsigned long long)p->huge[i].size_kb,
             (unsigned long long)p->huge[i].free, (unsigned long long)p->huge[i].total);
+    put_memory(&b, &p->host);
+    put_counters(&b, &p->host);
+    put_board(&b, &p->host);
+    put_disks(&b, &p->host);
+    put_clock(&b, &p->host.clock);
+    put_warnings(&b, p);
     *ret = NULL;
     if (buf_append(&b, "", 1) != ERR_OK) {
         buf_release(&b);
@@ -103,100 +244,4 @@ int platform_text(const struct platform *p, char **ret)
     }
     *ret = (char *)b.data; /* nothing was consumed: the text starts where the memory does */
     return ERR_OK;
-}
-
-/* --- JSON --------------------------------------------------------------------------------- */
-
-/* jansson takes NULL for a value and fails: a failure anywhere shows in the last call. */
-static json_t *features_json(const struct platform_feature *features, size_t len)
-{
-    json_t *object = json_object();
-
-    for (size_t i = 0; i < len; i++) {
-        if (json_object_set_new(object, features[i].name, json_boolean(features[i].has)) != 0) {
-            json_decref(object);
-            return NULL;
-        }
-    }
-    return object;
-}
-
-/* Takes item over; an array that can't have it becomes NULL. */
-static void array_add(json_t **array, json_t *item)
-{
-    if (json_array_append_new(*array, item) == 0)
-        return;
-    json_decref(*array);
-    *array = NULL;
-}
-
-static json_t *ktls_json(const struct platform_ktls *k)
-{
-    json_t *ciphers = json_array();
-
-    for (int i = 0; k->ulp && i < KTLS_CIPHER_COUNT; i++)
-        array_add(&ciphers,
-                  json_pack("{s:s, s:b, s:b}", "cipher", platform_ktls_cipher((enum ktls_cipher)i),
-                            "tx", k->ciphers[i].tx, "rx", k->ciphers[i].rx));
-    return json_pack("{s:b, s:s, s:o, s:b, s:b}", "available", k->ulp, "why", k->why, "ciphers",
-                     ciphers, "rekey", k->rekey, "splice_pages", k->splice_pages);
-}
-
-static json_t *fixes_json(const struct platform_fixes *f)
-{
-    json_t *fixes = json_array();
-
-    for (size_t i = 0; i < f->len; i++)
-        array_add(&fixes,
-                  json_pack("{s:s, s:b, s:s, s:s}", "id", f->fixes[i].id, "there", f->fixes[i].has,
-                            "why", f->fixes[i].why, "without_it", f->fixes[i].text));
-    return json_pack("{s:s, s:I, s:o}", "package", f->package, "lacking", (json_int_t)f->lacking,
-                     "fixes", fixes);
-}
-
-static json_t *nics_json(const struct platform *p)
-{
-    json_t *nics = json_array();
-
-    for (size_t i = 0; i < p->nics_len; i++) {
-        const struct platform_nic *n = &p->nics[i];
-        json_t *features = json_object();
-        for (int f = 0; f < NIC_FEATURE_COUNT; f++) {
-            if (json_object_set_new(features, platform_nic_feature((enum nic_feature)f),
-                                    json_string(nic_state(n, f))) != 0) {
-                json_decref(features);
-                features = NULL;
-            }
-        }
-        array_add(&nics, json_pack("{s:s, s:s, s:o}", "name", n->name, "driver", n->driver, "tls",
-                                   features));
-    }
-    return nics;
-}
-
-static json_t *huge_json(const struct platform *p)
-{
-    json_t *sizes = json_array();
-
-    for (size_t i = 0; i < p->huge_len; i++)
-        array_add(&sizes,
-                  json_pack("{s:I, s:I, s:I}", "size_kb", (json_int_t)p->huge[i].size_kb, "total",
-                            (json_int_t)p->huge[i].total, "free", (json_int_t)p->huge[i].free));
-    return sizes;
-}
-
-int platform_json(const struct platform *p, char **ret)
-{
-    json_t *root =
-        json_pack("{s:s, s:s, s:{s:s, s:o}, s:o, s:o, s:{s:b, s:b, s:s, s:o}, s:o, s:s, s:o}",
-                  "kernel", p->kernel, "machine", p->machine, "cpu", "model", p->cpu.model,
-                  "features", features_json(p->cpu.features, p->cpu.len), "kernel_tls",
-                  ktls_json(&p->ktls), "kernel_fixes", fixes_json(&p->fixes), "io_uring",
-                  "available", p->ring.available, "usable", p->ring.usable, "why", p->ring.why,
-                  "features", features_json(p->ring.features, p->ring.len), "interfaces",
-                  nics_json(p), "interfaces_why", p->nics_why, "huge_pages", huge_json(p));
-
-    *ret = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-    json_decref(root);
-    return *ret ? ERR_OK : ERR_NOMEM;
 }

@@ -9,6 +9,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void host_sample(struct platform_host *h)
+{
+    *h = (struct platform_host){
+        .cpus_len = 8,
+        .governor = "powersave",
+        .memory = {.total_kb = 16 << 20, .available_kb = 12 << 20},
+        .nodes_len = 1,
+        .nodes = {{.number = 1, .total_kb = 8 << 20, .cpus = "4-7"}},
+        .accelerators_len = 1,
+        .accelerators = {{.address = "0000:6b:00.0", .name = "QAT 4xxx", .driver = "4xxx"}},
+        .iommu = "dmar0",
+        .iommu_groups = 9,
+        .tpm = {.there = true, .version = 2},
+        .watchdogs_len = 1,
+        .watchdogs = {{.name = "watchdog0", .identity = "iTCO_wdt", .timeout_s = 30}},
+        .disks_len = 1,
+        .disks = {{.name = "sda", .model = "Disk", .size_mb = 4096, .why = "only root may"}},
+        .tls_stat = true,
+        .tls_counters_len = 2,
+        .tls_counters = {{.name = "TlsCurrTxSw", .value = 3}, {.name = "TlsCurrRxSw"}},
+        .clock = {.plausible = true, .now = "2026-11-22 15:04:48Z", .why = "no server"},
+    };
+}
+
 static struct platform sample(void)
 {
     struct platform p = {.kernel = "Linux 6.12.1",
@@ -29,7 +53,20 @@ static struct platform sample(void)
                                       .driver = "mlx5_core",
                                       .can = {true, true, false},
                                       .on = {true, false, false}};
+    p.nics[0].device = true;
+    p.nics[0].numa_node = 1;
+    p.nics[0].speed_mbps = 25000;
+    snprintf(p.nics[0].address, sizeof(p.nics[0].address), "0000:01:00.0");
+    snprintf(p.nics[0].firmware, sizeof(p.nics[0].firmware), "fw 22.36.1010");
+    p.nics[0].can[NIC_GRO] = p.nics[0].on[NIC_GRO] = p.nics[0].can[NIC_LRO] = true;
+    p.nics[0].channels[NIC_CHANNEL_COMBINED] = (struct nic_count){.now = 2, .max = 63};
+    p.nics[0].rings[NIC_RING_RX] = (struct nic_count){.now = 1024, .max = 8192};
+    p.nics[0].rss_size = 128;
+    p.nics[0].rss_queues = 2;
+    p.nics[0].queues_len = p.queues_len = 1;
+    p.queues[0] = (struct platform_queue){.irq_rx = 61, .irq_tx = 61, .irq_rx_cpus = "0-7"};
     p.huge[0] = (struct platform_huge){.size_kb = 2048, .total = 8, .free = 3};
+    host_sample(&p.host);
     return p;
 }
 
@@ -49,7 +86,23 @@ static void text_says_it(void **state)
         "io_uring    too little for the uring transport: the kernel lacks recv\n",
         "  recv               no   tried, needed\n",
         "  eth0               driver mlx5_core    send on    receive off   whole records none\n",
+        "    place            0000:01:00.0, NUMA node 1, 25000 Mbit/s, firmware fw 22.36.1010\n",
+        "    offloads on      rx-gro\n",
+        "    offloads off     rx-lro\n",
+        "    queues           combined 2 of 63\n",
+        "    rings            rx 1024 of 8192\n",
+        "    RSS              evenly over 2 queues\n",
         "  2048 KB: 3 of 8 free\n",
+        "memory      16384 MB, 12288 MB available; 8 processors in use, governor powersave\n",
+        "  NUMA node 1        processors 4-7, 8192 MB\n",
+        "TLS counters\n  TlsCurrTxSw                3\naccelerators\n",
+        "  0000:6b:00.0       QAT 4xxx, driver 4xxx\n",
+        "IOMMU       dmar0, 9 groups\n",
+        "TPM         version 2\n",
+        "  watchdog0          iTCO_wdt, not running, timeout 30 s\n",
+        "  sda                4096 MB, Disk, does not rotate; health: not asked, only root may\n",
+        "clock       2026-11-22 15:04:48Z, plausible: no server\n",
+        "warnings\n  clock: no server\n",
     };
     char *text;
 
@@ -64,6 +117,55 @@ static void text_says_it(void **state)
 static const char *string_of(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
+}
+
+static json_int_t number_of(const json_t *object, const char *key)
+{
+    assert_true(json_is_integer(json_object_get(object, key)));
+    return json_integer_value(json_object_get(object, key));
+}
+
+static void nic_json_says_it(const json_t *nic)
+{
+    json_t *combined = json_object_get(json_object_get(nic, "channels"), "combined");
+    json_t *ring = json_object_get(json_object_get(nic, "rings"), "rx");
+    json_t *queue = json_array_get(json_object_get(nic, "queues"), 0);
+
+    assert_true(json_is_true(json_object_get(nic, "device")));
+    assert_string_equal(string_of(nic, "address"), "0000:01:00.0");
+    assert_int_equal(number_of(nic, "numa_node"), 1);
+    assert_int_equal(number_of(nic, "speed_mbps"), 25000);
+    assert_string_equal(string_of(nic, "firmware"), "fw 22.36.1010");
+    assert_string_equal(string_of(json_object_get(nic, "offloads"), "rx-lro"), "off");
+    assert_null(json_object_get(json_object_get(nic, "tls"), "rx-lro"));
+    assert_int_equal(number_of(combined, "now"), 2);
+    assert_int_equal(number_of(combined, "max"), 63);
+    assert_int_equal(number_of(ring, "max"), 8192);
+    assert_int_equal(number_of(json_object_get(nic, "rss"), "even_over"), 2);
+    assert_int_equal(number_of(queue, "irq_tx"), 61);
+    assert_string_equal(string_of(queue, "irq_rx_cpus"), "0-7");
+}
+
+static void host_json_says_it(const json_t *root)
+{
+    json_t *clock = json_object_get(root, "clock"), *tls = json_object_get(root, "tls_counters");
+    json_t *disk = json_array_get(json_object_get(root, "disks"), 0);
+    json_t *watchdog = json_array_get(json_object_get(root, "watchdogs"), 0);
+    json_t *node = json_array_get(json_object_get(json_object_get(root, "memory"), "numa"), 0);
+
+    assert_int_equal(number_of(json_object_get(root, "processors"), "online"), 8);
+    assert_string_equal(string_of(node, "cpus"), "4-7");
+    assert_int_equal(number_of(json_object_get(tls, "values"), "TlsCurrTxSw"), 3);
+    assert_string_equal(string_of(json_array_get(json_object_get(root, "accelerators"), 0), "name"),
+                        "QAT 4xxx");
+    assert_int_equal(number_of(json_object_get(root, "iommu"), "groups"), 9);
+    assert_int_equal(number_of(json_object_get(root, "tpm"), "version"), 2);
+    assert_string_equal(string_of(watchdog, "identity"), "iTCO_wdt");
+    assert_true(json_is_false(json_object_get(watchdog, "active")));
+    assert_string_equal(string_of(disk, "health"), "not asked");
+    assert_true(json_is_true(json_object_get(clock, "plausible")));
+    assert_string_equal(json_string_value(json_array_get(json_object_get(root, "warnings"), 0)),
+                        "clock: no server");
 }
 
 static void json_says_it(void **state)
@@ -102,6 +204,8 @@ static void json_says_it(void **state)
     assert_string_equal(string_of(json_object_get(nic, "tls"), "tls-hw-rx-offload"), "off");
     assert_string_equal(string_of(json_object_get(nic, "tls"), "tls-hw-record"), "none");
     assert_int_equal(json_integer_value(json_object_get(huge, "free")), 3);
+    nic_json_says_it(nic);
+    host_json_says_it(root);
     json_decref(root);
     free(text);
 }
