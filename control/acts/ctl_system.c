@@ -8,9 +8,40 @@
 
 static int act_help(const struct ctl_system *sys, char **arguments);
 
+static const char update_help[] =
+    "Installs a version from its bundle (postern-VERSION-x86_64.update) into the slot that does "
+    "not\n"
+    "run. FILE may be - for standard input. Nothing is touched before the bundle's signature is\n"
+    "checked, and the version that runs stays as it is: a restart starts the new one, on trial. "
+    "Where\n"
+    "three starts of it are not healthy, the machine goes back to this one by itself.\n"
+    "\n"
+    "      --allow-older    a version older than the one that runs\n"
+    "      --reboot         restarts the machine when it is installed\n"
+    "\n"
+    "From another machine:\n"
+    "    ssh root@mx posternctl system update - < postern-1.2-x86_64.update\n"
+    "\n"
+    "Exit: 0 installed, 65 not a bundle, not signed, or of a version that is not taken, 66 no "
+    "such\n"
+    "file, 73 no room, 75 another update is at work, 69 this is no appliance.\n";
+
+static const char rollback_help[] = "Starts the version in the other slot next, and from then on, "
+                                    "until an update is installed. It\n"
+                                    "must have been found healthy once. Settings go with it: those "
+                                    "that the other version last had\n"
+                                    "come back where it does not accept those of now.\n"
+                                    "\n"
+                                    "      --reboot         restarts the machine at once\n";
+
 static const struct ctl_system_verb verbs[] = {
     {"notices", "", "what the appliance's services have to tell, worst first", 0, 0,
      ctl_system_notices, NULL},
+    {"status", "", "the version that runs, the other one, and notices", 0, 0, ctl_system_status,
+     NULL},
+    {"update", "FILE", "installs a signed bundle beside the version that runs", 1, 1,
+     ctl_system_update, update_help},
+    {"rollback", "", "the other version starts next", 0, 0, ctl_system_rollback, rollback_help},
     {"help", "", "this text", 0, 0, act_help, NULL},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -27,6 +58,9 @@ static void usage(FILE *out)
     fputs("\n"
           "  -j, --json        prints JSON\n"
           "  -r, --root DIR    a folder that stands for the machine's file system\n"
+          "  -y, --yes         asks nothing\n"
+          "      --reboot      update, rollback: restarts the machine\n"
+          "      --allow-older update: also to an older version\n"
           "  -h, --help        this text; behind a verb, more of it\n"
           "\n"
           "Exit codes are those of sysexits.h. See posternctl-system(1).\n",
@@ -85,8 +119,12 @@ static int run(const struct ctl_system *sys, bool help, int count, char **words)
 
 int ctl_system_main(bool json, int count, char **words)
 {
+    enum { OPTION_REBOOT = 256, OPTION_ALLOW_OLDER };
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"root", required_argument, NULL, 'r'},
+                                            {"yes", no_argument, NULL, 'y'},
+                                            {"reboot", no_argument, NULL, OPTION_REBOOT},
+                                            {"allow-older", no_argument, NULL, OPTION_ALLOW_OLDER},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     struct ctl_system sys = {.json = json, .root = ""};
@@ -94,13 +132,22 @@ int ctl_system_main(bool json, int count, char **words)
     int option;
 
     optind = 0; /* begins anew, with other words */
-    while ((option = getopt_long(count, words, "jr:h", options, NULL)) != -1) {
+    while ((option = getopt_long(count, words, "jr:yh", options, NULL)) != -1) {
         switch (option) {
         case 'j':
             sys.json = true;
             break;
         case 'r':
             sys.root = optarg;
+            break;
+        case 'y':
+            sys.yes = true;
+            break;
+        case OPTION_REBOOT:
+            sys.reboot = true;
+            break;
+        case OPTION_ALLOW_OLDER:
+            sys.allow_older = true;
             break;
         case 'h':
             help = true;

@@ -13,6 +13,9 @@
 struct ctl_system {
     bool json;
     const char *root; /* "" for the machine itself, else a folder that stands for it */
+    bool yes;         /* nothing is asked */
+    bool reboot;      /* update, rollback, reset: the machine restarts where that was done */
+    bool allow_older; /* update */
 };
 
 struct ctl_system_verb {
@@ -29,3 +32,6 @@ struct ctl_system_verb {
 int ctl_system_main(bool json, int count, char **words);
 
 int ctl_system_notices(const struct ctl_system *sys, char **arguments);
+int ctl_system_rollback(const struct ctl_system *sys, char **arguments);
+int ctl_system_status(const struct ctl_system *sys, char **arguments);
+int ctl_system_update(const struct ctl_system *sys, char **arguments);

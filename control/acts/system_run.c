@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "system_run.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PIECE = 4096, NOT_STARTED = 127 };
+
+struct state {
+    const struct system_run *run;
+    char line[SYSTEM_RUN_LINE];
+    size_t len;
+    bool full;
+};
+
+__attribute__((noreturn)) static void child(const struct system_run *run, int out)
+{
+    static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
+                                        "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=", NULL};
+    bool both = run->line || run->with_errors;
+    char path[PATH_MAX];
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    snprintf(path, sizeof(path), "%s%s", run->root, run->words[0]);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+        dup2(both ? out : null, STDERR_FILENO) < 0)
+        _exit(NOT_STARTED);
+    (void)setpgid(0, 0); /* so that a timeout ends what it started, too */
+    execve(path, (char *const *)run->words, environment);
+    _exit(NOT_STARTED);
+}
+
+static void line_end(struct state *s)
+{
+    s->line[s->len] = '\0';
+    if (s->len > 0)
+        s->run->line(s->run->user, s->line);
+    s->len = 0;
+}
+
+static void take(struct state *s, const char *bytes, size_t len)
+{
+    if (s->run->out && !s->full && buf_append(s->run->out, bytes, len) != ERR_OK)
+        s->full = true;
+    for (size_t i = 0; s->run->line && i < len; i++) {
+        if (bytes[i] == '\n' || bytes[i] == '\r') /* a bar of progress is drawn over itself */
+            line_end(s);
+        else if (s->len + 1 < sizeof(s->line))
+            s->line[s->len++] = bytes[i];
+    }
+}
+
+/* Until it closes its output. False: the time is over. */
+static bool listen_to(struct state *s, int fd, int64_t deadline_ms)
+{
+    char piece[PIECE];
+
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int64_t left = deadline_ms - (int64_t)clock_ms();
+        if (left <= 0)
+            return false;
+        int n = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0;
+        ssize_t got = read(fd, piece, sizeof(piece));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return true;
+        take(s, piece, (size_t)got);
+    }
+}
+
+static int status_wait(pid_t pid)
+{
+    int status;
+
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return ERR_SYSTEM;
+    if (WIFSIGNALED(status))
+        return 128 + WTERMSIG(status);
+    return WEXITSTATUS(status) == NOT_STARTED ? ERR_SYSTEM : WEXITSTATUS(status);
+}
+
+int system_run(const struct system_run *run)
+{
+    struct state s = {.run = run};
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return ERR_SYSTEM;
+    pid_t pid = fork();
+    if (pid == 0)
+        child(run, ends[1]);
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return ERR_SYSTEM;
+    }
+    bool in_time = listen_to(&s, ends[0], (int64_t)clock_ms() + run->timeout_s * 1000ll);
+    close(ends[0]);
+    if (!in_time && kill(-pid, SIGKILL) != 0)
+        (void)kill(pid, SIGKILL); /* before it has made a group of its own */
+    if (run->line)
+        line_end(&s);
+    int status = status_wait(pid);
+    if (!in_time)
+        return ERR_TIMEOUT;
+    return status == 0 && s.full ? ERR_FULL : status;
+}

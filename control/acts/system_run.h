@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs a program of the appliance's and waits for it, with a bound on its time and on what it says:
+ * what it is given is a list of words, never a shell's line. root stands in front of the program's
+ * path, so that tests can have one of their own there.
+ */
+#pragma once
+
+#include "buf.h"
+
+enum { SYSTEM_RUN_LINE = 512 };
+
+struct system_run {
+    const char *root;         /* "" for the machine itself */
+    const char *const *words; /* the program's path first, NULL last */
+    int timeout_s;
+    void (*line)(void *user, const char *text); /* each line of its output as it comes; or NULL */
+    void *user;
+    struct buf *out; /* its standard output, or both where line is set or with_errors; NULL: none */
+    bool with_errors;
+};
+
+/* Its exit status, 128 and the signal that ended it; ERR_TIMEOUT (it is killed then), ERR_SYSTEM:
+ * it could not be started; ERR_FULL: it said more than out holds, and was let run on. */
+int system_run(const struct system_run *run) ERR_CHECK;
