@@ -26,6 +26,7 @@ Limits are patient: how long a wait may be is counted in CPU-seconds of the emul
 measure of how far the guest came, and only four times that in seconds of the clock.
 """
 import base64
+import codecs
 import contextlib
 import json
 import os
@@ -52,7 +53,7 @@ LOGS = os.path.join(BUILD, "test-logs")
 OVMF = "/usr/share/OVMF"
 TAIL_LINES = 40
 BOOT_LIMIT_S = 400
-ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Za-z0-9]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
+ESCAPES = re.compile(r"\x1b\[[0-9;?=!]*[A-Za-z]|\x1b[()][A-Za-z0-9]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
                      r"|\x1b[=>78cDEHMNOPZ]|[\r\x00]")
 PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "swtpm": "swtpm", "mcopy": "mtools",
             "mkfs.vfat": "dosfstools", "zstd": "zstd", "ssh": "openssh-client"}
@@ -78,12 +79,13 @@ class Console:
 
     def __init__(self):
         self.text, self.at = "", 0
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.partial = ""  # an escape sequence that may not be whole
         self.news = threading.Condition()
 
     def heard(self, raw):
         with self.news:
-            raw = self.partial + raw.decode(errors="replace")
+            raw = self.partial + self.decoder.decode(raw)
             cut = raw.rfind("\x1b", max(0, len(raw) - 64))
             if cut >= 0 and not ESCAPES.match(raw, cut):
                 raw, self.partial = raw[:cut], raw[cut:]
