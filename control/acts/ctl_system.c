@@ -34,7 +34,27 @@ static const char rollback_help[] = "Starts the version in the other slot next, 
                                     "\n"
                                     "      --reboot         restarts the machine at once\n";
 
+static const char settings_help[] =
+    "Settings are appliance.conf, postern.conf, the folders tls, partners and secrets, and users, "
+    "all\n"
+    "of which /etc/postern has. \"import\" reads such files from a stick or partition that is "
+    "labelled\n"
+    "POSTERN, else from credentials of the machine's firmware (postern.appliance, "
+    "postern.gateway,\n"
+    "postern.tls.NAME), and puts them in place at once, or, where anything is wrong, not at all.\n"
+    "What was taken once from there is not taken again until it changes.\n";
+
 static const struct ctl_system_verb verbs[] = {
+    {"settings check", "[FILE | FOLDER]", "checks appliance.conf, or a folder of settings", 0, 1,
+     ctl_system_settings_check, settings_help},
+    {"settings import", "[FOLDER]", "takes the settings of the stick POSTERN, or of FOLDER", 0, 1,
+     ctl_system_settings_import, settings_help},
+    {"settings apply", "", "makes the settings true, on the running machine", 0, 0,
+     ctl_system_settings_apply, settings_help},
+    {"settings boot", "", "what a boot does: imports, checks, applies", 0, 0,
+     ctl_system_settings_boot, settings_help},
+    {"settings show", "", "appliance.conf as the machine goes by it", 0, 0,
+     ctl_system_settings_show, settings_help},
     {"notices", "", "what the appliance's services have to tell, worst first", 0, 0,
      ctl_system_notices, NULL},
     {"status", "", "the version that runs, the other one, and notices", 0, 0, ctl_system_status,

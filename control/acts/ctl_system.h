@@ -31,6 +31,11 @@ struct ctl_system_verb {
 /* words: what stands behind "system", with options among them; words[0] is "system" itself. */
 int ctl_system_main(bool json, int count, char **words);
 
+int ctl_system_settings_check(const struct ctl_system *sys, char **arguments);
+int ctl_system_settings_import(const struct ctl_system *sys, char **arguments);
+int ctl_system_settings_apply(const struct ctl_system *sys, char **arguments);
+int ctl_system_settings_boot(const struct ctl_system *sys, char **arguments);
+int ctl_system_settings_show(const struct ctl_system *sys, char **arguments);
 int ctl_system_notices(const struct ctl_system *sys, char **arguments);
 int ctl_system_rollback(const struct ctl_system *sys, char **arguments);
 int ctl_system_status(const struct ctl_system *sys, char **arguments);
