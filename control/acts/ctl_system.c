@@ -26,6 +26,19 @@ static const char update_help[] =
     "such\n"
     "file, 73 no room, 75 another update is at work, 69 this is no appliance.\n";
 
+static const char health_help[] =
+    "Asks each listener of the configuration for its greeting and its TLS, and sends a message "
+    "through\n"
+    "a gateway of its own: on loopback, with this machine's certificate, dataplane and user, TLS "
+    "on\n"
+    "both sides. A line each, with what was seen.\n"
+    "\n"
+    "      --boot           of a start: waits for it to go well, for 3 minutes at most. A version\n"
+    "                       that is on trial is good where it does.\n"
+    "      --fall-back      where that failed: restarts the machine if its version is on trial\n"
+    "\n"
+    "Exit: 0 all is well, or there are no settings yet; 70 a check failed.\n";
+
 static const char rollback_help[] = "Starts the version in the other slot next, and from then on, "
                                     "until an update is installed. It\n"
                                     "must have been found healthy once. Settings go with it: those "
@@ -61,6 +74,8 @@ static const struct ctl_system_verb verbs[] = {
      NULL},
     {"update", "FILE", "installs a signed bundle beside the version that runs", 1, 1,
      ctl_system_update, update_help},
+    {"health", "", "whether listeners answer, and a message passes with TLS", 0, 0,
+     ctl_system_health, health_help},
     {"rollback", "", "the other version starts next", 0, 0, ctl_system_rollback, rollback_help},
     {"help", "", "this text", 0, 0, act_help, NULL},
 };
@@ -81,6 +96,8 @@ static void usage(FILE *out)
           "  -y, --yes         asks nothing\n"
           "      --reboot      update, rollback: restarts the machine\n"
           "      --allow-older update: also to an older version\n"
+          "      --boot        health: waits until all is well, at most 3 minutes\n"
+          "      --fall-back   health: restarts where it failed on a version on trial\n"
           "  -h, --help        this text; behind a verb, more of it\n"
           "\n"
           "Exit codes are those of sysexits.h. See posternctl-system(1).\n",
@@ -139,12 +156,14 @@ static int run(const struct ctl_system *sys, bool help, int count, char **words)
 
 int ctl_system_main(bool json, int count, char **words)
 {
-    enum { OPTION_REBOOT = 256, OPTION_ALLOW_OLDER };
+    enum { OPTION_REBOOT = 256, OPTION_ALLOW_OLDER, OPTION_BOOT, OPTION_FALL_BACK };
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"root", required_argument, NULL, 'r'},
                                             {"yes", no_argument, NULL, 'y'},
                                             {"reboot", no_argument, NULL, OPTION_REBOOT},
                                             {"allow-older", no_argument, NULL, OPTION_ALLOW_OLDER},
+                                            {"boot", no_argument, NULL, OPTION_BOOT},
+                                            {"fall-back", no_argument, NULL, OPTION_FALL_BACK},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     struct ctl_system sys = {.json = json, .root = ""};
@@ -168,6 +187,12 @@ int ctl_system_main(bool json, int count, char **words)
             break;
         case OPTION_ALLOW_OLDER:
             sys.allow_older = true;
+            break;
+        case OPTION_BOOT:
+            sys.boot = true;
+            break;
+        case OPTION_FALL_BACK:
+            sys.fall_back = true;
             break;
         case 'h':
             help = true;

@@ -16,6 +16,8 @@ struct ctl_system {
     bool yes;         /* nothing is asked */
     bool reboot;      /* update, rollback, reset: the machine restarts where that was done */
     bool allow_older; /* update */
+    bool boot;        /* health: the check of a start, which waits for the gateway */
+    bool fall_back;   /* health: that check has failed */
 };
 
 struct ctl_system_verb {
@@ -37,6 +39,7 @@ int ctl_system_settings_apply(const struct ctl_system *sys, char **arguments);
 int ctl_system_settings_boot(const struct ctl_system *sys, char **arguments);
 int ctl_system_settings_show(const struct ctl_system *sys, char **arguments);
 int ctl_system_notices(const struct ctl_system *sys, char **arguments);
+int ctl_system_health(const struct ctl_system *sys, char **arguments);
 int ctl_system_rollback(const struct ctl_system *sys, char **arguments);
 int ctl_system_status(const struct ctl_system *sys, char **arguments);
 int ctl_system_update(const struct ctl_system *sys, char **arguments);

@@ -86,11 +86,13 @@ static bool session_run(struct server_talk *t, struct tls_inspect *tls)
             told = true;
             buf_clear(&t->commands);
             smtp_client_tls_done(t->client);
-            err = tls_inspect_send(tls, buf_span(&t->commands), &out);
         }
         if (!err && buf_len(&plain) > 0)
             server_talk_input(t, buf_span(&plain));
         buf_clear(&plain);
+        if (!err && told)
+            err = tls_inspect_send(tls, buf_span(&t->commands), &out);
+        buf_clear(&t->commands);
         if (!server_talk_send(t, buf_span(&out)))
             break;
         buf_clear(&out);
@@ -182,7 +184,7 @@ static void old_version_check(const struct server_check_conf *conf, const union 
     struct buf came;
     size_t len;
 
-    server_talk_open(&t, addr, conf->helo, conf->timeout_s);
+    server_talk_open(&t, addr, conf->helo, SMTP_CLIENT_TLS_DEMAND, conf->timeout_s);
     buf_init(&came, TLS_BYTES_MAX);
     if (t.state != SERVER_TALK_TLS) {
         set(r, check, SERVER_CHECK_SKIPPED, "STARTTLS could not be had once more: %s", t.why);
@@ -201,32 +203,69 @@ static void old_version_check(const struct server_check_conf *conf, const union 
     server_talk_close(&t);
 }
 
-void server_check_run(const struct server_check_conf *conf, const union net_addr *addr,
-                      struct server_check_report *ret)
+/* The first connection, up to EHLO behind TLS. False: there is no TLS. */
+static bool session_check(const struct server_check_conf *conf, const union net_addr *addr,
+                          enum smtp_client_tls tls, struct server_check_report *ret)
 {
     struct server_talk t;
 
     *ret = (struct server_check_report){0};
-    server_talk_open(&t, addr, conf->helo, conf->timeout_s);
-    bool greeted = t.heard, has_tls = t.state == SERVER_TALK_TLS;
+    server_talk_open(&t, addr, conf->helo, tls, conf->timeout_s);
+    bool implicit = tls == SMTP_CLIENT_TLS_IMPLICIT, has_tls = t.state == SERVER_TALK_TLS;
+    bool greeted = implicit ? t.connected : t.heard;
     if (!greeted) {
         set(ret, SERVER_CHECK_CONNECT, SERVER_CHECK_FAILED, "%s", t.why);
         skip_rest(ret, SERVER_CHECK_STARTTLS, "nobody to ask");
     } else {
-        set(ret, SERVER_CHECK_CONNECT, SERVER_CHECK_OK, "%s", t.greeting);
+        set(ret, SERVER_CHECK_CONNECT, SERVER_CHECK_OK, "%s",
+            implicit ? "it is connected" : t.greeting);
     }
     if (greeted && !has_tls) {
         set(ret, SERVER_CHECK_STARTTLS, SERVER_CHECK_FAILED, "%s", t.why);
         skip_rest(ret, SERVER_CHECK_HANDSHAKE, "there is no STARTTLS");
     }
     if (has_tls) {
-        set(ret, SERVER_CHECK_STARTTLS, SERVER_CHECK_OK, "offered, and answered 220");
+        set(ret, SERVER_CHECK_STARTTLS, SERVER_CHECK_OK, "%s",
+            implicit ? "TLS comes first here" : "offered, and answered 220");
         handshake_check(conf, &t, ret);
     }
     server_talk_close(&t);
-    if (!has_tls)
+    return has_tls;
+}
+
+void server_check_run(const struct server_check_conf *conf, const union net_addr *addr,
+                      struct server_check_report *ret)
+{
+    if (!session_check(conf, addr, SMTP_CLIENT_TLS_DEMAND, ret))
         return;
     old_version_check(conf, addr, TLS_HELLO_SSL_3_0, SERVER_CHECK_SSL_3_0, ret);
     old_version_check(conf, addr, TLS_HELLO_TLS_1_0, SERVER_CHECK_TLS_1_0, ret);
     old_version_check(conf, addr, TLS_HELLO_TLS_1_1, SERVER_CHECK_TLS_1_1, ret);
+}
+
+bool server_check_answers(const struct server_check_conf *conf, const union net_addr *addr,
+                          enum smtp_client_tls tls, char *seen, size_t seen_room)
+{
+    static const enum server_check asked[] = {SERVER_CHECK_CONNECT, SERVER_CHECK_STARTTLS,
+                                              SERVER_CHECK_HANDSHAKE};
+    struct server_check_report report;
+    const struct server_check_row *row = NULL;
+    struct server_talk t;
+    bool good;
+
+    if (tls == SMTP_CLIENT_TLS_NEVER) {
+        server_talk_open(&t, addr, conf->helo, tls, conf->timeout_s);
+        good = t.state == SERVER_TALK_READY;
+        snprintf(seen, seen_room, "%s", good ? t.greeting : t.why);
+        server_talk_close(&t);
+        return good;
+    }
+    (void)session_check(conf, addr, tls, &report);
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        row = &report.rows[asked[i]];
+        if (row->result == SERVER_CHECK_FAILED || row->result == SERVER_CHECK_SKIPPED)
+            break;
+    }
+    snprintf(seen, seen_room, "%s", row->seen);
+    return row->result == SERVER_CHECK_OK || row->result == SERVER_CHECK_WARNING;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "net_addr.h"
+#include "smtp_client.h"
 #include "tls_facts.h"
 
 enum server_check {
@@ -44,6 +45,11 @@ struct server_check_report {
 
 void server_check_run(const struct server_check_conf *conf, const union net_addr *addr,
                       struct server_check_report *ret);
+
+/* Whether it greets, has the TLS that is asked for, whatever its certificate is, and answers EHLO
+ * then. seen says what was seen, or why not. */
+bool server_check_answers(const struct server_check_conf *conf, const union net_addr *addr,
+                          enum smtp_client_tls tls, char *seen, size_t seen_room);
 
 const char *server_check_text(enum server_check check);
 const char *server_check_advice(enum server_check check);

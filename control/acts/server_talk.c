@@ -163,18 +163,20 @@ static bool connect_to(struct server_talk *t, const union net_addr *addr)
 }
 
 void server_talk_open(struct server_talk *t, const union net_addr *addr, const char *helo,
-                      int timeout_s)
+                      enum smtp_client_tls tls, int timeout_s)
 {
     static const struct smtp_client_events events = {.event = on_event};
 
     *t = (struct server_talk){.fd = -1,
                               .deadline_ms = (int64_t)clock_ms() + timeout_s * 1000ll,
-                              .conf = {.helo = helo, .tls = SMTP_CLIENT_TLS_DEMAND}};
+                              .conf = {.helo = helo, .tls = tls}};
     buf_init(&t->commands, INPUT_MAX);
     buf_init(&t->input, INPUT_MAX);
     if (smtp_client_new(&t->conf, &t->commands, &events, t, &t->client) != ERR_OK)
         fail(t, "out of memory");
-    else if (connect_to(t, addr))
+    else if (connect_to(t, addr) && tls == SMTP_CLIENT_TLS_IMPLICIT)
+        t->state = SERVER_TALK_TLS;
+    else if (t->connected)
         dialogue(t);
 }
 

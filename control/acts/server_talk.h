@@ -11,8 +11,8 @@
 
 enum server_talk_state {
     SERVER_TALK_SMTP,
-    SERVER_TALK_TLS,    /* 220 to STARTTLS came: what follows is TLS */
-    SERVER_TALK_READY,  /* EHLO was answered behind TLS */
+    SERVER_TALK_TLS,    /* 220 to STARTTLS came, or TLS comes first: what follows is TLS */
+    SERVER_TALK_READY,  /* EHLO was answered, where there is TLS behind it */
     SERVER_TALK_FAILED, /* why says how */
 };
 
@@ -31,7 +31,7 @@ struct server_talk {
 
 /* Goes as far as it comes: look at state. To be closed whatever came of it. */
 void server_talk_open(struct server_talk *t, const union net_addr *addr, const char *helo,
-                      int timeout_s);
+                      enum smtp_client_tls tls, int timeout_s);
 void server_talk_close(struct server_talk *t);
 
 /* Raw bytes. False where the time is over, or the connection is gone; why says which. */

@@ -22,20 +22,21 @@ struct state {
     bool full;
 };
 
-__attribute__((noreturn)) static void child(const struct system_run *run, int out)
+/* errors: to out as well. */
+__attribute__((noreturn)) static void child(const char *root, const char *const *words, int out,
+                                            bool errors)
 {
     static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
                                         "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=", NULL};
-    bool both = run->line || run->with_errors;
     char path[PATH_MAX];
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    snprintf(path, sizeof(path), "%s%s", run->root, run->words[0]);
+    snprintf(path, sizeof(path), "%s%s", root, words[0]);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-        dup2(both ? out : null, STDERR_FILENO) < 0)
+        dup2(errors ? out : null, STDERR_FILENO) < 0)
         _exit(NOT_STARTED);
     (void)setpgid(0, 0); /* so that a timeout ends what it started, too */
-    execve(path, (char *const *)run->words, environment);
+    execve(path, (char *const *)words, environment);
     _exit(NOT_STARTED);
 }
 
@@ -104,7 +105,7 @@ int system_run(const struct system_run *run)
         return ERR_SYSTEM;
     pid_t pid = fork();
     if (pid == 0)
-        child(run, ends[1]);
+        child(run->root, run->words, ends[1], run->line || run->with_errors);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
@@ -120,4 +121,32 @@ int system_run(const struct system_run *run)
     if (!in_time)
         return ERR_TIMEOUT;
     return status == 0 && s.full ? ERR_FULL : status;
+}
+
+pid_t system_start(const char *root, const char *const *words, int output)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        child(root, words, output, true);
+    return pid > 0 ? pid : ERR_SYSTEM;
+}
+
+bool system_alive(pid_t pid)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+}
+
+void system_stop(pid_t pid, int timeout_s)
+{
+    int64_t deadline = (int64_t)clock_ms() + timeout_s * 1000ll;
+
+    (void)kill(pid, SIGTERM);
+    while (system_alive(pid) && (int64_t)clock_ms() < deadline)
+        (void)poll(NULL, 0, 20);
+    (void)kill(-pid, SIGKILL); /* with what it started */
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
 }

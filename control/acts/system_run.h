@@ -8,6 +8,8 @@
 
 #include "buf.h"
 
+#include <sys/types.h>
+
 enum { SYSTEM_RUN_LINE = 512 };
 
 struct system_run {
@@ -23,3 +25,11 @@ struct system_run {
 /* Its exit status, 128 and the signal that ended it; ERR_TIMEOUT (it is killed then), ERR_SYSTEM:
  * it could not be started; ERR_FULL: it said more than out holds, and was let run on. */
 int system_run(const struct system_run *run) ERR_CHECK;
+
+/* Starts a program that runs on, with all that it says going to output (a descriptor). The pid, or
+ * ERR_SYSTEM. */
+pid_t system_start(const char *root, const char *const *words, int output);
+/* Whether it still runs. */
+bool system_alive(pid_t pid);
+/* Asks it to end, and after timeout_s makes it. */
+void system_stop(pid_t pid, int timeout_s);

@@ -79,6 +79,7 @@ class Root:
         self.write("/usr/lib/os-release", f"ID=postern\nIMAGE_ID=postern\nIMAGE_VERSION={version}\n")
         self.disk(labels or [f"postern_{version}", "_empty"])
         os.makedirs(self.at("/efi/EFI/Linux"), exist_ok=True)
+        os.makedirs(self.at("/run"), exist_ok=True)
         for name in ukis if ukis is not None else [f"postern_{version}.efi"]:
             self.write("/efi/EFI/Linux/" + name, "MZ")
         self.write("/sys/class/block/sda/size", "1\n")

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * posternctl system health: whether this machine does what it is for. At a start it decides whether
+ * a version that is on trial is good (its exit code blesses it, by boot-complete.target), and where
+ * it is not, restarts the machine, so that the boot loader comes to the end of that version's
+ * tries.
+ */
+#include "appliance.h"
+#include "clock.h"
+#include "conf_load.h"
+#include "ctl_print.h"
+#include "ctl_slots.h"
+#include "ctl_system.h"
+#include "self_test.h"
+#include "server_check.h"
+#include "slot_efi.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define CONF "/etc/postern/postern.conf"
+
+enum {
+    ROWS_MAX = 80,
+    STEP_S = 20,  /* of one answer */
+    BOOT_S = 180, /* until which a start may come to itself; emulated machines are slow */
+    AGAIN_MS = 2000,
+};
+
+struct row {
+    char name[128];
+    bool good;
+    char seen[384];
+};
+
+struct health {
+    const struct ctl_system *sys;
+    struct slots slots;
+    bool waits; /* for its settings: there is nothing to check yet */
+    size_t len;
+    struct row rows[ROWS_MAX];
+};
+
+static struct row *row_add(struct health *h, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static struct row *row_add(struct health *h, const char *format, ...)
+{
+    struct row *row = &h->rows[h->len < ROWS_MAX ? h->len++ : ROWS_MAX - 1];
+    va_list args;
+
+    *row = (struct row){0};
+    va_start(args, format);
+    vsnprintf(row->name, sizeof(row->name), format, args);
+    va_end(args);
+    return row;
+}
+
+static bool all_good(const struct health *h)
+{
+    for (size_t i = 0; i < h->len; i++)
+        if (!h->rows[i].good)
+            return false;
+    return true;
+}
+
+/* --- checks --- */
+
+/* As the world reaches it, from here. */
+static union net_addr address_of(const struct conf_listener *l)
+{
+    union net_addr addr = l->addr;
+
+    if (addr.any.sa_family == AF_INET && addr.v4.sin_addr.s_addr == htonl(INADDR_ANY))
+        addr.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else if (addr.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&addr.v6.sin6_addr))
+        addr.v6.sin6_addr = in6addr_loopback;
+    return addr;
+}
+
+static enum smtp_client_tls tls_of(const struct conf_listener *l)
+{
+    switch (l->tls) {
+    case CONF_LISTENER_STARTTLS:
+        return SMTP_CLIENT_TLS_DEMAND;
+    case CONF_LISTENER_IMPLICIT:
+        return SMTP_CLIENT_TLS_IMPLICIT;
+    case CONF_LISTENER_NONE:
+        return SMTP_CLIENT_TLS_NEVER;
+    }
+    return SMTP_CLIENT_TLS_NEVER;
+}
+
+static bool wants_proxy_header(const struct conf_listener *l, const union net_addr *addr)
+{
+    for (size_t i = 0; i < l->proxy_clients_len; i++)
+        if (net_prefix_contains(&l->proxy_clients[i], addr))
+            return true;
+    return false;
+}
+
+static void listener_check(struct health *h, const struct conf_listener *l)
+{
+    static const char name[] = "health.postern.invalid"; /* whatever the certificate says */
+    const struct server_check_conf conf = {.helo = name, .name = name, .timeout_s = STEP_S};
+    struct row *row = row_add(h, "listener %s, %s", l->name, l->address);
+    union net_addr addr = address_of(l);
+
+    /* It answers nothing before such a header, and who else speaks is not ours to say. */
+    if (wants_proxy_header(l, &addr)) {
+        row->good = true;
+        snprintf(row->seen, sizeof(row->seen),
+                 "not tried: it wants a PROXY header from this machine");
+        return;
+    }
+    row->good = server_check_answers(&conf, &addr, tls_of(l), row->seen, sizeof(row->seen));
+}
+
+static struct conf *settings_check(struct health *h)
+{
+    static struct conf_errors errors;
+    struct row *row = row_add(h, "settings");
+    struct conf *conf = NULL;
+    char path[PATH_MAX];
+    mode_t mode;
+
+    snprintf(path, sizeof(path), "%s" CONF, h->sys->root);
+    if (access(path, F_OK) != 0 && errno == ENOENT) {
+        h->waits = row->good = true;
+        snprintf(row->seen, sizeof(row->seen), "none yet: the machine waits for them");
+        return NULL;
+    }
+    errors = (struct conf_errors){0};
+    char *text = conf_load_read(path, &mode, &errors);
+    row->good = text && conf_load_text(text, path, mode, &conf, &errors) == ERR_OK;
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+    snprintf(row->seen, sizeof(row->seen), "%.*s", row->good ? 8 : (int)strcspn(errors.text, "\n"),
+             row->good ? "accepted" : errors.text);
+    return conf;
+}
+
+static void message_check(struct health *h, const struct conf *conf)
+{
+    const struct self_test test = {.root = h->sys->root, .conf = conf, .timeout_s = STEP_S};
+    struct row *row = row_add(h, "message");
+
+    row->good = self_test_run(&test, row->seen, sizeof(row->seen));
+}
+
+static void check(struct health *h)
+{
+    h->len = 0;
+    struct conf *conf = settings_check(h);
+
+    for (size_t i = 0; conf && i < conf->listeners_len; i++)
+        listener_check(h, &conf->listeners[i]);
+    /* What is heavier only where the rest is well: a start comes here again and again. */
+    if (conf && all_good(h))
+        message_check(h, conf);
+    conf_free(conf);
+}
+
+/* --- what follows --- */
+
+static void rows_print(const struct health *h)
+{
+    if (h->sys->json) {
+        json_t *rows = json_array();
+        for (size_t i = 0; i < h->len; i++)
+            json_array_append_new(rows, json_pack("{s:s, s:b, s:s}", "check", h->rows[i].name, "ok",
+                                                  h->rows[i].good, "seen", h->rows[i].seen));
+        ctl_print_json(json_pack("{s:s, s:b, s:b, s:b, s:o}", "version", h->slots.running, "ok",
+                                 all_good(h), "trial", h->slots.trial, "waits", h->waits, "checks",
+                                 rows));
+        return;
+    }
+    for (size_t i = 0; i < h->len; i++)
+        printf("%-7s %s: %s\n", h->rows[i].good ? "ok" : "failed", h->rows[i].name,
+               h->rows[i].seen);
+    fflush(stdout);
+}
+
+static void notices_write(const struct health *h)
+{
+    char text[SYSTEM_NOTICE_TEXT];
+
+    for (size_t i = 0; i < h->len; i++)
+        if (!h->rows[i].good) {
+            snprintf(text, sizeof(text), "%s: %s%s", h->rows[i].name, h->rows[i].seen,
+                     h->slots.trial ? " (this version is on trial)" : "");
+            system_notice_clear(h->sys->root, "ready");
+            ctl_notice(h->sys, "health", SYSTEM_NOTICE_ERROR, text);
+            return;
+        }
+    system_notice_clear(h->sys->root, "health");
+    snprintf(text, sizeof(text), "postern %s %s", h->slots.running,
+             h->waits ? "runs, and waits for its settings" : "ready");
+    ctl_notice(h->sys, "ready", SYSTEM_NOTICE_OK, text);
+}
+
+/* An older version that was installed on purpose was tried once (ctl_system_update.c): now that it
+ * is healthy, it is the one that starts, although the other is newer. */
+static void choice_keep(const struct health *h)
+{
+    const struct slot *running = slots_running(&h->slots), *other = slots_other(&h->slots);
+    char entry[SLOT_ENTRY_TEXT + 8];
+
+    if (!h->slots.trial || !running || !other || other->state != SLOT_GOOD ||
+        slot_version_compare(running->version, other->version) >= 0)
+        return;
+    snprintf(entry, sizeof(entry), "postern_%s.efi", running->version);
+    if (slot_efi_write(h->sys->root, SLOT_EFI_LOADER, "LoaderEntryDefault", entry) != ERR_OK)
+        fprintf(stderr, "posternctl: the firmware does not take %s as the next: %s\n", entry,
+                strerror(errno));
+}
+
+static int fall_back(const struct health *h)
+{
+    char text[160];
+
+    if (!h->slots.trial)
+        return 0; /* the notice is there: no restart mends a version that was healthy */
+    snprintf(text, sizeof(text), "version %s is on trial and not healthy: restarting",
+             h->slots.running);
+    fprintf(stderr, "posternctl: %s\n", text);
+    return ctl_system_reboot(h->sys);
+}
+
+int ctl_system_health(const struct ctl_system *sys, char **arguments)
+{
+    static struct health h;
+    int64_t deadline = (int64_t)clock_ms() + BOOT_S * 1000ll;
+
+    h = (struct health){.sys = sys};
+    if (!ctl_slots_read(sys, &h.slots))
+        return EX_UNAVAILABLE;
+    if (sys->fall_back)
+        return fall_back(&h);
+    check(&h);
+    while (sys->boot && !all_good(&h) && (int64_t)clock_ms() < deadline) {
+        (void)poll(NULL, 0, AGAIN_MS);
+        check(&h);
+    }
+    rows_print(&h);
+    notices_write(&h);
+    if (!all_good(&h))
+        return EX_SOFTWARE;
+    if (sys->boot)
+        choice_keep(&h);
+    return 0;
+}
