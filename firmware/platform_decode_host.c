@@ -75,6 +75,19 @@ const char *platform_qat_name(uint64_t vendor, uint64_t device)
     return NULL;
 }
 
+/* --- settings of the kernel --------------------------------------------------------------- */
+
+const char *platform_sysctl_path(enum platform_sysctl sysctl)
+{
+    static const char *const paths[PLATFORM_SYSCTL_COUNT] = {
+#define TUNE_SYSCTL(name, path, rule, value, why) [PLATFORM_SYSCTL_##name] = path,
+#include "tune_sysctl.def"
+#undef TUNE_SYSCTL
+    };
+
+    return paths[sysctl];
+}
+
 /* --- kernel TLS --------------------------------------------------------------------------- */
 
 static bool counter_read(struct span line, struct platform_tls_counter *ret)

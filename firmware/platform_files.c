@@ -23,8 +23,10 @@ bool platform_file_line(int root, const char *path, char *out, size_t room)
     struct span line = span_trim(span_cut(&text, '\n'));
     size_t len = line.len < room ? line.len : room - 1;
 
-    for (size_t i = 0; i < len; i++)
-        out[i] = line.ptr[i] < ' ' || line.ptr[i] > '~' ? '?' : (char)line.ptr[i];
+    for (size_t i = 0; i < len; i++) {
+        char c = line.ptr[i] == '\t' ? ' ' : (char)line.ptr[i];
+        out[i] = c < ' ' || c > '~' ? '?' : c;
+    }
     out[len] = '\0';
     return len > 0;
 }

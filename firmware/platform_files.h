@@ -14,8 +14,8 @@ enum { PLATFORM_PATH_TEXT = 256, PLATFORM_FILE_MAX = 4096 };
 
 /* The first bytes of a file; empty where it can't be read. */
 struct span platform_file_head(int root, const char *path, char *buffer, size_t room);
-/* Its first line without blanks around it, NUL-terminated; what is not printable becomes "?".
- * False, and "", where it can't be read. */
+/* Its first line without blanks around it, NUL-terminated; a tab becomes a blank, what else is not
+ * printable "?". False, and "", where it can't be read. */
 bool platform_file_line(int root, const char *path, char *out, size_t room);
 /* Its first line as a decimal number. */
 bool platform_file_number(int root, const char *path, uint64_t *ret);

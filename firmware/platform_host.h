@@ -47,6 +47,27 @@ const char *platform_qat_name(uint64_t vendor, uint64_t device);
 /* "0x8086\n" of a PCI device's file. ERR_SYNTAX. */
 int platform_hex_decode(struct span text, uint64_t *ret) ERR_CHECK;
 
+/* --- settings of the kernel --------------------------------------------------------------- */
+
+/* Those that tune may change, by the rows of tune_sysctl.def. */
+enum platform_sysctl {
+#define TUNE_SYSCTL(name, path, rule, value, why) PLATFORM_SYSCTL_##name,
+#include "tune_sysctl.def"
+#undef TUNE_SYSCTL
+    PLATFORM_SYSCTL_COUNT
+};
+
+enum { PLATFORM_SYSCTL_TEXT = 48, PLATFORM_GOVERNORS_MAX = 256 };
+
+/* "proc/sys/net/core/somaxconn" */
+const char *platform_sysctl_path(enum platform_sysctl sysctl);
+
+/* What chooses the clock of some processors. */
+struct platform_governor {
+    unsigned policy;
+    char name[24];
+};
+
 /* --- kernel TLS --------------------------------------------------------------------------- */
 
 struct platform_tls_counter {
@@ -122,7 +143,10 @@ void platform_clock_judge(const struct clock_answer *answer, struct platform_clo
 struct platform_host {
     struct platform_cpus cpus; /* in use */
     unsigned cpus_len;
-    char governor[32], governors[128]; /* of the first processor; "" where there is none */
+    char governors[128]; /* that the processors' clocks may have, "" where they have none */
+    size_t governors_len;
+    struct platform_governor governor[PLATFORM_GOVERNORS_MAX];
+    char sysctls[PLATFORM_SYSCTL_COUNT][PLATFORM_SYSCTL_TEXT]; /* "" where this kernel has none */
     struct platform_memory memory;
     size_t nodes_len;
     struct platform_node nodes[PLATFORM_NODES_MAX];

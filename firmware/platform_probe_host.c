@@ -17,11 +17,44 @@ static void cpus_read(int root, struct platform_host *h)
             &h->cpus) != ERR_OK)
         h->cpus = (struct platform_cpus){0};
     h->cpus_len = platform_cpus_count(&h->cpus);
-    (void)platform_file_line(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
-                             h->governor, sizeof(h->governor));
-    (void)platform_file_line(root,
-                             "sys/devices/system/cpu/cpu0/cpufreq/scaling_available_governors",
-                             h->governors, sizeof(h->governors));
+}
+
+static void governor_read(int root, const char *name, struct platform_host *h)
+{
+    struct platform_governor *g = &h->governor[h->governors_len];
+    char path[PLATFORM_PATH_TEXT];
+    uint64_t number;
+
+    if (strncmp(name, "policy", 6) != 0 ||
+        span_to_u64(span_str(name + 6), PLATFORM_CPUS_MAX - 1, &number) != ERR_OK)
+        return;
+    g->policy = (unsigned)number;
+    snprintf(path, sizeof(path), "sys/devices/system/cpu/cpufreq/%s/scaling_governor", name);
+    if (!platform_file_line(root, path, g->name, sizeof(g->name)))
+        return;
+    snprintf(path, sizeof(path), "sys/devices/system/cpu/cpufreq/%s/scaling_available_governors",
+             name);
+    if (h->governors_len++ == 0)
+        (void)platform_file_line(root, path, h->governors, sizeof(h->governors));
+}
+
+static void governors_read(int root, struct platform_host *h)
+{
+    DIR *folder = platform_folder_open(root, "sys/devices/system/cpu/cpufreq");
+    const char *name;
+
+    while (folder && h->governors_len < PLATFORM_GOVERNORS_MAX &&
+           (name = platform_folder_next(folder)))
+        governor_read(root, name, h);
+    if (folder)
+        closedir(folder);
+}
+
+static void sysctls_read(int root, struct platform_host *h)
+{
+    for (int i = 0; i < PLATFORM_SYSCTL_COUNT; i++)
+        (void)platform_file_line(root, platform_sysctl_path((enum platform_sysctl)i), h->sysctls[i],
+                                 sizeof(h->sysctls[i]));
 }
 
 static void node_read(int root, const char *name, struct platform_host *h)
@@ -186,6 +219,8 @@ static void clock_ask(int root, struct platform_clock *ret)
 void platform_probe_host(int root, struct platform *ret)
 {
     cpus_read(root, &ret->host);
+    governors_read(root, &ret->host);
+    sysctls_read(root, &ret->host);
     memory_read(root, &ret->host);
     accelerators_read(root, &ret->host);
     iommu_read(root, &ret->host);

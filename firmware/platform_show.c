@@ -148,7 +148,7 @@ static void put_memory(struct buf *b, const struct platform_host *h)
     put(b, "memory      %llu MB, %llu MB available; %u processors in use%s%s\n",
         (unsigned long long)h->memory.total_kb / 1024,
         (unsigned long long)h->memory.available_kb / 1024, h->cpus_len,
-        h->governor[0] ? ", governor " : "", h->governor);
+        h->governors_len ? ", governor " : "", h->governor[0].name);
     for (size_t i = 0; i < h->nodes_len; i++)
         put(b, "  NUMA node %-8u processors %s, %llu MB\n", h->nodes[i].number, h->nodes[i].cpus,
             (unsigned long long)h->nodes[i].total_kb / 1024);

@@ -206,12 +206,12 @@ static json_t *host_json(const struct platform *p)
 
     return json_pack("{s:{s:I, s:s}, s:o, s:{s:b, s:o}, s:o, s:{s:s, s:i}, s:{s:b, s:i}, s:o, s:o, "
                      "s:{s:s, s:b, s:b, s:b, s:s}, s:o}",
-                     "processors", "online", (json_int_t)h->cpus_len, "governor", h->governor,
-                     "memory", memory_json(h), "tls_counters", "available", h->tls_stat, "values",
-                     counters_json(h), "accelerators", accelerators_json(h), "iommu", "name",
-                     h->iommu, "groups", (int)h->iommu_groups, "tpm", "available", h->tpm.there,
-                     "version", (int)h->tpm.version, "watchdogs", watchdogs_json(h), "disks",
-                     disks_json(h), "clock", "now", c->now, "plausible", c->plausible,
+                     "processors", "online", (json_int_t)h->cpus_len, "governor",
+                     h->governor[0].name, "memory", memory_json(h), "tls_counters", "available",
+                     h->tls_stat, "values", counters_json(h), "accelerators", accelerators_json(h),
+                     "iommu", "name", h->iommu, "groups", (int)h->iommu_groups, "tpm", "available",
+                     h->tpm.there, "version", (int)h->tpm.version, "watchdogs", watchdogs_json(h),
+                     "disks", disks_json(h), "clock", "now", c->now, "plausible", c->plausible,
                      "synchronized", c->synchronized, "rtc", c->has_rtc, "why", c->why, "warnings",
                      warnings_json(p));
 }

@@ -13,7 +13,8 @@ static void host_sample(struct platform_host *h)
 {
     *h = (struct platform_host){
         .cpus_len = 8,
-        .governor = "powersave",
+        .governors_len = 1,
+        .governor = {{.name = "powersave"}},
         .memory = {.total_kb = 16 << 20, .available_kb = 12 << 20},
         .nodes_len = 1,
         .nodes = {{.number = 1, .total_kb = 8 << 20, .cpus = "4-7"}},

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "platform.h"
+#include "platform_verb.h"
+
+#include <sysexits.h>
+
+enum { JSON };
+
+static const struct arg_row rows[] = {
+    [JSON] = {"--json", ARG_FLAG, NULL, 0, 0, 0, "one JSON object in place of text"},
+};
+
+static int probe_main(const struct arg_value *values)
+{
+    static struct platform platform; /* too large for a stack */
+    char *text = NULL;
+
+    platform_probe(&platform);
+    int result =
+        values[JSON].given ? platform_json(&platform, &text) : platform_text(&platform, &text);
+    if (result != ERR_OK) {
+        verb_complain("%s", err_text(result));
+        return EX_OSERR;
+    }
+    return verb_print(text, values[JSON].given);
+}
+
+const struct verb verb_probe = {
+    .name = "probe",
+    .summary = "ask and try what processor, kernel, cards and board offer",
+    .text = "Shows the processor's crypto instructions, whether the kernel takes TLS keys\n"
+            "(tried with a connection on loopback), which io_uring features there are, what each\n"
+            "network card offloads and how its queues are set, memory, accelerators, TPM,\n"
+            "watchdogs, disks and their health, and the clock. It changes nothing.\n"
+            "\n"
+            "  postern-platform probe\n"
+            "  postern-platform probe --json | jq .io_uring.usable\n"
+            "  postern-platform probe --json | jq -r '.warnings[]'\n",
+    .rows = rows,
+    .rows_len = sizeof(rows) / sizeof(rows[0]),
+    .main = probe_main,
+};
