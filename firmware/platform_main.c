@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-static const struct verb *const verbs[] = {&verb_probe, &verb_tune};
+static const struct verb *const verbs[] = {&verb_probe, &verb_tune, &verb_watchdog};
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 

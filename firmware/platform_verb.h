@@ -13,7 +13,7 @@ struct verb {
     int (*main)(const struct arg_value *values); /* by row; returns a status of sysexits.h */
 };
 
-extern const struct verb verb_probe, verb_tune;
+extern const struct verb verb_probe, verb_tune, verb_watchdog;
 
 /* Writes "postern-platform: ..." to standard error, and a line's end. */
 void verb_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Does postern-platform set this machine's network namespace up, say why, find nothing to do a second
-time, and bring everything back, also where the kernel refuses something or somebody else is at it?"""
+time, and bring everything back, also where the kernel refuses something or somebody else is at it? Does
+it feed a watchdog only while the gateway is well?"""
 import fcntl
 import json
 import os
@@ -13,7 +14,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from client import PATIENCE  # noqa: E402
+from client import PATIENCE, wait_for  # noqa: E402
 from gateway import BUILD  # noqa: E402
 
 PROGRAM = os.path.join(BUILD, "postern-platform")
@@ -22,7 +23,7 @@ OWN = {"/proc/sys/net/core/somaxconn": "128", "/proc/sys/net/ipv4/tcp_wmem": "40
        "/proc/sys/net/ipv4/ip_local_port_range": "32768\t60999",
        "/proc/sys/net/ipv4/tcp_slow_start_after_idle": "1"}
 GLOBAL = "irq,steering,governor,tls,queues,rings,rss"
-EX_USAGE, EX_TEMPFAIL, EX_CANTCREAT = 64, 75, 73
+EX_USAGE, EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL = 64, 69, 73, 75
 
 
 def run(*words):
@@ -143,6 +144,61 @@ class Tune(unittest.TestCase):
         self.assertEqual(all_read(), self.before)
 
 
+class Watchdog(unittest.TestCase):
+    """Without a device: what it would do. With one: tests/vm/test_platform.py."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="postern-watchdog-")
+        self.addCleanup(folder.cleanup)
+        self.well = os.path.join(folder.name, "well")
+        self.said = os.path.join(folder.name, "said")
+
+    def start(self, *check):
+        with open(self.said, "wb") as out:
+            process = subprocess.Popen(
+                [PROGRAM, "watchdog", "--dry-run", "--interval", "1", "--check-timeout", "1",
+                 "--patience", "2", "--check", *check], stdin=subprocess.DEVNULL, stderr=out)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def says(self, text, times=1):
+        wait_for(lambda: read(self.said).count(text) >= times, 60 * PATIENCE, text)
+
+    def test_health_decides(self):
+        process = self.start("test", "-e", self.well)
+        self.says("waiting for the gateway to be well")
+        with open(self.well, "wb"):
+            pass
+        self.says("the gateway is well, the watchdog is fed")
+        os.unlink(self.well)
+        self.says("still fed")
+        self.says("fed no more, and resets the machine within 60 seconds")
+        with open(self.well, "wb"):
+            pass
+        self.says("the gateway is well, the watchdog is fed", 2)
+        process.terminate()
+        self.assertEqual(process.wait(60 * PATIENCE), 0)
+        self.says("stopped: nothing resets the machine where it hangs")
+
+    def test_a_check_that_hangs_is_killed(self):
+        process = self.start("sleep", "1000")
+        self.says("took too long, and is killed", 2)
+        process.terminate()
+        self.assertEqual(process.wait(60 * PATIENCE), 0)
+        self.assertNotIn("fed", read(self.said))
+
+    def test_what_is_missing_is_told(self):
+        for words, code, said in (
+                (["--device", "/no/such", "--check", "true"], EX_UNAVAILABLE, "there is none"),
+                ([], EX_USAGE, "--check COMMAND... is needed"),
+                (["--patience", "19", "--check", "true"], EX_USAGE, "at least"),
+                (["--timeout", "1", "--check", "true"], EX_USAGE, "a number from 4 to 3600")):
+            got, out, err = run("watchdog", *words)
+            self.assertEqual((got, out), (code, ""), words)
+            self.assertIn(said, err)
+
+
 class Words(unittest.TestCase):
     def test_what_is_not_known_is_told(self):
         for words, said in ((["tune", "--skip", "tls,rngs"], 'knows no "rngs"; it knows: tls'),
@@ -158,7 +214,7 @@ class Words(unittest.TestCase):
     def test_help_teaches(self):
         code, out, _ = run("--help")
         self.assertEqual(code, 0)
-        for verb in ("probe", "tune"):
+        for verb in ("probe", "tune", "watchdog"):
             self.assertIn(f"\n  {verb} ", out)
             for words in ((verb, "--help"), ("help", verb)):
                 code, told, err = run(*words)
