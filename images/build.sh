@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the appliance's image from the commit that is checked out (images/README.md):
 #
-#   build.sh [--out DIR] [--keys DIR] [--version V] [--kernel debian|nic-tls]
+#   build.sh [--out DIR] [--keys DIR] [--version V]
 #
-# In DIR (build/image): postern-VERSION-x86_64.raw.zst, .update, .spdx.json, .packages. The keys are in
+# In DIR (build/image): postern-VERSION-x86_64.raw.zst, .update, .packages. The keys are in
 # build/image/keys unless others are named; they are made where there are none.
+# shellcheck disable=SC2154,SC2034 # the parts of the build share their variables
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=images/lib.sh
@@ -22,14 +23,13 @@ here=$(dirname "$(readlink -f "$0")")
 usage() { sed -n 's/^# \{0,1\}//; 3,8p' "$here/build.sh" >&2; exit 64; }
 
 arguments() {
-    out=$source_tree/build/image keys='' version='' kernel=debian
+    out=$source_tree/build/image keys='' version=''
     while [ $# -gt 0 ]; do
         [ $# -ge 2 ] || usage
         case $1 in
         --out) out=$(readlink -m "$2") ;;
         --keys) keys=$(readlink -m "$2") ;;
         --version) version=$2 ;;
-        --kernel) kernel=$2 ;;
         *) usage ;;
         esac
         shift 2

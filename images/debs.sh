@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034 # the parts of the build share their variables
 # The package snapshot: the exact .debs that an image is made of, with their hashes, and an index of
 # them. apt fetches them, in a folder of its own with its own checks of signatures; a build from a
 # snapshot needs no network. A snapshot is kept for 30 days, then looked up again.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034 # the parts of the build share their variables
 # The disk: partitions and what is in them, by systemd-repart, without loop devices.
 
 # half FROM HASH: a UUID of 32 digits of the root's hash, as the specification of discoverable

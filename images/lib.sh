@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034 # the parts of the build share their variables
 # What the parts of the image's build share: words, the cache, and running a program in the tool tree.
 #
 # The tool tree is a Debian 13 root of its own, so that an image made on Debian 12 is the same as one

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034 # the parts of the build share their variables
 # The root file system: Debian's packages, postern, images/tree, the kernel's modules; then everything
 # that only installing needed is taken out.
 
-# root_packages: $work/root from the snapshot alone. What maintainers' scripts make of the same packages
+# root_packages: $work/tree from the snapshot alone. What maintainers' scripts make of the same packages
 # is the same, so that it is kept beside the snapshot; its time is that of the newest package.
 root_packages() {
     local base=$debs/../root recipe
@@ -24,12 +25,12 @@ root_packages() {
         rm -f "$base/usr/sbin/policy-rc.d"
         echo "$recipe" >"$base.complete"
     fi
-    cp -aT "$base" "$work/root"
+    cp -aT "$base" "$work/tree"
 }
 
 # package_list: name, version, architecture, hash of the .deb, and where it is used; sorted.
 package_list() {
-    in_tools python3 - "$debs" "$work/root/var/lib/dpkg/status" "$work/packages.boot" "$work/packages.out" <<'END'
+    in_tools python3 - "$debs" "$work/tree/var/lib/dpkg/status" "$work/packages.boot" "$work/packages.out" <<'END'
 import hashlib, re, sys
 debs, status, boot, out = sys.argv[1:]
 index = {}
@@ -47,16 +48,16 @@ for name in sorted(installed | words(boot)):
 END
 }
 
-postern_build() { # $work/source into $work/root
+postern_build() { # $work/source into $work/tree
     in_tools sh -ec "
         cd '$work'
         meson setup --prefix=/usr --sysconfdir=/etc postern source >postern.log 2>&1 || { cat postern.log; exit 1; }
         ninja -C postern posternd posternctl postern-platform >postern.log 2>&1 || { tail -n 40 postern.log; exit 1; }
         strip postern/posternd postern/posternctl postern/postern-platform" >&2
-    install -m 0755 "$work/postern/posternd" "$work/root/usr/sbin/"
-    install -m 0755 "$work/postern/posternctl" "$work/postern/postern-platform" "$work/root/usr/bin/"
-    install -m 0644 "$work/postern/control/acts/postern.service" "$work/root/usr/lib/systemd/system/"
-    install -m 0644 "$work/source/control/acts/postern.sysusers" "$work/root/usr/lib/sysusers.d/postern.conf"
+    install -m 0755 "$work/postern/posternd" "$work/tree/usr/sbin/"
+    install -m 0755 "$work/postern/posternctl" "$work/postern/postern-platform" "$work/tree/usr/bin/"
+    install -m 0644 "$work/postern/control/acts/postern.service" "$work/tree/usr/lib/systemd/system/"
+    install -m 0644 "$work/source/control/acts/postern.sysusers" "$work/tree/usr/lib/sysusers.d/postern.conf"
 }
 
 kernel_unpack() { # $work/kernel: the kernel, and the modules that images/modules names
@@ -111,13 +112,13 @@ modules_copy() { # LIST FOLDER: those modules, and an index of them
 }
 
 root_trim() { # what only installing needed
-    local root=$work/root package file
+    local root=$work/tree package file
     for package in $(words out); do
         while read -r file; do
             if [ ! -d "$root$file" ] || [ -L "$root$file" ]; then rm -f "$root$file"; fi
         done < <(cat "$root/var/lib/dpkg/info/$package.list" "$root/var/lib/dpkg/info/$package:$architecture.list" 2>/dev/null)
     done
-    rm -rf "$root"/var "$root"/boot "$root"/media "$root"/srv "$root"/opt "$root"/home
+    (cd "$root" && rm -rf var boot media srv opt home)
     mkdir "$root/var"
     rm -rf "$root"/etc/{apt,dpkg,cron*,init.d,rc?.d,logrotate.d,perl,alternatives/README,network,systemd/system,dbus-1}
     rm -rf "$root"/etc/{machine-id,hostname,resolv.conf,*-,.pwd.lock,ssh/ssh_host_*,motd,issue*,update-motd.d}
@@ -131,7 +132,7 @@ root_trim() { # what only installing needed
 }
 
 root_settle() { # files that every boot finds as they are
-    local root=$work/root
+    local root=$work/tree
     cp -RT --preserve=mode "$images/tree" "$root"
     mkdir -p "$root/efi" "$root/etc/systemd/system" "$root/usr/lib/postern/update-keys"
     : >"$root/etc/machine-id"
@@ -151,13 +152,13 @@ BUILD_ID="$build_id"
 END
     install -m 0644 "$keys/update.pem" "$root/usr/lib/postern/update-keys/"
     cp "$work/packages" "$root/usr/lib/postern/packages"
-    in_tools systemd-sysusers --root="$work/root" >&2
-    in_tools systemctl --root="$work/root" preset-all >&2 2>"$work/preset.log" || { cat "$work/preset.log" >&2; return 1; }
-    rm -rf "$root"/etc/{*-,.pwd.lock} "$root/var"
+    in_tools systemd-sysusers --root="$work/tree" >&2
+    in_tools systemctl --root="$work/tree" preset-all >&2 2>"$work/preset.log" || { cat "$work/preset.log" >&2; return 1; }
+    rm -rf "$root"/etc/{*-,.pwd.lock} "${root:?}/var"
     mkdir "$root/var"
 }
 
-root_make() { # $work/root
+root_make() { # $work/tree
     root_packages
     words out | sort -u >"$work/packages.out"
     { words boot; ls "$debs" | sed -n 's/^\(linux-image-[0-9][^_]*\)_.*/\1/p'; } | sort -u >"$work/packages.boot"
@@ -166,7 +167,7 @@ root_make() { # $work/root
     postern_build
     say "the kernel's modules"
     kernel_unpack
-    modules_copy "$work/modules.root" "$work/root"
+    modules_copy "$work/modules.root" "$work/tree"
     root_trim
     root_settle
 }
@@ -175,7 +176,7 @@ root_pack() { # $work/root.erofs and $work/root.verity, $work/roothash
     say "the root file system"
     # LZ4: read fastest, and what is downloaded is compressed by zstd once more (62 MB; zstd here: 69).
     in_tools mkfs.erofs --quiet -zlz4hc,level=9 -C65536 -T"$SOURCE_DATE_EPOCH" \
-        -U "$(uuid root)" "$work/root.erofs" "$work/root" >&2
+        -U "$(uuid root)" "$work/root.erofs" "$work/tree" >&2
     in_tools veritysetup format "$work/root.erofs" "$work/root.verity" --uuid="$(uuid verity)" \
         --salt="$(printf 'postern %s salt' "$version" | sha256sum | cut -c1-64)" --root-hash-file="$work/roothash" >/dev/null
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034 # the parts of the build share their variables
 # What the firmware starts: the initrd, the UKI (kernel, initrd, command line with the root's hash, all
 # under one signature), the boot manager.
 
@@ -22,10 +23,10 @@ boot_unpack() { # $work/boot: files of packages that are not installed
 # initrd_program FILE: copies it from the root, and the libraries that it needs.
 initrd_program() {
     local library
-    install -D -m 0755 "$work/root$1" "$work/initrd/bin/$(basename "$1")"
+    install -D -m 0755 "$work/tree$1" "$work/initrd/bin/$(basename "$1")"
     while read -r library; do
-        [ -e "$work/initrd$library" ] || install -D -m 0755 "$(readlink -f "$work/root/usr$library" || true)" "$work/initrd$library"
-    done < <(in_tools chroot "$work/root" /usr/bin/ldd "$1" | grep -o '/lib[^ ]*')
+        [ -e "$work/initrd$library" ] || install -D -m 0755 "$(readlink -f "$work/tree/usr$library" || true)" "$work/initrd$library"
+    done < <(in_tools chroot "$work/tree" /usr/bin/ldd "$1" | grep -o '/lib[^ ]*')
 }
 
 initrd_make() { # $work/initrd.cpio.zst
@@ -53,7 +54,7 @@ uki_make() { # $work/uki.efi
     local stub=$work/boot/usr/lib/systemd/boot/efi/linuxx64.efi.stub
     command_line >"$work/cmdline"
     set -- --linux="$work/vmlinuz" --initrd="$work/initrd.cpio.zst" --cmdline="@$work/cmdline" \
-        --os-release="@$work/root/usr/lib/os-release" --uname="$(cat "$work/release")" --stub="$stub" \
+        --os-release="@$work/tree/usr/lib/os-release" --uname="$(cat "$work/release")" --stub="$stub" \
         --pcrpkey="$keys/pcr.pem"
     in_tools ukify build "$@" --output="$work/uki.unsigned.efi" >&2
     # /var is opened before sysinit.target is reached, and this initrd measures no phase: what is
