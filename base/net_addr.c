@@ -101,6 +101,13 @@ bool net_prefix_contains(const struct net_prefix *p, const union net_addr *a)
     return rest == 0 || ((mine[whole] ^ other[whole]) >> (8 - rest)) == 0;
 }
 
+bool net_addr_is_loopback(const union net_addr *a)
+{
+    if (net_addr_is_v6(a))
+        return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
+    return ntohl(a->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 bool net_addr_same_ip(const union net_addr *a, const union net_addr *b)
 {
     size_t len, other_len;

@@ -38,6 +38,7 @@ void net_addr_set_port(union net_addr *a, uint16_t port);
 /* IPv4-mapped IPv6 (from a dual-stack socket) becomes IPv4, in place. */
 void net_addr_unmap(union net_addr *a);
 bool net_addr_is_v6(const union net_addr *a);
+bool net_addr_is_loopback(const union net_addr *a); /* 127.0.0.0/8, ::1 */
 bool net_addr_same_ip(const union net_addr *a, const union net_addr *b);
 /* Without port: "192.0.2.1", "2001:db8::1". Returns out. */
 const char *net_addr_ip_text(const union net_addr *a, char out[NET_ADDR_TEXT]);

@@ -74,6 +74,8 @@ static const struct ctl_system_verb verbs[] = {
      NULL},
     {"update", "FILE", "installs a signed bundle beside the version that runs", 1, 1,
      ctl_system_update, update_help},
+    {"firewall", "", "opens what the listeners and administration need, and nothing else", 0, 0,
+     ctl_system_firewall, NULL},
     {"health", "", "whether listeners answer, and a message passes with TLS", 0, 0,
      ctl_system_health, health_help},
     {"rollback", "", "the other version starts next", 0, 0, ctl_system_rollback, rollback_help},

@@ -39,6 +39,7 @@ int ctl_system_settings_apply(const struct ctl_system *sys, char **arguments);
 int ctl_system_settings_boot(const struct ctl_system *sys, char **arguments);
 int ctl_system_settings_show(const struct ctl_system *sys, char **arguments);
 int ctl_system_notices(const struct ctl_system *sys, char **arguments);
+int ctl_system_firewall(const struct ctl_system *sys, char **arguments);
 int ctl_system_health(const struct ctl_system *sys, char **arguments);
 int ctl_system_rollback(const struct ctl_system *sys, char **arguments);
 int ctl_system_status(const struct ctl_system *sys, char **arguments);

@@ -293,3 +293,15 @@ void plan_check_finish(struct plan_check *check, struct plan_verdict *ret,
     else
         plan_files_close(&check->files);
 }
+
+size_t plan_open(const struct plan *plan, union net_addr out[PLAN_OPEN_MAX])
+{
+    size_t len = 0;
+
+    for (; len < plan->listeners_len; len++)
+        out[len] = plan->listeners[len].addr;
+    if (plan->metrics[0] && net_addr_parse(span_str(plan->metrics), &out[len]) == ERR_OK &&
+        !net_addr_is_loopback(&out[len]))
+        len++;
+    return len;
+}

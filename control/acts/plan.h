@@ -39,6 +39,11 @@ struct plan {
     struct plan_listener listeners[PLAN_LISTENERS_MAX];
 };
 
+/* Where others reach the gateway, for a firewall: its listeners, and its metrics where they are not on
+ * loopback alone. Returns how many of PLAN_OPEN_MAX. */
+enum { PLAN_OPEN_MAX = PLAN_LISTENERS_MAX + 1 };
+size_t plan_open(const struct plan *plan, union net_addr out[PLAN_OPEN_MAX]);
+
 /* Settings that hold until a restart: the rows of conf_schema.def that say RESTART. */
 struct plan_restart {
     const char *setting; /* "gateway.metrics" */

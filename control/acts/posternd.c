@@ -14,10 +14,11 @@
 
 static void usage(FILE *out)
 {
-    fputs("usage: posternd [-c FILE] [-n]\n"
+    fputs("usage: posternd [-c FILE] [-n [--listeners]]\n"
           "\n"
           "  -c, --config FILE  the configuration; " DEFAULT_FILE " unless given\n"
           "  -n, --check        checks the configuration and exits\n"
+          "      --listeners    prints what it listens on, a line each: ADDRESS PORT\n"
           "  -h, --help         this text\n"
           "  -V, --version      the version\n"
           "\n"
@@ -26,14 +27,27 @@ static void usage(FILE *out)
           out);
 }
 
-static int check(const char *file)
+/* For whoever opens a firewall. */
+static void listeners_print(const struct plan *plan)
+{
+    union net_addr open[PLAN_OPEN_MAX];
+    char ip[NET_ADDR_TEXT];
+    size_t len = plan_open(plan, open);
+
+    for (size_t i = 0; i < len; i++)
+        printf("%s %u\n", net_addr_ip_text(&open[i], ip), net_addr_port(&open[i]));
+}
+
+static int check(const char *file, bool listeners)
 {
     static struct plan_verdict verdict;
 
     plan_try(file, PLAN_CHECK_FOR, NULL, &verdict);
     fputs(verdict.errors.text, stderr);
     fputs(verdict.warnings.text, stderr);
-    if (verdict.accepted)
+    if (verdict.accepted && listeners)
+        listeners_print(&verdict.plan);
+    else if (verdict.accepted)
         printf("%s: accepted\n", file);
     return verdict.accepted ? 0 : EX_CONFIG;
 }
@@ -53,13 +67,12 @@ static int standard_descriptors_open(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"check", no_argument, NULL, 'n'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'n'},
+        {"listeners", no_argument, NULL, 'L'},    {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
     const char *file = DEFAULT_FILE;
-    bool only_check = false;
+    bool only_check = false, listeners = false;
     int option;
 
     if (standard_descriptors_open() != 0)
@@ -71,6 +84,9 @@ int main(int argc, char **argv)
             break;
         case 'n':
             only_check = true;
+            break;
+        case 'L':
+            listeners = true;
             break;
         case 'h':
             usage(stdout);
@@ -88,5 +104,9 @@ int main(int argc, char **argv)
         usage(stderr);
         return EX_USAGE;
     }
-    return only_check ? check(file) : supervisor_run(file);
+    if (listeners && !only_check) {
+        fprintf(stderr, "posternd: --listeners belongs to -n\n");
+        return EX_USAGE;
+    }
+    return only_check ? check(file, listeners) : supervisor_run(file);
 }

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "settings_migrate.h"
 
-#include "appliance.h"
-#include "conf_load.h"
 #include "folder_copy.h"
-#include "plan.h"
+#include "settings.h"
 #include "slot.h"
 #include "state_folder.h"
 #include "system_notice.h"
@@ -267,40 +265,14 @@ int settings_migrate(const struct settings_migrate *m, struct settings_result *r
 
 /* --- at the machine's start --- */
 
-static bool appliance_accepts(const char *folder, char *why, size_t why_room)
-{
-    static struct conf_errors errors;
-    struct appliance *appliance = NULL;
-    char path[PATH_MAX];
-    mode_t mode;
-
-    snprintf(path, sizeof(path), "%s/appliance.conf", folder);
-    if (access(path, F_OK) != 0)
-        return true;
-    errors = (struct conf_errors){0};
-    char *text = conf_load_read(path, &mode, &errors);
-    bool good = text && appliance_parse(text, path, &appliance, &errors) == ERR_OK;
-    appliance_free(appliance);
-    free(text);
-    if (!good)
-        snprintf(why, why_room, "%.*s", (int)strcspn(errors.text, "\n"), errors.text);
-    return good;
-}
-
 static bool both_accepted(void *user, const char *folder, char *why, size_t why_room)
 {
-    static struct plan_verdict verdict;
-    char path[PATH_MAX];
+    static struct settings_report report;
+    const char *root = user;
+    bool good = settings_check(root, folder, &report) == ERR_OK;
 
-    if (!appliance_accepts(folder, why, why_room))
-        return false;
-
-    snprintf(path, sizeof(path), "%s/postern.conf", folder);
-    if (access(path, F_OK) != 0)
-        return true; /* of a machine that waits for its settings */
-    plan_try(path, PLAN_CHECK_FOR, NULL, &verdict);
-    snprintf(why, why_room, "%.*s", (int)strcspn(verdict.errors.text, "\n"), verdict.errors.text);
-    return verdict.accepted;
+    snprintf(why, why_room, "%.*s", (int)strcspn(report.errors.text, "\n"), report.errors.text);
+    return good;
 }
 
 static void told(const char *root, const char *running, const struct settings_result *r, int err)
@@ -335,8 +307,10 @@ int settings_migrate_boot(const char *root)
     if (slots_read(root, &slots) != ERR_OK)
         return EX_OK;
     /* No version has changed the settings' form yet: there are no steps. */
-    const struct settings_migrate m = {
-        .root = root, .running = slots.running, .accepted = both_accepted};
+    const struct settings_migrate m = {.root = root,
+                                       .running = slots.running,
+                                       .accepted = both_accepted,
+                                       .user = (void *)(uintptr_t)root};
     int err = settings_migrate(&m, &result);
     told(root, slots.running, &result, err);
     return err == ERR_CONFIG ? EX_CONFIG : err ? EX_IOERR : EX_OK;

@@ -87,6 +87,28 @@ static void same_ip_ignores_the_port(void **state)
     assert_false(net_addr_same_ip(&a, &b));
 }
 
+static bool loopback(const char *text)
+{
+    union net_addr a;
+
+    assert_int_equal(net_addr_parse_ip(span_str(text), 25, &a), ERR_OK);
+    return net_addr_is_loopback(&a);
+}
+
+static void loopback_is_what_stays_here(void **state)
+{
+    (void)state;
+    assert_true(loopback("127.0.0.1"));
+    assert_true(loopback("127.255.255.254"));
+    assert_true(loopback("::1"));
+    assert_true(loopback("::ffff:127.0.0.1"));
+    assert_false(loopback("0.0.0.0"));
+    assert_false(loopback("128.0.0.1"));
+    assert_false(loopback("126.255.255.255"));
+    assert_false(loopback("::"));
+    assert_false(loopback("::2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +116,7 @@ int main(void)
         cmocka_unit_test(refuses_what_is_no_address),
         cmocka_unit_test(prefixes_match_bit_by_bit),
         cmocka_unit_test(same_ip_ignores_the_port),
+        cmocka_unit_test(loopback_is_what_stays_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
