@@ -52,8 +52,8 @@ postern_build() { # $work/source into $work/tree
     in_tools sh -ec "
         cd '$work'
         meson setup --prefix=/usr --sysconfdir=/etc postern source >postern.log 2>&1 || { cat postern.log; exit 1; }
-        ninja -C postern posternd posternctl postern-platform >postern.log 2>&1 || { tail -n 40 postern.log; exit 1; }
-        strip postern/posternd postern/posternctl postern/postern-platform" >&2
+        ninja -C postern posternd posternctl postern-platform postern-bench >postern.log 2>&1 || { tail -n 40 postern.log; exit 1; }
+        strip postern/posternd postern/posternctl postern/postern-platform postern/postern-bench" >&2
     install -m 0755 "$work/postern/posternd" "$work/tree/usr/sbin/"
     install -m 0755 "$work/postern/posternctl" "$work/postern/postern-platform" "$work/tree/usr/bin/"
     install -m 0644 "$work/postern/control/acts/postern.service" "$work/tree/usr/lib/systemd/system/"
