@@ -55,7 +55,9 @@ postern_build() { # $work/source into $work/tree
         ninja -C postern posternd posternctl postern-platform postern-bench >postern.log 2>&1 || { tail -n 40 postern.log; exit 1; }
         strip postern/posternd postern/posternctl postern/postern-platform postern/postern-bench" >&2
     install -m 0755 "$work/postern/posternd" "$work/tree/usr/sbin/"
-    install -m 0755 "$work/postern/posternctl" "$work/postern/postern-platform" "$work/tree/usr/bin/"
+    # The last is the other end of the message that posternctl system health sends.
+    install -m 0755 "$work/postern/posternctl" "$work/postern/postern-platform" "$work/postern/postern-bench" \
+        "$work/tree/usr/bin/"
     install -m 0644 "$work/postern/control/acts/postern.service" "$work/tree/usr/lib/systemd/system/"
     install -m 0644 "$work/source/control/acts/postern.sysusers" "$work/tree/usr/lib/sysusers.d/postern.conf"
 }
