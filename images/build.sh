@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the appliance's image from the commit that is checked out (images/README.md):
 #
-#   build.sh [--out DIR] [--keys DIR] [--version V]
+#   build.sh [--out DIR] [--keys DIR] [--version V] [--kernel debian|nic-tls]
 #
 # In DIR (build/image): postern-VERSION-x86_64.raw.zst, .update, .packages. The keys are in
 # build/image/keys unless others are named; they are made where there are none.
@@ -19,21 +19,25 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/uki.sh"
 # shellcheck source=images/disk.sh
 . "$here/disk.sh"
+# shellcheck source=images/kernel/nic_tls.sh
+. "$here/kernel/nic_tls.sh"
 
 usage() { sed -n 's/^# \{0,1\}//; 3,8p' "$here/build.sh" >&2; exit 64; }
 
 arguments() {
-    out=$source_tree/build/image keys='' version=''
+    out=$source_tree/build/image keys='' version='' kernel=debian
     while [ $# -gt 0 ]; do
         [ $# -ge 2 ] || usage
         case $1 in
         --out) out=$(readlink -m "$2") ;;
         --keys) keys=$(readlink -m "$2") ;;
         --version) version=$2 ;;
+        --kernel) kernel=$2 ;;
         *) usage ;;
         esac
         shift 2
     done
+    [[ $kernel =~ ^(debian|nic-tls)$ ]] || die "the kernel $kernel: debian or nic-tls"
     [ -n "$keys" ] || keys=$out/keys
     [ -n "$version" ] || version=$(sed -n "s/^ *version: '\(.*\)',/\1/p" "$source_tree/meson.build")
     # The name of a partition has 36 characters, and postern_..._verity is one.
@@ -61,6 +65,7 @@ source_copy() {
 
 results() { # from $work to $out
     local name=$out/postern-$version-x86_64
+    if [ "$kernel" != debian ]; then name=$name-$kernel; fi
     say "compressing"
     in_tools zstd -q -f -10 -T0 "$work/disk.raw" -o "$work/disk.raw.zst"
     mv "$work/disk.raw.zst" "$name.raw.zst"
@@ -79,7 +84,7 @@ rm -rf "$work"
 mkdir -p "$work" "$keys"
 say "making version $version in $out"
 source_copy
-tools_need
+tools=$(tools_tree tool)
 debs_need
 in_tools "$images/keys.sh" "$keys" >&2
 say "the packages of the root"

@@ -42,7 +42,7 @@ uuid() { printf 'postern %s %s' "$version" "$1" | sha256sum | sed -E 's/^(.{8})(
 
 recipe_hash() { sha256sum | cut -c1-12; }
 
-tools_make() { # FOLDER
+tools_make() { # FOLDER PLACE
     local options=() proxy
     proxy=$(proxy_option)
     [ -z "$proxy" ] || options+=(--aptopt="$proxy")
@@ -51,17 +51,20 @@ tools_make() { # FOLDER
         --architectures="$architecture" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --setup-hook='mkdir -p "$1/usr/sbin"; printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"' \
-        --include="$(words tool | paste -sd,)" "$suite" "$1" - >&2
+        --include="$(words "$2" | paste -sd,)" "$suite" "$1" - >&2
 }
 
-# tools_need: sets $tools, makes what it names where it is missing.
-tools_need() {
-    tools=$cache/image-tools-$( (echo "$suite"; words tool; declare -f tools_make) | recipe_hash)
-    [ ! -e "$tools/.complete" ] || return 0
-    say "making the tool tree, about 2 minutes, once"
-    rm -rf "$tools"
-    tools_make "$tools"
-    touch "$tools/.complete"
+# tools_tree PLACE: prints the folder of a tree with those packages, made where it is missing.
+tools_tree() {
+    local folder
+    folder=$cache/image-$1s-$( (echo "$suite"; words "$1"; declare -f tools_make) | recipe_hash)
+    if [ ! -e "$folder/.complete" ]; then
+        say "making the tree of ${1}s, about 2 minutes, once"
+        rm -rf "$folder"
+        tools_make "$folder" "$1"
+        touch "$folder/.complete"
+    fi
+    echo "$folder"
 }
 
 # in_tools COMMAND...: runs it in the tool tree, the folders $work, $keys and $cache at their own paths,

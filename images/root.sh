@@ -63,11 +63,22 @@ postern_build() { # $work/source into $work/tree
 }
 
 kernel_unpack() { # $work/kernel: the kernel, and the modules that images/modules names
-    local package release
+    local package
     mkdir -p "$work/kernel"
     for package in "$debs"/linux-image-[0-9]*.deb; do dpkg-deb -x "$package" "$work/kernel"; done
-    release=$(ls "$work/kernel/usr/lib/modules")
+    kernel_index
+    if [ "$kernel" = nic-tls ]; then
+        nic_tls_need
+        rm -rf "$work/kernel"
+        cp -a "$nic_tls" "$work/kernel"
+        kernel_index
+    fi
     cp "$work"/kernel/boot/vmlinuz-* "$work/vmlinuz"
+}
+
+kernel_index() { # $work/release, and which of $work/kernel's modules are kept
+    local release
+    release=$(ls "$work/kernel/usr/lib/modules")
     printf '%s\n' "$release" >"$work/release"
     in_tools depmod -b "$work/kernel/usr" "$release"
     modules_select root initrd <"$work/kernel/usr/lib/modules/$release/modules.dep" >"$work/modules.root"
