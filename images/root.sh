@@ -9,6 +9,8 @@
 root_packages() {
     local base=$debs/../root recipe
     recipe=$(declare -f root_packages | recipe_hash)
+    exec 8>"$base.lock" # two builds at a time make it one after the other
+    flock 8
     if [ "$(cat "$base.complete" 2>/dev/null)" != "$recipe" ]; then
         say "installing the packages, about half a minute, once a snapshot"
         rm -rf "$base" "$base.complete"
@@ -26,6 +28,7 @@ root_packages() {
         echo "$recipe" >"$base.complete"
     fi
     cp -aT "$base" "$work/tree"
+    exec 8>&-
 }
 
 # package_list: name, version, architecture, hash of the .deb, and where it is used; sorted.
