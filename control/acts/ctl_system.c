@@ -39,6 +39,25 @@ static const char health_help[] =
     "\n"
     "Exit: 0 all is well, or there are no settings yet; 70 a check failed.\n";
 
+static const char reset_help[] = "Back to what the machine was when it was new, with the versions "
+                                 "that are in its slots: settings,\n"
+                                 "certificates and their keys, SSH's key, the journal, what was "
+                                 "learnt of other servers go at the\n"
+                                 "next start. It asks for a word to be typed.\n"
+                                 "\n"
+                                 "  -y, --yes            asks nothing\n"
+                                 "      --reboot         restarts the machine at once\n";
+
+static const char diagnostics_help[] =
+    "Writes versions, hardware, status, slots, notices, the journal, network, firewall and "
+    "settings to\n"
+    "FILE (.tgz), /var/lib/postern-system/diagnostics.tgz unless named, - for standard output. No "
+    "key\n"
+    "and no password is in it; the journal names senders and recipients.\n"
+    "\n"
+    "From another machine:\n"
+    "    ssh root@mx posternctl system diagnostics - > diagnostics.tgz\n";
+
 static const char rollback_help[] = "Starts the version in the other slot next, and from then on, "
                                     "until an update is installed. It\n"
                                     "must have been found healthy once. Settings go with it: those "
@@ -74,6 +93,10 @@ static const struct ctl_system_verb verbs[] = {
      NULL},
     {"update", "FILE", "installs a signed bundle beside the version that runs", 1, 1,
      ctl_system_update, update_help},
+    {"reset", "", "the next start erases settings and all that is kept", 0, 0, ctl_system_reset,
+     reset_help},
+    {"diagnostics", "[FILE]", "what somebody needs to know who helps, as one file", 0, 1,
+     ctl_system_diagnostics, diagnostics_help},
     {"firewall", "", "opens what the listeners and administration need, and nothing else", 0, 0,
      ctl_system_firewall, NULL},
     {"health", "", "whether listeners answer, and a message passes with TLS", 0, 0,
@@ -96,7 +119,7 @@ static void usage(FILE *out)
           "  -j, --json        prints JSON\n"
           "  -r, --root DIR    a folder that stands for the machine's file system\n"
           "  -y, --yes         asks nothing\n"
-          "      --reboot      update, rollback: restarts the machine\n"
+          "      --reboot      update, rollback, reset: restarts the machine\n"
           "      --allow-older update: also to an older version\n"
           "      --boot        health: waits until all is well, at most 3 minutes\n"
           "      --fall-back   health: restarts where it failed on a version on trial\n"
