@@ -87,6 +87,7 @@ static const struct ctl_system_verb verbs[] = {
      ctl_system_settings_boot, settings_help},
     {"settings show", "", "appliance.conf as the machine goes by it", 0, 0,
      ctl_system_settings_show, settings_help},
+    {"console", "", "the screen and the menu, on this terminal", 0, 0, ctl_system_console, NULL},
     {"notices", "", "what the appliance's services have to tell, worst first", 0, 0,
      ctl_system_notices, NULL},
     {"status", "", "the version that runs, the other one, and notices", 0, 0, ctl_system_status,
