@@ -65,6 +65,8 @@ class Qemu:
     the host is busy, for one waits for a lock while the other, that has it, does not run."""
 
     PROGRAM = "qemu-system-x86_64"
+    # To be probed and tuned (test_platform.py); nobody is on the other side.
+    CARDS = ("virtio-net-pci", "vmxnet3")
     MEMORY_MB = 1536
     # Without cx16 to be spoken of, or kernels from 6.12 on panic in QEMU 7.2's cmpxchg16b. The others
     # cost the emulator time: copies byte by byte, a fifth level of pages, and blocks of code that
@@ -123,7 +125,10 @@ class Qemu:
              "-initrd", f"{self.folder}/initrd", "-append", " ".join(words),
              "-object", f"memory-backend-file,id=memory,size={self.MEMORY_MB}M,share=on,mem-path={memory}",
              "-numa", "node,memdev=memory", "-chardev", f"socket,id=files,path={self.folder}/files",
-             "-device", "vhost-user-fs-pci,chardev=files,tag=host"],
+             "-device", "vhost-user-fs-pci,chardev=files,tag=host",
+             *(word for number, card in enumerate(self.CARDS) for word in
+               ("-netdev", f"hubport,id=card{number},hubid={number}", "-device",
+                f"{card},netdev=card{number},romfile="))],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", start_new_session=True)
 

@@ -30,7 +30,7 @@ PEERS = ("Postfix", "Exim")
 # Suite: parts of the names of its tests. The longest have one of their own.
 KERNEL_UNITS = {"uring": ("dp_uring",), "records": ("dp_records",),
                 "measure": ("record_measure",),
-                "rest": ("Probe", "kernel_table", *(f"_process_{name}" for name in (
+                "rest": ("Probe", "kernel_table", "firmware_tune_io", *(f"_process_{name}" for name in (
                     "aead_choice", "channel", "listener_set", "ratchet_table", "record_cache",
                     "record_choice", "resolver_client", "resolver_process", "sandbox", "shared",
                     "state_folder")))}
@@ -46,12 +46,13 @@ LANES = {"uml": 4}  # suites at a time
 PATIENCE = "6"  # times what outside is long enough
 
 
-def suite(name, file, layer=None, tests=(), kernel_tls=None, alone=False):
+def suite(name, file, layer=None, tests=(), kernel_tls=None, alone=False, shared=False):
     """kernel_tls: whether it must be in use; None for suites that may do either, without a layer.
-    alone: nothing else runs meanwhile."""
+    alone: nothing else runs meanwhile. shared: it has the machine's own network, not one apart."""
     env = {tap.UNSHARED: "1", **({"POSTERN_DATAPLANE": layer} if layer else {})}
     return {"name": f"{name} {layer}" if layer else name, "env": env, "limit_s": 600,
-            "command": [*tap.UNSHARE, "/usr/bin/python3", os.path.join(TESTS, file), *tests],
+            "command": [*([] if shared else tap.UNSHARE), "/usr/bin/python3",
+                        os.path.join(TESTS, file), *tests],
             "kernel_tls": layer == "ktls" if layer else kernel_tls, "alone": alone,
             "races": name in RACES}
 
@@ -69,6 +70,8 @@ def suites_of(vehicle):
                      kernel_tls=None if name == "rest" else True, alone=name == "measure")
                for name, tests in (UNITS if whole else KERNEL_UNITS).items()),
              suite("rekey", "process/test_rekey.py")]
+    if not whole:  # which has cards and a watchdog
+        found.append(suite("platform", "vm/test_platform.py", alone=True, shared=True))
     for layer in LAYERS if whole else LAYERS[1:]:
         found.append(suite("session", "session/run.py", layer))
         found.append(suite("load", "vm/test_gateway.py", layer))
