@@ -28,6 +28,7 @@ measure of how far the guest came, and only four times that in seconds of the cl
 import base64
 import codecs
 import contextlib
+import copy
 import json
 import os
 import re
@@ -174,6 +175,7 @@ class Tpm:
 class Appliance:
     """One piece of hardware: disk, firmware's variables and TPM outlive its power.
 
+    like           what keep() gave: it begins with a copy of those
     secure_boot    a firmware that can enforce it; without keys at first, so in its setup mode
     tpm            has a TPM 2.0
     credentials    name: text or bytes, handed to systemd by SMBIOS
@@ -186,7 +188,7 @@ class Appliance:
     clock          the hardware clock's start, as 2001-01-01T00:00:00
     """
 
-    def __init__(self, folder, disk, name, secure_boot=False, tpm=False, credentials=None, sticks=(),
+    def __init__(self, folder, disk, name, like=None, secure_boot=False, tpm=False, credentials=None, sticks=(),
                  words="", forwards=(25, 22), address=None, nics=1, memory_mb=1024, processors=1,
                  clock="", disk_device="virtio-blk-pci"):
         self.folder, self.disk, self.name = folder, disk, name
@@ -199,16 +201,35 @@ class Appliance:
         self.power_on_at = 0.0
         self.tpm = Tpm(os.path.join(folder, "tpm")) if tpm else None
         self.variables = os.path.join(folder, "variables.fd")
-        shutil.copyfile(f"{OVMF}/OVMF_VARS_4M.fd", self.variables)
+        shutil.copyfile(like.variables if like else f"{OVMF}/OVMF_VARS_4M.fd", self.variables)
+        if tpm and like:
+            shutil.copytree(like.tpm.folder, self.tpm.folder, dirs_exist_ok=True)
         os.makedirs(LOGS, exist_ok=True)
         self.log = os.path.join(LOGS, f"image-{name}.log")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.log)
         self.ssh_key = os.path.join(folder, "ssh")
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self.ssh_key],
-                       check=True, stdin=subprocess.DEVNULL)
+        if like:
+            for name in ("ssh", "ssh.pub"):
+                shutil.copy(os.path.join(like.folder, name), folder)
+        else:
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self.ssh_key],
+                           check=True, stdin=subprocess.DEVNULL)
         with open(self.ssh_key + ".pub", encoding="ascii") as f:
             self.ssh_public = f.read().strip()
+
+    def keep(self, folder):
+        """A copy of what outlives its power, for like=; it is off."""
+        assert not self.process, "it is on"
+        kept = copy.copy(self)
+        kept.disk = self.disk.copy(os.path.join(folder, "disk"))
+        kept.variables = shutil.copy(self.variables, folder)
+        if self.tpm:
+            kept.tpm = Tpm(shutil.copytree(self.tpm.folder, os.path.join(folder, "tpm")))
+        for name in ("ssh", "ssh.pub"):
+            shutil.copy(os.path.join(self.folder, name), folder)
+        kept.folder, kept.ssh_key = folder, os.path.join(folder, "ssh")
+        return kept
 
     # --- its parts, as QEMU's options ---
 
@@ -429,16 +450,26 @@ class Case(unittest.TestCase):
         except NoImage as e:
             self.skipTest(str(e))
 
-    def appliance(self, disk=None, disk_mb=4096, **how):
-        """A machine whose power is off. disk: a Disk; else a new one with the image."""
+    def appliance(self, disk=None, disk_mb=4096, like=None, **how):
+        """A machine whose power is off. disk: a Disk; else a new one with the image. like: what keep()
+        gave, whose disk, variables, TPM and SSH key it has a copy of."""
         self.made += 1
         folder = os.path.join(self.folder, str(self.made))
         os.makedirs(folder)
+        if like:
+            how = {"tpm": bool(like.tpm), "secure_boot": like.secure_boot, "credentials": like.credentials, **how}
+            disk = like.disk.copy(os.path.join(folder, "disk"))
         disk = disk or Disk(os.path.join(folder, "disk"), self.image(), disk_mb)
         name = self.id().removeprefix("__main__.") + (f"-{self.made}" if self.made > 1 else "")
-        machine = Appliance(folder, disk, name, **how)
+        machine = Appliance(folder, disk, name, like, **how)
         self.addCleanup(machine.power_cut)
         return machine
+
+    def once(self, make):
+        """What make() gives, made once for all tests of the class; it ends with the suite."""
+        if not hasattr(type(self), "made_once"):
+            type(self).made_once = make()
+        return type(self).made_once
 
     def stick(self, files, **how):
         """The path of a stick with these files."""

@@ -10,6 +10,7 @@ import uuid
 
 BUILD = os.path.abspath(os.environ.get("POSTERN_BUILD", "build"))
 IMAGE_FOLDER = os.environ.get("POSTERN_IMAGE_FOLDER", os.path.join(BUILD, "image"))
+KEYS = os.path.join(IMAGE_FOLDER, "keys")  # as images/keys.sh made them
 SECTOR = 512
 
 
@@ -78,6 +79,12 @@ class Disk:
     def flip(self, offset, count=1):
         """Inverts so many bytes."""
         self.write(offset, bytes(b ^ 0xff for b in self.read(offset, count)))
+
+    def uki(self):
+        """Path on the EFI partition of the only UKI there; its name counts the tries."""
+        found = [name for name in self.esp().names("/EFI/Linux") if name.lower().endswith(".efi")]
+        assert len(found) == 1, found
+        return found[0]
 
     def esp(self):
         return Fat(self.path, next(offset for label, (offset, _) in self.partitions().items()
