@@ -23,7 +23,7 @@ class SecureBoot(appliance.Case):
         machine = self.appliance(secure_boot=True, tpm=True)
         machine.power_on()
         machine.expect(r"Enroll Secure Boot keys: postern")
-        machine.send("j\r")
+        machine.send("jj\r")
         machine.expect("(?i)enroll")
         machine.expect("UEFI Secure Boot is enabled")
         machine.power_cut()
