@@ -98,6 +98,8 @@ static const struct ctl_system_verb verbs[] = {
      reset_help},
     {"diagnostics", "[FILE]", "what somebody needs to know who helps, as one file", 0, 1,
      ctl_system_diagnostics, diagnostics_help},
+    {"certificate", "", "asks for a certificate by ACME, where it is time", 0, 0,
+     ctl_system_certificate, NULL},
     {"firewall", "", "opens what the listeners and administration need, and nothing else", 0, 0,
      ctl_system_firewall, NULL},
     {"health", "", "whether listeners answer, and a message passes with TLS", 0, 0,

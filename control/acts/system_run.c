@@ -24,10 +24,14 @@ struct state {
 
 /* errors: to out as well. */
 __attribute__((noreturn)) static void child(const char *root, const char *const *words, int out,
-                                            bool errors)
+                                            bool errors, const char *variable)
 {
-    static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
-                                        "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=", NULL};
+    const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                                       "LANG=C.UTF-8",
+                                       "SYSTEMD_COLORS=0",
+                                       "SYSTEMD_PAGER=",
+                                       variable,
+                                       NULL};
     char path[PATH_MAX];
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -36,7 +40,7 @@ __attribute__((noreturn)) static void child(const char *root, const char *const 
         dup2(errors ? out : null, STDERR_FILENO) < 0)
         _exit(NOT_STARTED);
     (void)setpgid(0, 0); /* so that a timeout ends what it started, too */
-    execve(path, (char *const *)words, environment);
+    execve(path, (char *const *)words, (char *const *)environment);
     _exit(NOT_STARTED);
 }
 
@@ -105,7 +109,7 @@ int system_run(const struct system_run *run)
         return ERR_SYSTEM;
     pid_t pid = fork();
     if (pid == 0)
-        child(run->root, run->words, ends[1], run->line || run->with_errors);
+        child(run->root, run->words, ends[1], run->line || run->with_errors, run->variable);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
@@ -128,7 +132,7 @@ pid_t system_start(const char *root, const char *const *words, int output)
     pid_t pid = fork();
 
     if (pid == 0)
-        child(root, words, output, true);
+        child(root, words, output, true, NULL);
     return pid > 0 ? pid : ERR_SYSTEM;
 }
 
