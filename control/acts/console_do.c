@@ -299,7 +299,7 @@ void console_do(const char *root, enum console_act what, const struct console_va
         PROGRAM(INSTALL_TIMEOUT_S, CTL, "system", "install", "--yes", v->disk);
         return;
     case CONSOLE_ACT_RESET:
-        PROGRAM(RUN_TIMEOUT_S, CTL, "system", "reset", "--yes");
+        PROGRAM(RUN_TIMEOUT_S, CTL, "system", "reset", "--yes", "--reboot");
         return;
     case CONSOLE_ACT_RESTART:
         PROGRAM(RUN_TIMEOUT_S, "/usr/bin/systemctl", "reboot");

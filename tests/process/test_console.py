@@ -305,7 +305,7 @@ class Console(Appliance):
         terminal.say(("> ", "5"), (r"\n22\r\nEnter: more, q: enough ", ""), (r"\n44\r\nEnter: more.* ", "q"),
                      ("Press Enter: ", ""))
         os.unlink(self.path("ran"))
-        for item, question, word, call in (("7", "Type RESET", "RESET", "posternctl system reset --yes"),
+        for item, question, word, call in (("7", "Type RESET", "RESET", "posternctl system reset --yes --reboot"),
                                            ("8", "Restart", "yes", "systemctl reboot"),
                                            ("9", "Power", "yes", "systemctl poweroff")):
             terminal.say((MENU + r"\r\n> ", item), (question + ".*: ", "no"))
