@@ -58,12 +58,15 @@ tools_make() { # FOLDER PLACE
 tools_tree() {
     local folder
     folder=$cache/image-$1s-$( (echo "$suite"; words "$1"; declare -f tools_make) | recipe_hash)
+    exec 7>"$folder.lock" # two builds at a time make it one after the other
+    flock 7
     if [ ! -e "$folder/.complete" ]; then
         say "making the tree of ${1}s, about 2 minutes, once"
-        rm -rf "$folder"
-        tools_make "$folder" "$1"
+        rm -rf --one-file-system "$folder"
+        tools_make "$folder" "$1" || return 1
         touch "$folder/.complete"
     fi
+    exec 7>&-
     echo "$folder"
 }
 
