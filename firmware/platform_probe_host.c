@@ -172,7 +172,7 @@ static void watchdogs_read(int root, struct platform_host *h)
         snprintf(w->name, sizeof(w->name), "%.*s", (int)sizeof(w->name) - 1, name);
         snprintf(path, sizeof(path), "sys/class/watchdog/%s/identity", w->name);
         if (!platform_file_line(root, path, w->identity, sizeof(w->identity)))
-            continue;
+            snprintf(w->identity, sizeof(w->identity), "this kernel does not say what it is");
         snprintf(path, sizeof(path), "sys/class/watchdog/%s/timeout", w->name);
         (void)platform_file_number(root, path, &w->timeout_s);
         snprintf(path, sizeof(path), "sys/class/watchdog/%s/max_timeout", w->name);

@@ -188,6 +188,22 @@ static json_t *disks_json(const struct platform_host *h)
     return disks;
 }
 
+/* Those that tune may change. */
+static json_t *sysctls_json(const struct platform_host *h)
+{
+    json_t *sysctls = json_object();
+
+    for (int i = 0; i < PLATFORM_SYSCTL_COUNT; i++) {
+        if (h->sysctls[i][0] &&
+            json_object_set_new(sysctls, platform_sysctl_path((enum platform_sysctl)i),
+                                json_string(h->sysctls[i])) != 0) {
+            json_decref(sysctls);
+            return NULL;
+        }
+    }
+    return sysctls;
+}
+
 static json_t *warnings_json(const struct platform *p)
 {
     json_t *lines = json_array();
@@ -205,15 +221,15 @@ static json_t *host_json(const struct platform *p)
     const struct platform_clock *c = &h->clock;
 
     return json_pack("{s:{s:I, s:s}, s:o, s:{s:b, s:o}, s:o, s:{s:s, s:i}, s:{s:b, s:i}, s:o, s:o, "
-                     "s:{s:s, s:b, s:b, s:b, s:s}, s:o}",
+                     "s:{s:s, s:b, s:b, s:b, s:s}, s:o, s:o}",
                      "processors", "online", (json_int_t)h->cpus_len, "governor",
                      h->governor[0].name, "memory", memory_json(h), "tls_counters", "available",
                      h->tls_stat, "values", counters_json(h), "accelerators", accelerators_json(h),
                      "iommu", "name", h->iommu, "groups", (int)h->iommu_groups, "tpm", "available",
                      h->tpm.there, "version", (int)h->tpm.version, "watchdogs", watchdogs_json(h),
                      "disks", disks_json(h), "clock", "now", c->now, "plausible", c->plausible,
-                     "synchronized", c->synchronized, "rtc", c->has_rtc, "why", c->why, "warnings",
-                     warnings_json(p));
+                     "synchronized", c->synchronized, "rtc", c->has_rtc, "why", c->why, "sysctls",
+                     sysctls_json(h), "warnings", warnings_json(p));
 }
 
 int platform_json(const struct platform *p, char **ret)

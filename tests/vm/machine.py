@@ -65,8 +65,9 @@ class Qemu:
     the host is busy, for one waits for a lock while the other, that has it, does not run."""
 
     PROGRAM = "qemu-system-x86_64"
-    # To be probed and tuned (test_platform.py); nobody is on the other side.
+    # To be probed and tuned (test_platform.py); nobody is on the other side, and nothing on them.
     CARDS = ("virtio-net-pci", "vmxnet3")
+    DISKS = ("nvme", "ide-hd,bus=ahci.0")
     MEMORY_MB = 1536
     # Without cx16 to be spoken of, or kernels from 6.12 on panic in QEMU 7.2's cmpxchg16b. The others
     # cost the emulator time: copies byte by byte, a fifth level of pages, and blocks of code that
@@ -128,7 +129,11 @@ class Qemu:
              "-device", "vhost-user-fs-pci,chardev=files,tag=host",
              *(word for number, card in enumerate(self.CARDS) for word in
                ("-netdev", f"hubport,id=card{number},hubid={number}", "-device",
-                f"{card},netdev=card{number},romfile="))],
+                f"{card},netdev=card{number},romfile=")),
+             "-device", "ich9-ahci,id=ahci",
+             *(word for number, disk in enumerate(self.DISKS) for word in
+               ("-blockdev", f"null-co,node-name=disk{number},size=8388608,read-zeroes=on", "-device",
+                f"{disk},drive=disk{number},serial=disk{number}"))],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", start_new_session=True)
 

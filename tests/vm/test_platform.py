@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""postern-platform on a kernel with drivers, in the virtual machine: cards are found and set by their
-drivers and come back; a watchdog is started, fed, left alone and stopped as health says. The machine is
+"""postern-platform on a kernel with drivers, in the virtual machine: disks tell of their health; cards
+are found and set by their drivers and come back; a watchdog is started, fed, left alone and stopped as health says. The machine is
 the test's own: it has its network, and its watchdog (softdog) only says that it would reset."""
 import fcntl
 import json
@@ -89,6 +89,31 @@ class Cards(unittest.TestCase):
                          {d: c["rings"] for d, c in before.items()})
         self.assertEqual({d: c["queues"] for d, c in cards().items()},
                          {d: c["queues"] for d, c in before.items()})
+
+
+class Disks(unittest.TestCase):
+    """Each is asked in its own tongue."""
+
+    def disks(self, kind):
+        return [d for d in platform()["disks"] if d["name"].startswith(kind)]
+
+    def test_an_nvme_disk_is_asked(self):
+        wait_for(lambda: self.disks("nvme"), 60 * PATIENCE, "the disk is there")
+        disk = self.disks("nvme")[0]
+        self.assertEqual((disk["health"], disk["size_mb"]), ("good", 8), disk)
+        self.assertFalse(disk["rotational"] or disk["removable"], disk)
+        self.assertIn("QEMU", disk["model"])
+        self.assertRegex(disk["why"], r"^[0-9]+ % used, [0-9]+ % spare, -?[0-9]+ C, 0 media errors$")
+
+    def test_an_ata_disk_is_asked(self):
+        for module in ("ahci", "sd_mod"):
+            if subprocess.run(["modprobe", module], stdin=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode:
+                self.skipTest(f"this kernel has no {module}")
+        wait_for(lambda: self.disks("sd"), 60 * PATIENCE, "the disk is there")
+        disk = self.disks("sd")[0]
+        self.assertEqual((disk["health"], disk["size_mb"]), ("good", 8), disk)
+        self.assertEqual(disk["why"], "SMART: no threshold is passed")
 
 
 class Watchdog(unittest.TestCase):

@@ -27,6 +27,7 @@ static void host_sample(struct platform_host *h)
         .watchdogs = {{.name = "watchdog0", .identity = "iTCO_wdt", .timeout_s = 30}},
         .disks_len = 1,
         .disks = {{.name = "sda", .model = "Disk", .size_mb = 4096, .why = "only root may"}},
+        .sysctls = {[PLATFORM_SYSCTL_SOMAXCONN] = "4096"},
         .tls_stat = true,
         .tls_counters_len = 2,
         .tls_counters = {{.name = "TlsCurrTxSw", .value = 3}, {.name = "TlsCurrRxSw"}},
@@ -164,6 +165,9 @@ static void host_json_says_it(const json_t *root)
     assert_string_equal(string_of(watchdog, "identity"), "iTCO_wdt");
     assert_true(json_is_false(json_object_get(watchdog, "active")));
     assert_string_equal(string_of(disk, "health"), "not asked");
+    assert_int_equal(json_object_size(json_object_get(root, "sysctls")), 1);
+    assert_string_equal(string_of(json_object_get(root, "sysctls"), "proc/sys/net/core/somaxconn"),
+                        "4096");
     assert_true(json_is_true(json_object_get(clock, "plausible")));
     assert_string_equal(json_string_value(json_array_get(json_object_get(root, "warnings"), 0)),
                         "clock: no server");
