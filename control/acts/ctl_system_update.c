@@ -168,13 +168,14 @@ static int bundle_take(struct update *u, const char *file)
 {
     char keys[PATH_MAX];
     bool is_stdin = strcmp(file, "-") == 0;
+    const char *name = is_stdin ? "standard input" : file;
     int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return fail(u, EX_NOINPUT, "%s: %s", file, strerror(errno));
     snprintf(keys, sizeof(keys), "%s" KEYS, u->sys->root);
     int err = bundle_open(&u->bundle, fd, keys);
-    int code = err ? fail(u, err == ERR_IO ? EX_IOERR : EX_DATAERR, "%s: %s", file, u->bundle.why)
+    int code = err ? fail(u, err == ERR_IO ? EX_IOERR : EX_DATAERR, "%s: %s", name, u->bundle.why)
                    : version_check(u);
     if (code == 0) {
         const struct slot *target = slots_target(&u->slots);
@@ -182,7 +183,7 @@ static int bundle_take(struct update *u, const char *file)
             .part_max = {target->root_bytes, target->verity_bytes, esp_room(u)},
             .spare = SPARE_BYTES};
         char text[128];
-        snprintf(text, sizeof(text), "%s: version %s, signed by a key of this appliance", file,
+        snprintf(text, sizeof(text), "%s: version %s, signed by a key of this appliance", name,
                  u->bundle.list.version);
         say(u, text);
         err = bundle_unpack(&u->bundle, u->stage, &room, progress_show, u);
@@ -191,7 +192,7 @@ static int bundle_take(struct update *u, const char *file)
                         err == ERR_IO     ? EX_IOERR
                         : err == ERR_FULL ? EX_CANTCREAT
                                           : EX_DATAERR,
-                        "%s: %s", file, u->bundle.why);
+                        "%s: %s", name, u->bundle.why);
     }
     if (!is_stdin)
         close(fd);
@@ -268,10 +269,10 @@ static int slot_fill(struct update *u)
      * build. */
     if (code == 0)
         code = sysupdate(u, empty);
-    say(u, code == 0 ? "  writing it to the other slot" : "");
-    if (code == 0)
-        code = sysupdate(u, fill);
-    return code;
+    if (code != 0)
+        return code;
+    say(u, "  writing it to the other slot");
+    return sysupdate(u, fill);
 }
 
 /* The newest version starts by itself; an older one is tried once, and chosen for good by the
