@@ -152,16 +152,29 @@ struct platform {
 };
 
 void platform_probe(struct platform *ret);
+/* What settings depend on and no more: no ring is made, no disk asked, all that stays empty. */
+void platform_probe_settings(struct platform *ret);
 
 enum { PLATFORM_WARNINGS_MAX = 16, PLATFORM_WARNING_TEXT = 200 };
 
+enum platform_grade {
+    PLATFORM_LACK,  /* the machine was made without it */
+    PLATFORM_AMISS, /* somebody should look after it */
+    PLATFORM_FAULT, /* it fails, or lets others fail */
+};
+
 struct platform_warnings {
     size_t len;
+    enum platform_grade grades[PLATFORM_WARNINGS_MAX];
     char lines[PLATFORM_WARNINGS_MAX][PLATFORM_WARNING_TEXT];
 };
 
 /* What an administrator should know at once, worst first. */
 void platform_warn(const struct platform *p, struct platform_warnings *ret);
+/* The same in one line, which is about lacks only where there is nothing worse; its grade, or
+ * PLATFORM_LACK where there is nothing. */
+enum platform_grade platform_warn_line(const struct platform_warnings *warnings, char *out,
+                                       size_t room);
 
 /* For people, and as one JSON object; both in *ret, a new string that the caller frees. */
 int platform_text(const struct platform *p, char **ret) ERR_CHECK;

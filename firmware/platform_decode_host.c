@@ -141,7 +141,7 @@ void platform_clock_judge(const struct clock_answer *answer, struct platform_clo
         snprintf(ret->why, sizeof(ret->why),
                  "the clock that runs without power is %llu s %s: wrong after a power cut",
                  (unsigned long long)apart, answer->rtc_s > answer->now_s ? "ahead" : "behind");
-    } else if (!answer->synchronized) {
+    } else if (answer->sync_known && !answer->synchronized) {
         snprintf(ret->why, sizeof(ret->why), "no time server has set it");
     }
 }

@@ -127,7 +127,7 @@ struct clock_answer {
     uint64_t epoch_s; /* when the system's own files were made: it can't be earlier; 0: not known */
     bool has_rtc;
     uint64_t rtc_s;
-    bool synchronized; /* the kernel says that a time server set it */
+    bool sync_known, synchronized; /* the kernel says whether a time server set it */
 };
 
 struct platform_clock {

@@ -62,12 +62,11 @@ static void probe_huge(int root, struct platform *ret)
         closedir(folder);
 }
 
-void platform_probe(struct platform *ret)
+static void probe_settings(int root, struct platform *ret)
 {
     struct cpu_answer cpu = {0};
     struct utsname name;
     char cpuinfo[4096];
-    int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     memset(ret, 0, sizeof(*ret));
     if (uname(&name) == 0) {
@@ -80,11 +79,32 @@ void platform_probe(struct platform *ret)
     platform_cpu_model(platform_file_head(root, "proc/cpuinfo", cpuinfo, sizeof(cpuinfo)),
                        ret->cpu.model, sizeof(ret->cpu.model));
     platform_ktls_probe(&ret->ktls);
-    platform_ring_probe(&ret->ring);
     platform_probe_nics(root, ret);
     probe_huge(root, ret);
     platform_probe_host(root, ret);
+}
+
+static int root_open(void)
+{
+    return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+void platform_probe(struct platform *ret)
+{
+    int root = root_open();
+
+    probe_settings(root, ret);
+    platform_ring_probe(&ret->ring);
     platform_probe_disks(root, ret);
+    if (root >= 0)
+        close(root);
+}
+
+void platform_probe_settings(struct platform *ret)
+{
+    int root = root_open();
+
+    probe_settings(root, ret);
     if (root >= 0)
         close(root);
 }

@@ -1,14 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "platform.h"
+#include "platform_notice.h"
 #include "platform_verb.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sysexits.h>
 
-enum { JSON };
+enum { JSON, NOTICE };
 
 static const struct arg_row rows[] = {
     [JSON] = {"--json", ARG_FLAG, NULL, 0, 0, 0, "one JSON object in place of text"},
+    [NOTICE] = {"--notice", ARG_TEXT, "FILE", 0, 0, 0,
+                "write only what is amiss, as a line for the administrator"},
 };
+
+/* For a service that looks from time to time: nobody reads all of it then. */
+static int notice_main(const char *file, const struct platform *p)
+{
+    static const enum notice_level levels[] = {
+        [PLATFORM_LACK] = NOTICE_OK,
+        [PLATFORM_AMISS] = NOTICE_WARNING,
+        [PLATFORM_FAULT] = NOTICE_ERROR,
+    };
+    struct platform_warnings warnings;
+    char line[PLATFORM_WARNING_TEXT + 64];
+
+    platform_warn(p, &warnings);
+    enum platform_grade grade = platform_warn_line(&warnings, line, sizeof(line));
+    for (size_t i = 0; i < warnings.len; i++)
+        verb_complain("%s", warnings.lines[i]);
+    if (platform_notice(file, levels[grade], line) == ERR_OK)
+        return EX_OK;
+    verb_complain("%s: %s", file, strerror(errno));
+    return EX_CANTCREAT;
+}
 
 static int probe_main(const struct arg_value *values)
 {
@@ -16,6 +42,8 @@ static int probe_main(const struct arg_value *values)
     char *text = NULL;
 
     platform_probe(&platform);
+    if (values[NOTICE].given)
+        return notice_main(values[NOTICE].text, &platform);
     int result =
         values[JSON].given ? platform_json(&platform, &text) : platform_text(&platform, &text);
     if (result != ERR_OK) {

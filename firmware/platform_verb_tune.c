@@ -114,7 +114,7 @@ static int tune(struct tuning *t)
     for (int pass = 0; pass < PASSES_MAX && again && result == ERR_OK; pass++) {
         struct tune_plan plan;
         again = false;
-        platform_probe(&platform);
+        platform_probe_settings(&platform);
         result = tune_plan(&platform, &t->settings, &plan);
         if (result == ERR_OK)
             result = t->report.dry ? plan_show(t, &plan) : changes_make(t, &plan, &again);

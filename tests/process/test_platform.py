@@ -199,6 +199,20 @@ class Watchdog(unittest.TestCase):
             self.assertIn(said, err)
 
 
+class Probe(unittest.TestCase):
+    def test_what_is_amiss_is_one_line(self):
+        with tempfile.TemporaryDirectory(prefix="postern-platform-") as folder:
+            notice = os.path.join(folder, "notices/hardware")
+            code, out, err = run("probe", "--notice", notice)
+            self.assertEqual((code, out), (0, ""))
+            warnings = json.loads(run("probe", "--json")[1])["warnings"]
+            line = read(notice)
+            self.assertRegex(line, "^(ok|warning|error): ")
+            self.assertEqual(len(err.splitlines()), len(warnings))
+            if warnings:
+                self.assertIn(warnings[0], line)
+
+
 class Words(unittest.TestCase):
     def test_what_is_not_known_is_told(self):
         for words, said in ((["tune", "--skip", "tls,rngs"], 'knows no "rngs"; it knows: tls'),

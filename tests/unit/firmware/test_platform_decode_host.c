@@ -69,7 +69,8 @@ static void tls_counters_are_read(void **state)
 
 static void clocks_are_judged(void **state)
 {
-    struct clock_answer answer = {.now_s = 1795359888, .epoch_s = 1795000000, .synchronized = true};
+    struct clock_answer answer = {
+        .now_s = 1795359888, .epoch_s = 1795000000, .sync_known = true, .synchronized = true};
     struct platform_clock clock;
 
     platform_clock_judge(&answer, &clock);
@@ -87,6 +88,9 @@ static void clocks_are_judged(void **state)
     answer.synchronized = false;
     platform_clock_judge(&answer, &clock);
     assert_string_equal(clock.why, "no time server has set it");
+    answer.sync_known = false; /* nothing is said of what is not known */
+    platform_clock_judge(&answer, &clock);
+    assert_string_equal(clock.why, "");
 
     answer.now_s = answer.epoch_s - 1;
     platform_clock_judge(&answer, &clock);

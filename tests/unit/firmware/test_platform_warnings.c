@@ -21,6 +21,14 @@ static void sound(void)
     p.host.disks[0].health = DISK_GOOD;
 }
 
+static void line_is(const struct platform_warnings *w, enum platform_grade grade, const char *text)
+{
+    char line[PLATFORM_WARNING_TEXT + 64];
+
+    assert_int_equal(platform_warn_line(w, line, sizeof(line)), grade);
+    assert_string_equal(line, text);
+}
+
 static void a_sound_machine_is_quiet(void **state)
 {
     struct platform_warnings w;
@@ -28,6 +36,7 @@ static void a_sound_machine_is_quiet(void **state)
     sound();
     platform_warn(&p, &w);
     assert_int_equal(w.len, 0);
+    line_is(&w, PLATFORM_LACK, "nothing is amiss with the hardware");
 }
 
 static void the_worst_comes_first(void **state)
@@ -60,6 +69,24 @@ static void the_worst_comes_first(void **state)
     assert_non_null(strstr(w.lines[5], "there is no TPM"));
 }
 
+/* What a machine was made without is no more than said, and only where nothing is worse. */
+static void one_line_says_the_worst(void **state)
+{
+    struct platform_warnings w;
+
+    sound();
+    p.host.watchdogs_len = 0;
+    platform_warn(&p, &w);
+    line_is(&w, PLATFORM_LACK, "there is no watchdog: a machine that hangs stays so");
+    p.host.disks[0] = (struct platform_disk){.name = "sda", .health = DISK_WARNS, .why = "hot"};
+    platform_warn(&p, &w);
+    line_is(&w, PLATFORM_AMISS, "disk sda warns: hot");
+    p.host.disks[0].health = DISK_FAILS;
+    snprintf(p.host.clock.why, sizeof(p.host.clock.why), "no server");
+    platform_warn(&p, &w);
+    line_is(&w, PLATFORM_FAULT, "disk sda fails: hot (and 1 more: postern-platform probe)");
+}
+
 static void there_is_an_end_to_warnings(void **state)
 {
     struct platform_warnings w;
@@ -77,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_machine_is_quiet),
         cmocka_unit_test(the_worst_comes_first),
+        cmocka_unit_test(one_line_says_the_worst),
         cmocka_unit_test(there_is_an_end_to_warnings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
