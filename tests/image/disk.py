@@ -19,9 +19,9 @@ class NoImage(Exception):
 
 
 def run(*args, data=None):
-    done = subprocess.run(args, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run(args, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if done.returncode:
-        raise AssertionError(f"{' '.join(args)}: {done.stdout.decode(errors='replace')}")
+        raise AssertionError(f"{' '.join(args)}: {(done.stderr + done.stdout).decode(errors='replace')}")
     return done.stdout
 
 

@@ -74,7 +74,7 @@ class Uki:
         """Signs what PCR 11 will be; the key's public half goes into the UKI."""
         public = run("openssl", "pkey", "-in", key, "-pubout")
         self.put(".pcrpkey", public)
-        der = run("openssl", "pkey", "-in", key, "-pubout", "-outform", "DER")
+        der = run("openssl", "rsa", "-in", key, "-RSAPublicKey_out", "-outform", "DER")
         policy = self.policy()
         signature = run("openssl", "dgst", "-sha256", "-sign", key, data=bytes.fromhex(policy))
         self.put(".pcrsig", json.dumps({"sha256": [
