@@ -9,7 +9,7 @@
 #include "console_menu.h"
 #include "console_screen.h"
 
-/* Looks at the machine: addresses, notices, slots, and, at most every few seconds, the gateway. */
+/* Looks at the machine: addresses and notices each time, the gateway and the slots now and then. */
 void console_state_read(const char *root, struct console_state *ret);
 
 /* For questions. The texts are held until the next call. */

@@ -19,7 +19,21 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GATEWAY_EVERY_S = 5, GATEWAY_TIMEOUT_S = 3, TEXT_MAX = 4096 };
+enum {
+    GATEWAY_EVERY_S = 30,
+    GATEWAY_AWAITED_EVERY_S = 5, /* while it does not answer */
+    GATEWAY_TIMEOUT_S = 3,
+    SLOTS_EVERY_S = 60,
+    TEXT_MAX = 4096,
+};
+
+static time_t now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
 
 /* --- addresses --- */
 
@@ -115,13 +129,11 @@ static void listeners_read(const char *root, struct console_state *ret)
 {
     static struct console_state last;
     static time_t next;
-    struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec >= next) {
-        next = now.tv_sec + GATEWAY_EVERY_S;
+    if (now_s() >= next) {
         last.listeners_len = 0;
         gateway_read(root, &last);
+        next = now_s() + (last.listeners_len > 0 ? GATEWAY_EVERY_S : GATEWAY_AWAITED_EVERY_S);
     }
     memcpy(ret->listeners, last.listeners, sizeof(ret->listeners));
     ret->listeners_len = last.listeners_len;
@@ -146,10 +158,17 @@ static bool is_removable(const char *root, const char *disk)
 static void slots_show(const char *root, struct console_state *ret)
 {
     static struct slots slots;
+    static time_t next;
+    static int err;
     const struct slot *running, *other;
 
+    if (now_s() >= next) {
+        err = slots_read(root, &slots);
+        next = now_s() + SLOTS_EVERY_S;
+    }
+
     snprintf(ret->version, sizeof(ret->version), "%s", POSTERN_VERSION);
-    if (slots_read(root, &slots) != ERR_OK)
+    if (err)
         return;
     snprintf(ret->version, sizeof(ret->version), "%s", slots.running);
     ret->installable = is_removable(root, slots.disk);

@@ -289,6 +289,10 @@ int ctl_system_console(const struct ctl_system *sys, char **arguments)
     if (tcgetattr(STDIN_FILENO, &c.before) != 0)
         return ctl_failed(sys->json, "the console needs a terminal", EX_USAGE);
     signal(SIGTTOU, SIG_IGN);
+    /* systemd(1): it stops writing what it starts, which would stand in the middle of the screen.
+     */
+    if (!sys->root[0] && getppid() == 1)
+        (void)!kill(1, SIGRTMIN + 21);
     buf_init(&c.shown, 0);
     buf_init(&c.output, OUTPUT_MAX);
     terminal_raw(&c);
