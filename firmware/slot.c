@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define TYPE_ROOT "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
@@ -244,15 +245,22 @@ static int slot_order(const void *pa, const void *pb)
     return slot_version_compare(b->version, a->version);
 }
 
-/* As systemd-boot chooses: what an administrator chose; else the newest that is not bad; else the
- * newest. It looks at UKIs alone, whatever became of their partitions. */
+static struct slot *slot_of_entry(struct slots *s, const char *entry)
+{
+    for (size_t i = 0; i < s->len; i++)
+        if (s->slots[i].has_uki && strcasecmp(s->slots[i].uki_file, entry) == 0)
+            return &s->slots[i];
+    return NULL;
+}
+
+/* As systemd-boot chooses: what was chosen for one start, or by an administrator; else the newest
+ * that is not bad; else the newest. It looks at UKIs alone, whatever became of their partitions. */
 static void next_find(struct slots *s)
 {
-    struct slot *next = NULL;
+    struct slot *next = slot_of_entry(s, s->once);
 
-    for (size_t i = 0; i < s->len && !next; i++)
-        if (s->slots[i].has_uki && strcmp(s->slots[i].uki_file, s->chosen) == 0)
-            next = &s->slots[i];
+    if (!next)
+        next = slot_of_entry(s, s->chosen);
     for (int bad = 0; bad <= 1 && !next; bad++)
         for (size_t i = 0; i < s->len && !next; i++) {
             struct slot *slot = &s->slots[i];
@@ -285,6 +293,8 @@ int slots_read(const char *root, struct slots *ret)
     qsort(ret->slots, ret->len, sizeof(ret->slots[0]), slot_order);
     if (slot_efi_read(root, SLOT_EFI_LOADER, "LoaderEntryDefault", ret->chosen) != ERR_OK)
         ret->chosen[0] = '\0';
+    if (slot_efi_read(root, SLOT_EFI_LOADER, "LoaderEntryOneShot", ret->once) != ERR_OK)
+        ret->once[0] = '\0';
     next_find(ret);
     /* The boot loader says that it counted this start; a blessing since then took the counters out
      * of the name. */

@@ -40,6 +40,7 @@ struct slots {
     char running[SLOT_VERSION_TEXT];   /* "": no appliance */
     char disk[64];                     /* "sda"; "" where none was found */
     char esp[64];                      /* where the EFI partition is mounted, below root; "": nowhere */
+    char once[SLOT_ENTRY_TEXT];        /* the entry of the next start alone; "": none is set */
     char chosen[SLOT_ENTRY_TEXT];      /* the entry that an administrator chose; "": newest first */
     bool efi;                          /* there are variables of a UEFI firmware */
     bool trial;                        /* this start is one of a version not yet found healthy */

@@ -104,6 +104,8 @@ class Update(Case):
         self.assertEqual(code, OK, said)
         self.assertEqual(root.variable("LoaderEntryOneShot"), "postern_2+3-0.efi")
         self.assertIsNone(root.variable("LoaderEntryDefault"))
+        said = root.ctl("status")[1]
+        self.assertIn("  2              new: its first start will be a trial, 3 tries left; starts next\n", said)
 
     def test_choice_ends(self):
         """What a rollback chose holds until an update is installed."""
