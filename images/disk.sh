@@ -11,9 +11,10 @@ disk_make() { # $work/disk.raw
     local file
     say "the disk"
     mkdir -p "$work/repart"
-    for file in "$images"/repart/*.conf; do
-        sed -e "s|@VERSION@|$version|; s|@WORK@|$work|; s|@ROOT_UUID@|$(half 1 "$work/roothash")|" \
-            -e "s|@VERITY_UUID@|$(half 33 "$work/roothash")|" "$file" >"$work/repart/$(basename "$file")"
+    for file in "$images"/tree/usr/lib/postern/repart/disk/*.conf; do
+        sed -e "s|@VERSION@|$version|; s|@ESP@|$work/esp|; s|@ROOT@|$work/root.erofs|; s|@VERITY@|$work/root.verity|" \
+            -e "s|@ROOT_UUID@|$(half 1 "$work/roothash")|; s|@VERITY_UUID@|$(half 33 "$work/roothash")|" \
+            "$file" >"$work/repart/$(basename "$file")"
     done
     rm -f "$work/disk.raw"
     # Sectors of 512 bytes also where the host's disks have others: firmware reads no other FAT.

@@ -66,6 +66,17 @@ static const char rollback_help[] = "Starts the version in the other slot next, 
                                     "\n"
                                     "      --reboot         restarts the machine at once\n";
 
+static const char install_help[] =
+    "For a machine that runs from a stick: writes the version that runs, and the settings, to a "
+    "disk\n"
+    "of the machine. Without DISK (sda, nvme0n1) it lists the disks and asks; what is on the disk "
+    "is\n"
+    "lost, which --yes agrees to. /var there is sealed to this machine's TPM, if it has one.\n"
+    "\n"
+    "Exit: 0 written, 64 not agreed to, 69 the disk can't be taken, or this is no appliance; 74 "
+    "the\n"
+    "disk could not be written whole.\n";
+
 static const char settings_help[] =
     "Settings are appliance.conf, postern.conf, the folders tls, partners and secrets, and users, "
     "all\n"
@@ -104,6 +115,8 @@ static const struct ctl_system_verb verbs[] = {
      ctl_system_firewall, NULL},
     {"health", "", "whether listeners answer, and a message passes with TLS", 0, 0,
      ctl_system_health, health_help},
+    {"install", "[DISK]", "writes this appliance and its settings to another disk", 0, 1,
+     ctl_system_install, install_help},
     {"rollback", "", "the other version starts next", 0, 0, ctl_system_rollback, rollback_help},
     {"help", "", "this text", 0, 0, act_help, NULL},
 };

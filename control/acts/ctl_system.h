@@ -39,6 +39,7 @@ int ctl_system_settings_apply(const struct ctl_system *sys, char **arguments);
 int ctl_system_settings_boot(const struct ctl_system *sys, char **arguments);
 int ctl_system_settings_show(const struct ctl_system *sys, char **arguments);
 int ctl_system_console(const struct ctl_system *sys, char **arguments);
+int ctl_system_install(const struct ctl_system *sys, char **arguments);
 int ctl_system_notices(const struct ctl_system *sys, char **arguments);
 int ctl_system_certificate(const struct ctl_system *sys, char **arguments);
 int ctl_system_diagnostics(const struct ctl_system *sys, char **arguments);
