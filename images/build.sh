@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the appliance's image from the commit that is checked out (images/README.md):
 #
-#   build.sh [--out DIR] [--keys DIR] [--version V] [--kernel debian|nic-tls]
+#   build.sh [--out DIR] [--keys DIR] [--version V] [--kernel debian|nic-tls] [--fresh yes]
 #
-# In DIR (build/image): postern-VERSION-x86_64.raw.zst, .update, .packages. The keys are in
-# build/image/keys unless others are named; they are made where there are none.
+# In DIR (build/image): postern-VERSION-x86_64.raw.zst, .update, .spdx.json, .packages. The keys are in
+# build/image/keys unless others are named; they are made where there are none. --fresh yes takes
+# nothing from earlier builds but the tools and the packages (reproduce.sh).
 # shellcheck disable=SC2154,SC2034 # the parts of the build share their variables
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -22,10 +23,10 @@ here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=images/kernel/nic_tls.sh
 . "$here/kernel/nic_tls.sh"
 
-usage() { sed -n 's/^# \{0,1\}//; 3,8p' "$here/build.sh" >&2; exit 64; }
+usage() { sed -n 's/^# \{0,1\}//; 3,9p' "$here/build.sh" >&2; exit 64; }
 
 arguments() {
-    out=$source_tree/build/image keys='' version='' kernel=debian
+    out=$source_tree/build/image keys='' version='' kernel=debian fresh=no
     while [ $# -gt 0 ]; do
         [ $# -ge 2 ] || usage
         case $1 in
@@ -33,6 +34,7 @@ arguments() {
         --keys) keys=$(readlink -m "$2") ;;
         --version) version=$2 ;;
         --kernel) kernel=$2 ;;
+        --fresh) fresh=$2 ;;
         *) usage ;;
         esac
         shift 2
@@ -68,29 +70,38 @@ results() { # from $work to $out
     if [ "$kernel" != debian ]; then name=$name-$kernel; fi
     say "compressing"
     in_tools zstd -q -f -10 -T0 "$work/disk.raw" -o "$work/disk.raw.zst"
-    mv "$work/disk.raw.zst" "$name.raw.zst"
     cp "$work/packages" "$name.packages"
     in_tools env "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" "$images/bundle.sh" "$version" "$work/root.erofs" \
         "$work/root.verity" "$work/uki.efi" "$keys/update.key" "$work/bundle"
     mv "$work/bundle" "$name.update"
+    in_tools python3 "$images/sbom.py" "$(basename "$name")" "$version" "$build_id" "$(uuid sbom)" "$work/packages" "$debs/Packages" \
+        "$work/disk.raw.zst" "$work/tree/usr/share/doc" >"$name.spdx.json"
+    mv "$work/disk.raw.zst" "$name.raw.zst"
 }
 
-[ "$(id -u)" = 0 ] || die "only root can make the trees that the image is made of"
-arguments "$@"
-began=$SECONDS
-umask 022
-work=$out/work
-rm -rf "$work"
-mkdir -p "$work" "$keys"
-say "making version $version in $out"
-source_copy
-tools=$(tools_tree tool)
-debs_need
-in_tools "$images/keys.sh" "$keys" >&2
-say "the packages of the root"
-root_make
-root_pack
-boot_make
-disk_make
-results
-say "done in $((SECONDS - began)) seconds: $(du -h --apparent-size "$out/postern-$version-x86_64.raw.zst" | cut -f1) compressed"
+main() {
+    [ "$(id -u)" = 0 ] || die "only root can make the trees that the image is made of"
+    arguments "$@"
+    local began=$SECONDS
+    umask 022
+    work=$out/work
+    rm -rf "$work"
+    mkdir -p "$work" "$keys"
+    say "making version $version in $out"
+    source_copy
+    exec 8>"$cache/.image.lock" # two builds at a time make trees and packages one after the other
+    flock 8
+    tools=$(tools_tree tool)
+    debs_need
+    exec 8>&-
+    in_tools "$images/keys.sh" "$keys" >&2
+    say "the packages of the root"
+    root_make
+    root_pack
+    boot_make
+    disk_make
+    results
+    say "done in $((SECONDS - began)) seconds: $(du -h --apparent-size "$out/postern-$version-x86_64.raw.zst" | cut -f1) compressed"
+}
+
+main "$@"; exit

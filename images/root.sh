@@ -8,7 +8,8 @@
 # is the same, so that it is kept beside the snapshot; its time is that of the newest package.
 root_packages() {
     local base=$debs/../root recipe
-    recipe=$(declare -f root_packages | recipe_hash)
+    if [ "$fresh" = yes ]; then base=$work/base; fi
+    recipe=$( (declare -f root_packages; cat "$images/users" "$images/users.sh") | recipe_hash)
     exec 8>"$base.lock" # two builds at a time make it one after the other
     flock 8
     if [ "$(cat "$base.complete" 2>/dev/null)" != "$recipe" ]; then
@@ -23,6 +24,7 @@ root_packages() {
             --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
             --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' \
             --setup-hook='mkdir -p "$1/usr/sbin"; printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"' \
+            --essential-hook="'$images/users.sh' \"\$1\"" \
             --include="$(words root | paste -sd,)" "$suite" "$(readlink -f "$base")" "deb [trusted=yes] copy:$debs ./" >&2
         rm -f "$base/usr/sbin/policy-rc.d"
         echo "$recipe" >"$base.complete"
@@ -52,7 +54,9 @@ END
 }
 
 postern_build() { # $work/source into $work/tree
-    in_tools sh -ec "
+    local ccache=(CCACHE_DIR="$cache/image-ccache" CCACHE_BASEDIR="$work" CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=500M)
+    if [ "$fresh" = yes ]; then ccache=(CCACHE_DISABLE=1); fi
+    in_tools env "${ccache[@]}" sh -ec "
         cd '$work'
         meson setup --prefix=/usr --sysconfdir=/etc postern source >postern.log 2>&1 || { cat postern.log; exit 1; }
         ninja -C postern posternd posternctl postern-platform postern-bench >postern.log 2>&1 || { tail -n 40 postern.log; exit 1; }
@@ -127,6 +131,31 @@ modules_copy() { # LIST FOLDER: those modules, and an index of them
     in_tools depmod -b "$2/usr" "$release"
 }
 
+# firmware_copy: the files that adapters want, of the modules that are kept.
+firmware_copy() {
+    local package module name file target=$work/tree/usr/lib/firmware
+    mkdir -p "$work/firmware" "$target"
+    for package in "$debs"/firmware-*.deb "$debs"/*-microcode_*.deb; do dpkg-deb -x "$package" "$work/firmware"; done
+    find "$work/tree/usr/lib/modules" -name '*.ko' -print0 | while IFS= read -r -d '' module; do
+        modinfo -F firmware "$module"
+    done | sort -u | while read -r name; do
+        # Some name a pattern of versions.
+        for file in "$work"/firmware/usr/lib/firmware/$name; do
+            [ -e "$file" ] || continue
+            mkdir -p "$target/$(dirname "$name")"
+            cp -L "$file" "$target/$(dirname "$name")/"
+        done
+    done
+}
+
+copyrights_copy() { # of what is in the image without being installed
+    local file
+    for file in "$work"/{boot,firmware,kernel}/usr/share/doc/*/copyright; do
+        [ -e "$file" ] || continue
+        install -D -m 0644 "$file" "$work/tree/usr/share/doc/$(basename "$(dirname "$file")")/copyright"
+    done
+}
+
 root_trim() { # what only installing needed
     local root=$work/tree package file
     for package in $(words out); do
@@ -136,10 +165,21 @@ root_trim() { # what only installing needed
     done
     (cd "$root" && rm -rf var boot media srv opt home)
     mkdir "$root/var"
+    rm -rf "$root"/dev/* # the kernel makes them
     rm -rf "$root"/etc/{apt,dpkg,cron*,init.d,rc?.d,logrotate.d,perl,alternatives/README,network,systemd/system,dbus-1}
     rm -rf "$root"/etc/{machine-id,hostname,resolv.conf,*-,.pwd.lock,ssh/ssh_host_*,motd,issue*,update-motd.d}
     rm -rf "$root"/usr/share/{man,info,lintian,bash-completion,zsh,fish,perl5,debconf,bug,menu,pixmaps,dbus-1,polkit-1,initramfs-tools,i18n,locale}
-    rm -rf "$root"/usr/lib/{apt,dpkg,kernel,initramfs-tools} "$root"/usr/lib/x86_64-linux-gnu/{perl*,gconv}
+    rm -rf "$root"/usr/lib/{apt,dpkg,kernel,initramfs-tools} "$root"/usr/{libexec,share}/dpkg "$root"/usr/lib/x86_64-linux-gnu/{perl*,gconv}
+    # Rules for what a gateway does not have, each of which costs at every device of every boot.
+    for file in autosuspend drm evdev fido-id infiniband input-id persistent-alsa persistent-hidraw persistent-input \
+        persistent-storage-mtd persistent-storage-tape persistent-v4l sensor btrfs camera joystick memory mouse \
+        power-switch touchpad uaccess seat seat-late probe_mtd sound-card iocost e2scrub; do
+        rm -f "$root"/usr/lib/udev/rules.d/[0-9][0-9]-"$file".rules
+    done
+    rm -rf "$root"/usr/lib/udev/hwdb.d "$root"/usr/lib/udev/hwdb.bin # names to show, and keyboards
+    rm -f "$root"/usr/lib/tmpfiles.d/{home,x11,debian,systemd-nspawn,portables,20-systemd-ssh-generator}.conf
+    # Only root logs in: no program needs another's rights.
+    find "$root" -xdev -type f -perm /6000 -exec chmod ug-s {} +
     find "$root/usr/share/doc" -mindepth 1 -type d -empty -delete 2>/dev/null || true
     # Generators run at each boot, and these would find nothing.
     for file in debug getty hibernate-resume integritysetup rc-local run ssh system-update sysv tpm2 veritysetup; do
@@ -148,9 +188,9 @@ root_trim() { # what only installing needed
 }
 
 root_settle() { # files that every boot finds as they are
-    local root=$work/tree
+    local root=$work/tree unit
     cp -RT --preserve=mode "$images/tree" "$root"
-    mkdir -p "$root/efi" "$root/etc/systemd/system" "$root/usr/lib/postern/update-keys"
+    mkdir -p "$root/boot" "$root/etc/systemd/system" "$root/usr/lib/postern/update-keys"
     : >"$root/etc/machine-id"
     ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
     ln -sfT ../var/etc/postern "$root/etc/postern"
@@ -170,6 +210,9 @@ END
     cp "$work/packages" "$root/usr/lib/postern/packages"
     in_tools systemd-sysusers --root="$work/tree" >&2
     in_tools systemctl --root="$work/tree" preset-all >&2 2>"$work/preset.log" || { cat "$work/preset.log" >&2; return 1; }
+    while read -r unit; do
+        ln -sf /dev/null "$root/etc/systemd/system/$unit"
+    done < <(awk 'NF >= 2 && $1 !~ /^#/ { print $1 }' "$images/masked")
     rm -rf "$root"/etc/{*-,.pwd.lock} "${root:?}/var"
     mkdir "$root/var"
 }
@@ -184,6 +227,9 @@ root_make() { # $work/tree
     say "the kernel's modules"
     kernel_unpack
     modules_copy "$work/modules.root" "$work/tree"
+    firmware_copy
+    boot_unpack
+    copyrights_copy
     root_trim
     root_settle
 }
@@ -191,7 +237,8 @@ root_make() { # $work/tree
 root_pack() { # $work/root.erofs and $work/root.verity, $work/roothash
     say "the root file system"
     # LZ4: read fastest, and what is downloaded is compressed by zstd once more (62 MB; zstd here: 69).
-    in_tools mkfs.erofs --quiet -zlz4hc,level=9 -C65536 -T"$SOURCE_DATE_EPOCH" \
+    # No extended attributes: no program has capabilities of its own.
+    in_tools mkfs.erofs --quiet -x-1 -zlz4hc,level=9 -C65536 -T"$SOURCE_DATE_EPOCH" \
         -U "$(uuid root)" "$work/root.erofs" "$work/tree" >&2
     in_tools veritysetup format "$work/root.erofs" "$work/root.verity" --uuid="$(uuid verity)" \
         --salt="$(printf 'postern %s salt' "$version" | sha256sum | cut -c1-64)" --root-hash-file="$work/roothash" >/dev/null

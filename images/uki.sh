@@ -29,6 +29,13 @@ initrd_program() {
     done < <(in_tools chroot "$work/tree" /usr/bin/ldd "$1" | grep -o '/lib[^ ]*')
 }
 
+cpio_make() { # FOLDER: prints it as an archive, the same each time
+    find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    # shellcheck disable=SC2016 # $1 is the inner shell's
+    in_tools sh -c 'cd "$1" && find . -mindepth 1 -print0 | sort -z |
+        cpio --quiet --null --create --format=newc --reproducible --owner=0:0' _ "$1"
+}
+
 initrd_make() { # $work/initrd.cpio.zst
     local applet initrd=$work/initrd
     mkdir -p "$initrd"/{bin,dev,proc,sys,run,tmp,sysroot}
@@ -44,16 +51,23 @@ initrd_make() { # $work/initrd.cpio.zst
     modules_copy "$work/modules.initrd" "$initrd"
     mkdir -p "$initrd/lib"
     ln -s ../usr/lib/modules "$initrd/lib/modules"
-    find "$initrd" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-    # shellcheck disable=SC2016 # $1 is the inner shell's
-    in_tools sh -ec 'cd "$1"; find . -print0 | sort -z | cpio --quiet --null --create --format=newc --reproducible --owner=0:0 |
-        zstd -q -19 --single-thread >"$2"' _ "$initrd" "$work/initrd.cpio.zst"
+    cpio_make "$initrd" | in_tools zstd -q -15 --single-thread >"$work/initrd.cpio.zst"
+}
+
+# microcode_make: $work/microcode.cpio, which the kernel wants uncompressed and before the initrd.
+microcode_make() {
+    local from=$work/firmware/usr/lib/firmware to=$work/microcode/kernel/x86/microcode
+    [ -d "$from/intel-ucode" ] || from=$work/firmware/lib/firmware
+    mkdir -p "$to"
+    cat "$from"/intel-ucode/* >"$to/GenuineIntel.bin"
+    cat "$from"/amd-ucode/*.bin >"$to/AuthenticAMD.bin"
+    cpio_make "$work/microcode" >"$work/microcode.cpio"
 }
 
 uki_make() { # $work/uki.efi
     local stub=$work/boot/usr/lib/systemd/boot/efi/linuxx64.efi.stub
     command_line >"$work/cmdline"
-    set -- --linux="$work/vmlinuz" --initrd="$work/initrd.cpio.zst" --cmdline="@$work/cmdline" \
+    set -- --linux="$work/vmlinuz" --initrd="$work/initrd.cpio.zst" --microcode="$work/microcode.cpio" --cmdline="@$work/cmdline" \
         --os-release="@$work/tree/usr/lib/os-release" --uname="$(cat "$work/release")" --stub="$stub" \
         --pcrpkey="$keys/pcr.pem"
     in_tools ukify build "$@" --output="$work/uki.unsigned.efi" >&2
@@ -78,8 +92,8 @@ esp_make() { # $work/esp: what the EFI partition has
 
 boot_make() {
     say "the initrd"
-    boot_unpack
     initrd_make
+    microcode_make
     say "the UKI"
     uki_make
     esp_make

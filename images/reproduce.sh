@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Makes the image twice from the commit that is checked out and one package snapshot, in different
+# folders and with nothing kept from an earlier build, and compares every byte of what comes out:
+#
+#   reproduce.sh [OPTION...]    options of build.sh, but --out
+#
+# Where something differs it says in which partition, in which file of the EFI partition and of the root.
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+out=$(dirname "$here")/build/image-twice
+
+differs() { # FILE FILE: the places
+    local count
+    count=$({ cmp -l "$1" "$2" || true; } | wc -l)
+    echo "  $count bytes differ, the first: $({ cmp "$1" "$2" || true; } | sed 's/.* differ: //')"
+}
+
+explain() { # the parts that the files are made of
+    local part
+    for part in tree.list vmlinuz initrd.cpio.zst microcode.cpio roothash root.erofs root.verity uki.unsigned.efi \
+        pcrsig.json uki.efi disk.raw; do
+        if ! cmp -s "$out/a/work/$part" "$out/b/work/$part"; then
+            echo "$part:"
+            case $part in
+            *.list) diff "$out/a/work/$part" "$out/b/work/$part" | head -n 40 || true ;;
+            *) differs "$out/a/work/$part" "$out/b/work/$part" ;;
+            esac
+        fi
+    done
+}
+
+list_tree() { # tree.list: each file of the root with mode, owner and hash
+    {
+        find tree -printf '%p %M %U:%G %l\n' | LC_ALL=C sort
+        find tree -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    } >tree.list
+}
+
+mkdir -p "$out"
+keys=(--keys "$out/keys")
+for option in "$@"; do if [ "$option" = --keys ]; then keys=(); fi; done
+for build in a b; do
+    "$here/build.sh" --out "$out/$build" "${keys[@]}" --fresh yes "$@"
+    (cd "$out/$build/work" && list_tree)
+done
+same=yes
+for file in "$out"/a/postern-*; do
+    if cmp -s "$file" "$out/b/$(basename "$file")"; then
+        echo "the same: $(sha256sum "$file" | cut -c1-16) $(basename "$file")"
+    else
+        echo "different: $(basename "$file")"
+        same=no
+    fi
+done
+if [ "$same" = no ]; then
+    explain
+    exit 1
+fi
