@@ -8,7 +8,7 @@ and a serial console. QEMU plays it, by software emulation, never /dev/kvm.
         def test_ready(self):
             machine = self.appliance(tpm=True, credentials={"postern.gateway": CONF})
             machine.power_on()
-            machine.expect(r"postern \\S+ ready")
+            machine.ready()
             with socket.create_connection(machine.at(25)): ...   # the guest's port 25
             print(machine.ssh("cat /proc/net/tls_stat"))         # where settings give machine.ssh_public
             machine.power_cut()                                  # as by pulling the plug
@@ -394,6 +394,10 @@ class Appliance:
             return self.console.search(wanted)
 
         return self.wait(ready, limit_s, repr(pattern))
+
+    def ready(self, limit_s=BOOT_LIMIT_S):
+        """Waits until the console's screen says that the gateway does its work."""
+        return self.expect(r"^State +ready", limit_s)
 
     def up_s(self):
         """Seconds since its power came on."""

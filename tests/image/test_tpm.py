@@ -53,7 +53,7 @@ class Sealed(StateCase):
         machine.credentials = Settings(machine.folder, machine).credentials()
         self.opens(machine)
         self.assertEqual(self.state_head(machine), LUKS)
-        machine.expect(r"postern \S+ ready")
+        machine.ready()
         machine.recovery_key = machine.ssh("/usr/lib/postern/state recovery-key").strip()
         machine.ssh("echo mine >/var/lib/mine; sync")
         machine.power_cut()
@@ -81,7 +81,7 @@ class Sealed(StateCase):
 
         self.uki_change(machine, change)
         self.opens(machine)
-        machine.expect(r"postern \S+ ready")
+        machine.ready()
         self.assertEqual(machine.ssh("cat /var/lib/mine"), "mine\n")
         self.assertIn("panic=31", machine.ssh("cat /proc/cmdline"))
 
@@ -118,7 +118,7 @@ class Sealed(StateCase):
         level, text = self.boot(machine)
         self.assertEqual(level, "warning")
         self.assertIn("opened by the recovery key", text)
-        machine.expect(r"postern \S+ ready")
+        machine.ready()
         self.assertEqual(machine.ssh("cat /var/lib/mine"), "mine\n")
         machine.power_cut()
         machine.sticks = []
@@ -127,13 +127,13 @@ class Sealed(StateCase):
     def test_factory_reset(self):
         machine = self.sealed()
         self.opens(machine)
-        machine.expect(r"postern \S+ ready")
+        machine.ready()
         machine.ssh("/usr/lib/postern/state reset")
         machine.power_cut()
         machine.power_on()
         machine.expect("postern-state: factory reset")
         self.assertEqual(self.outcome(machine)[0], "warning")
-        machine.expect(r"postern \S+ ready")
+        machine.ready()
         self.assertIn("No such file", machine.ssh("cat /var/lib/mine", check=False))
         key = machine.ssh("/usr/lib/postern/state recovery-key").strip()
         self.assertNotEqual(key, self.made_once.recovery_key)
