@@ -96,20 +96,22 @@ static void addresses_read(struct console_state *ret)
 
 /* --- the gateway --- */
 
-/* It is asked by another process: one that hangs would hold the console up. */
+/* It is asked by another process: one that hangs would hold the console up. Whoever is slow to
+ * answer has what he had. */
 static void gateway_read(const char *root, struct console_state *ret)
 {
     const char *const words[] = {"/usr/bin/posternctl", "--json", "status", NULL};
     struct buf out;
     json_t *data, *listeners, *item;
     size_t i;
+    int code;
 
     buf_init(&out, 1 << 20);
     const struct system_run run = {
         .root = root, .words = words, .timeout_s = GATEWAY_TIMEOUT_S, .out = &out};
-    data = system_run(&run) == 0
-               ? json_loadb((const char *)buf_span(&out).ptr, buf_len(&out), 0, NULL)
-               : NULL;
+    code = system_run(&run);
+    data = code == 0 ? json_loadb((const char *)buf_span(&out).ptr, buf_len(&out), 0, NULL) : NULL;
+    ret->listeners_len = code == ERR_TIMEOUT ? ret->listeners_len : 0;
     listeners = json_object_get(data, "listeners");
     json_array_foreach(listeners, i, item)
     {
@@ -131,7 +133,6 @@ static void listeners_read(const char *root, struct console_state *ret)
     static time_t next;
 
     if (now_s() >= next) {
-        last.listeners_len = 0;
         gateway_read(root, &last);
         next = now_s() + (last.listeners_len > 0 ? GATEWAY_EVERY_S : GATEWAY_AWAITED_EVERY_S);
     }

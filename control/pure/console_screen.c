@@ -89,7 +89,7 @@ static void put_listeners(struct screen *s, const struct console_state *state)
     char line[256];
 
     if (state->listeners_len == 0)
-        put_line(s, "Mail at     nowhere: the gateway does not run");
+        put_line(s, "Mail at     nowhere: the gateway does not answer");
     for (size_t i = 0; i < n; i++) {
         snprintf(line, sizeof(line), "%-11s %-15s %s", i == 0 ? "Mail at" : "",
                  state->listeners[i].name, state->listeners[i].address);

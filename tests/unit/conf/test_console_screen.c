@@ -59,7 +59,7 @@ static void a_machine_that_starts(void **state)
         text, "postern 0.1.0                                                    mx.example.org\r\n"
               "State       starting\r\n"
               "Addresses   none\r\n"
-              "Mail at     nowhere: the gateway does not run\r\n"
+              "Mail at     nowhere: the gateway does not answer\r\n"
               "\r\n"
               "\r\n"
               "1 network   2 routes    3 administrator   4 status   5 diagnostics\r\n"
