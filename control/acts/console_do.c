@@ -115,6 +115,7 @@ static void change_take(struct change *c, bool appliance, struct buf *out)
         say(out, "Nothing was changed.\n");
         return;
     }
+    settings_configured_tell(c->root, c->a);
     if (appliance && settings_apply(c->root, c->a) != ERR_OK)
         say(out, "It could not be applied; a restart does that.\n");
     if (!c->root[0])
@@ -273,6 +274,8 @@ static void program(const char *root, int timeout_s, struct buf *out, const char
 }
 
 #define CTL "/usr/bin/posternctl"
+/* Without a word to logind, which an appliance has not. */
+#define SYSTEMCTL "/usr/bin/systemctl", "--no-block", "--job-mode=replace-irreversibly", "start"
 #define PROGRAM(timeout_s, ...)                                                                    \
     program(root, timeout_s, out, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -302,10 +305,10 @@ void console_do(const char *root, enum console_act what, const struct console_va
         PROGRAM(RUN_TIMEOUT_S, CTL, "system", "reset", "--yes", "--reboot");
         return;
     case CONSOLE_ACT_RESTART:
-        PROGRAM(RUN_TIMEOUT_S, "/usr/bin/systemctl", "reboot");
+        PROGRAM(RUN_TIMEOUT_S, SYSTEMCTL, "reboot.target");
         return;
     case CONSOLE_ACT_OFF:
-        PROGRAM(RUN_TIMEOUT_S, "/usr/bin/systemctl", "poweroff");
+        PROGRAM(RUN_TIMEOUT_S, SYSTEMCTL, "poweroff.target");
         return;
     case CONSOLE_ACT_NONE:
     case CONSOLE_ACT_VERIFY:

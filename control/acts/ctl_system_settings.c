@@ -50,38 +50,6 @@ static void errors_notice(const char *root, const char *name, const char *head,
     }
 }
 
-/* What a machine is that nobody has given both files. */
-static void configured_notice(const char *root, const struct appliance *a)
-{
-    char *appliance = settings_text_read(root, SETTINGS_APPLIANCE);
-    char *gateway = settings_text_read(root, SETTINGS_GATEWAY);
-    struct appliance_route route;
-    struct arena arena;
-    size_t routes = 1;
-
-    arena_init(&arena, 0);
-    if (gateway && appliance_gateway_is_ours(gateway) &&
-        appliance_gateway_read(gateway, &arena, &route, 1, &routes) == ERR_FULL)
-        routes = 1;
-    system_notice_clear(root, "configured");
-    if (!appliance && (!gateway || routes == 0))
-        (void)!system_notice_set(root, "configured", SYSTEM_NOTICE_WARNING,
-                                 "not configured: no settings were given; give them by a stick "
-                                 "labelled POSTERN, or by the menu");
-    else if (!gateway || routes == 0)
-        (void)!system_notice_set(
-            root, "configured", SYSTEM_NOTICE_WARNING,
-            "not configured: there is no route, all mail is refused; give one by "
-            "postern.conf on a stick labelled POSTERN, or by the menu");
-    else if (a && !a->admin_password)
-        (void)!system_notice_set(root, "configured", SYSTEM_NOTICE_WARNING,
-                                 "no administrator's password is set: whoever stands before this "
-                                 "machine may change its settings");
-    arena_free(&arena);
-    free(appliance);
-    free(gateway);
-}
-
 /* --- check --- */
 
 static int check_file(const struct ctl_system *sys, const char *path)
@@ -248,7 +216,6 @@ int ctl_system_settings_apply(const struct ctl_system *sys, char **arguments)
 
     if (code != 0)
         return code;
-    configured_notice(sys->root, a);
     if (!sys->root[0])
         settings_services_tell(a);
     appliance_free(a);
@@ -329,7 +296,6 @@ int ctl_system_settings_boot(const struct ctl_system *sys, char **arguments)
         return refused(sys);
     err = settings_apply(sys->root, a);
     int error = errno;
-    configured_notice(sys->root, a);
     appliance_free(a);
     return err ? ctl_failed(sys->json, strerror(error), EX_IOERR) : 0;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "settings_apply.h"
 
+#include "appliance_gateway.h"
 #include "ascii.h"
 #include "moment.h"
+#include "settings.h"
 #include "settings_tree.h"
 #include "state_folder.h"
 #include "system_notice.h"
@@ -210,6 +212,37 @@ static void time_zone_set(const char *root, const char *zone)
     close(folder);
 }
 
+void settings_configured_tell(const char *root, const struct appliance *a)
+{
+    char *appliance = settings_text_read(root, SETTINGS_APPLIANCE);
+    char *gateway = settings_text_read(root, SETTINGS_GATEWAY);
+    struct appliance_route route;
+    struct arena arena;
+    size_t routes = 1;
+
+    arena_init(&arena, 0);
+    if (gateway && appliance_gateway_is_ours(gateway) &&
+        appliance_gateway_read(gateway, &arena, &route, 1, &routes) == ERR_FULL)
+        routes = 1;
+    system_notice_clear(root, "configured");
+    if (!appliance && (!gateway || routes == 0))
+        (void)!system_notice_set(root, "configured", SYSTEM_NOTICE_WARNING,
+                                 "not configured: no settings were given; give them by a stick "
+                                 "labelled POSTERN, or by the menu");
+    else if (!gateway || routes == 0)
+        (void)!system_notice_set(
+            root, "configured", SYSTEM_NOTICE_WARNING,
+            "not configured: there is no route, all mail is refused; give one by "
+            "postern.conf on a stick labelled POSTERN, or by the menu");
+    else if (a && !a->admin_password)
+        (void)!system_notice_set(root, "configured", SYSTEM_NOTICE_WARNING,
+                                 "no administrator's password is set: whoever stands before this "
+                                 "machine may change its settings");
+    arena_free(&arena);
+    free(appliance);
+    free(gateway);
+}
+
 int settings_apply(const char *root, const struct appliance *a)
 {
     static struct settings_nic nics[SETTINGS_NICS_MAX];
@@ -229,6 +262,8 @@ int settings_apply(const char *root, const struct appliance *a)
         time_zone_set(root, a->time_zone);
         nics_notice(root, a, nics, nics_len);
     }
+    if (!err)
+        settings_configured_tell(root, a);
     if (!err && !root[0] && sethostname(a->hostname, strlen(a->hostname)) != 0)
         err = ERR_IO;
     arena_free(&arena);

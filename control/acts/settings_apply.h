@@ -20,8 +20,10 @@ enum { SETTINGS_NICS_MAX = 64 };
 size_t settings_nics(const char *root, struct settings_nic *out, size_t room);
 
 /* Writes the files, removes those of before, sets the name (of the machine itself only: root is "").
- * Notices say what does not fit this machine. ERR_IO; errno says why. ERR_NOMEM. */
+ * Notices say what does not fit this machine, and what it was not given. ERR_IO; errno says why. ERR_NOMEM. */
 int settings_apply(const char *root, const struct appliance *a) ERR_CHECK;
+/* A notice of what the machine was not given yet: routes, or an administrator's password. */
+void settings_configured_tell(const char *root, const struct appliance *a);
 /* Has a running machine's services read their files again. */
 void settings_services_tell(const struct appliance *a);
 

@@ -20,6 +20,7 @@ from appliance_folder import KEY, POSTERNCTL, Appliance  # noqa: E402
 
 PASSWORD = "correct horse battery"
 CLEAR = "\x1b[H\x1b[2J"
+SYSTEMCTL = "systemctl --no-block --job-mode=replace-irreversibly start "
 MENU = "7 factory reset   8 restart   9 power off"
 
 # Stands for the programs that the console runs: says what a gateway would, and keeps its arguments.
@@ -205,6 +206,8 @@ class Console(Appliance):
         self.assertNotIn("other.example", conf)
         self.assertNotIn("not-configured", conf)
         terminal.send("\r")
+        self.assertIn("warning: no administrator's password is set", terminal.expect(MENU))
+        self.assertNotIn("not configured", self.ctl("notices"))
         terminal.say(("> ", "2"), (r"  example\.org: mail\.example\.org:25, TLS verify\r\n(?s:.*)Domain.*: ",
                                    "remove example.org"))
         terminal.expect("Done.")
@@ -306,8 +309,8 @@ class Console(Appliance):
                      ("Press Enter: ", ""))
         os.unlink(self.path("ran"))
         for item, question, word, call in (("7", "Type RESET", "RESET", "posternctl system reset --yes --reboot"),
-                                           ("8", "Restart", "yes", "systemctl reboot"),
-                                           ("9", "Power", "yes", "systemctl poweroff")):
+                                           ("8", "Restart", "yes", SYSTEMCTL + "reboot.target"),
+                                           ("9", "Power", "yes", SYSTEMCTL + "poweroff.target")):
             terminal.say((MENU + r"\r\n> ", item), (question + ".*: ", "no"))
             terminal.say(("Nothing was changed.(?s:.*)Press Enter: ", ""))
             self.assertNotIn(call, self.ran())

@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Each way to give an appliance its settings: a stick, its firmware (test_boot_mail.py has that with mail),
+and the menu on the console of a machine that was given nothing; and what it says where they are wrong."""
+import os
+import socket
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import appliance  # noqa: E402
+from settings import Mail, Settings, HOST  # noqa: E402
+
+# What an emulated machine is slow at, and a real one is not.
+WORDS = "mitigations=off tsc=unstable clocksource=hpet random.trust_cpu=on no_timer_check"
+PASSWORD = "correct horse battery"
+MENU = "9 power off"
+
+
+class FirstBoot(appliance.Case):
+    def test_stick(self):
+        """Settings of a stick are taken; then wrong ones are refused, by file and line, and mail goes on."""
+        machine = self.appliance(words=WORDS)
+        settings = Settings(machine.folder, machine)
+        mail = Mail(self, settings)
+        machine.sticks = [self.stick(settings.files())]
+        machine.power_on()
+        machine.expect("settings of the stick POSTERN were taken")
+        machine.expect(r"postern \S+ ready")
+        self.assertEqual(machine.ssh("hostname").strip(), "gw.example.org")
+        mail.send(machine, "--messages", "2", "--sessions", "1")
+        machine.button()
+        machine.ends()
+        files = settings.files()
+        files["postern.conf"] += "nonsense = 1;\n"
+        machine.sticks = [self.stick(files)]
+        machine.power_on()
+        machine.expect(r"error: settings of the stick POSTERN are not taken: postern\.conf:\d+:\s+nonsense: found "
+                       r"an\s+unknown\s+key")
+        machine.expect(r"postern \S+ ready")
+        mail.send(machine, "--messages", "2", "--sessions", "1")
+        mail.all_arrived()
+        machine.button()
+        machine.ends()
+
+    def prompt(self, machine, pattern, line):
+        machine.expect(pattern)
+        machine.send(line + "\r")
+
+    def test_console(self):
+        """A machine that was given nothing answers and refuses; the menu gives it a route, a key and a
+        password, and mail goes through it."""
+        machine = self.appliance(words=WORDS)
+        settings = Settings(machine.folder, machine)
+        mail = Mail(self, settings)
+        machine.power_on()
+        machine.expect("warning: not configured: no settings were given")
+        machine.expect(r"State\s+ready")
+        machine.expect(MENU)
+        with socket.create_connection(machine.at(25), timeout=120) as s, s.makefile("rb") as answers:
+            for command, code in ((None, b"220"), ("EHLO a.example", b"250"), ("MAIL FROM:<a@a.example>", b"250"),
+                                  ("RCPT TO:<b@hop.example>", b"550")):
+                if command:
+                    s.sendall(command.encode() + b"\r\n")
+                line = answers.readline()
+                while line[3:4] == b"-":
+                    line = answers.readline()
+                self.assertEqual(line[:3], code, line)
+        machine.send("1\r")
+        for pattern, line in (("Name of this machine.*: ", "gw.example.org"), ("Interface.*: ", ""),
+                              ("VLAN.*: ", ""), ("Address.*: ", ""), ("Name server.*: ", ""),
+                              ("Set this up.*: ", "yes"), ("Done.*\n+Press Enter: ", "")):
+            self.prompt(machine, pattern, line)
+        self.prompt(machine, "gw.example.org(?s:.*)" + MENU, "2")
+        for pattern, line in (("Domain.*: ", "hop.example"), ("Its mail server.*: ", f"{HOST}:{settings.sink_port}"),
+                              ("TLS towards.*: ", "encrypt"), ("Set this up.*: ", "yes"),
+                              ("Done.*\n+Press Enter: ", "")):
+            self.prompt(machine, pattern, line)
+        self.prompt(machine, MENU, "3")
+        for pattern, line in (("1 set the password.*: ", "2"), ("Public key.*: ", machine.ssh_public),
+                              ("Done.*\n+Press Enter: ", "")):
+            self.prompt(machine, pattern, line)
+        mail.send(machine, "--messages", "2", "--sessions", "1")
+        mail.all_arrived()
+        self.assertEqual(machine.ssh("hostname").strip(), "gw.example.org")
+        self.prompt(machine, MENU, "3")
+        for pattern, line in (("1 set the password.*: ", "1"), ("New password: ", PASSWORD),
+                              ("The same again: ", PASSWORD), ("Done.*\n+Press Enter: ", "")):
+            self.prompt(machine, pattern, line)
+        self.prompt(machine, "0 shell", "0")
+        self.prompt(machine, "Administrator's password: ", "not this one")
+        self.prompt(machine, "That is not the administrator's password.(?s:.*)Press Enter: ", "")
+        self.prompt(machine, "0 shell", "0")
+        self.prompt(machine, "Administrator's password: ", PASSWORD)
+        self.prompt(machine, "A shell", "echo $((6 * 7)) at $(hostname); exit")
+        machine.expect("42 at gw.example.org")
+        self.prompt(machine, "0 shell", "9")
+        self.prompt(machine, "Administrator's password: ", PASSWORD)
+        self.prompt(machine, "Power the machine off.*: ", "yes")
+        machine.ends()
+
+
+if __name__ == "__main__":
+    appliance.main()
