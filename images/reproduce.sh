@@ -37,11 +37,14 @@ list_tree() { # tree.list: each file of the root with mode, owner and hash
     } >tree.list
 }
 
+rm -rf "$out/source"
 mkdir -p "$out"
+# One commit, whatever becomes of the working tree meanwhile.
+git clone -q --shared "$(dirname "$here")" "$out/source"
 keys=(--keys "$out/keys")
 for option in "$@"; do if [ "$option" = --keys ]; then keys=(); fi; done
 for build in a b; do
-    "$here/build.sh" --out "$out/$build" "${keys[@]}" --fresh yes "$@"
+    "$out/source/images/build.sh" --out "$out/$build" "${keys[@]}" --fresh yes "$@"
     (cd "$out/$build/work" && list_tree)
 done
 same=yes
