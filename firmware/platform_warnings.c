@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MEMORY_LEAST_KB = 1000 * 1024 };
+enum { MEMORY_LEAST_KB = 900 * 1024 };
 
 static void warn(struct platform_warnings *w, enum platform_grade grade, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
