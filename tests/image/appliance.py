@@ -185,18 +185,19 @@ class Appliance:
     forwards       the guest's TCP ports that the host reaches, see at()
     address        the guest's address that those go to; None: the one that DHCP gives
     nics           how many network cards; the forwards are the first one's
+    devices        more of QEMU's options
     clock          the hardware clock's start, as 2001-01-01T00:00:00
     """
 
     def __init__(self, folder, disk, name, like=None, secure_boot=False, tpm=False, credentials=None, sticks=(),
                  words="", forwards=(25, 22), address=None, nics=1, memory_mb=1024, processors=1,
-                 clock="", disk_device="virtio-blk-pci"):
+                 clock="", disk_device="virtio-blk-pci", devices=()):
         self.folder, self.disk, self.name = folder, disk, name
         self.secure_boot, self.words, self.clock = secure_boot, words, clock
         self.credentials, self.sticks = dict(credentials or {}), list(sticks)
         self.forwards = {port: free_port() for port in forwards}
         self.address, self.nics, self.disk_device = address, nics, disk_device
-        self.memory_mb, self.processors = memory_mb, processors
+        self.memory_mb, self.processors, self.devices = memory_mb, processors, devices
         self.console, self.process, self.qmp, self.reader = Console(), None, None, None
         self.power_on_at = 0.0
         self.tpm = Tpm(os.path.join(folder, "tpm")) if tpm else None
@@ -280,7 +281,7 @@ class Appliance:
                 "-device", f"{self.disk_device},drive=disk,bootindex=0"
                            + (",serial=postern0" if self.disk_device != "usb-storage" else ""),
                 "-device", "qemu-xhci,id=usb", "-device", "virtio-rng-pci",
-                *self.network(), *self.firmware_table(), *(self.tpm.options() if self.tpm else []),
+                *self.network(), *self.devices, *self.firmware_table(), *(self.tpm.options() if self.tpm else []),
                 "-chardev", f"socket,id=serial,path={self.folder}/serial,server=on,wait=off,"
                             f"logfile={self.log},logappend=on", "-serial", "chardev:serial",
                 "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"]
