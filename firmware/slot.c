@@ -321,16 +321,19 @@ const struct slot *slots_other(const struct slots *s)
     return NULL;
 }
 
-const struct slot *slots_target(const struct slots *s)
+bool slots_room(const struct slots *s, uint64_t *ret_root_bytes, uint64_t *ret_verity_bytes)
 {
-    const struct slot *target = NULL;
-
+    *ret_root_bytes = *ret_verity_bytes = 0;
     for (size_t i = 0; i < s->len; i++) {
         const struct slot *slot = &s->slots[i];
-        if (!slot->runs && slot->root_bytes && slot->verity_bytes)
-            target = slot; /* sorted: empty ones are last, the oldest before them */
+        if (slot->runs)
+            continue;
+        if (slot->root_bytes > *ret_root_bytes)
+            *ret_root_bytes = slot->root_bytes;
+        if (slot->verity_bytes > *ret_verity_bytes)
+            *ret_verity_bytes = slot->verity_bytes;
     }
-    return target;
+    return *ret_root_bytes > 0 && *ret_verity_bytes > 0;
 }
 
 const char *slot_state_text(enum slot_state state)

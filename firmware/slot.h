@@ -55,8 +55,9 @@ int slots_read(const char *root, struct slots *ret) ERR_CHECK;
  * is not empty, NULL where there is none. */
 const struct slot *slots_running(const struct slots *s);
 const struct slot *slots_other(const struct slots *s);
-/* The one that an update would be written to: empty, or cut off, or else the oldest that does not
- * run. NULL: none. */
-const struct slot *slots_target(const struct slots *s);
+/* How large the partitions are that an update may be written to: the largest of each kind that does
+ * not run. An update that was cut off may have left one of them with a name and the other without. False:
+ * there is none of one kind. */
+bool slots_room(const struct slots *s, uint64_t *ret_root_bytes, uint64_t *ret_verity_bytes);
 /* "empty", "incomplete", "bad", "trial", "good". */
 const char *slot_state_text(enum slot_state state);

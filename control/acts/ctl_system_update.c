@@ -37,6 +37,7 @@ enum { SPARE_BYTES = 64 << 20, STEP_TIMEOUT_S = 1800, TOLD_MAX = 8 };
 struct update {
     const struct ctl_system *sys;
     struct slots slots;
+    uint64_t root_bytes, verity_bytes; /* room in the other slot */
     struct bundle bundle;
     int stage; /* folder */
     char why[BUNDLE_WHY + 128];
@@ -77,7 +78,7 @@ static int slots_check(struct update *u)
             "the installer, or a system started from elsewhere?");
     if (!u->slots.esp[0])
         return fail(u, EX_UNAVAILABLE, "the EFI partition is not mounted");
-    if (!slots_target(&u->slots))
+    if (!slots_room(&u->slots, &u->root_bytes, &u->verity_bytes))
         return fail(u, EX_UNAVAILABLE, "%s has no second slot", u->slots.disk);
     return 0;
 }
@@ -178,10 +179,8 @@ static int bundle_take(struct update *u, const char *file)
     int code = err ? fail(u, err == ERR_IO ? EX_IOERR : EX_DATAERR, "%s: %s", name, u->bundle.why)
                    : version_check(u);
     if (code == 0) {
-        const struct slot *target = slots_target(&u->slots);
-        const struct bundle_room room = {
-            .part_max = {target->root_bytes, target->verity_bytes, esp_room(u)},
-            .spare = SPARE_BYTES};
+        const struct bundle_room room = {.part_max = {u->root_bytes, u->verity_bytes, esp_room(u)},
+                                         .spare = SPARE_BYTES};
         char text[128];
         snprintf(text, sizeof(text), "%s: version %s, signed by a key of this appliance", name,
                  u->bundle.list.version);

@@ -16,7 +16,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from appliance_root import Keys, Root, bundle  # noqa: E402
+from appliance_root import Keys, Root, bundle, gpt  # noqa: E402
 
 OK, DATA, NO_INPUT, UNAVAILABLE, CAN_T_CREATE, TEMPORARY, USAGE = 0, 65, 66, 69, 73, 75, 64
 
@@ -256,6 +256,18 @@ class Update(Case):
         root.write("/var/lib/postern-system/update/postern_1.5_x86-64.root.part", "x")
         self.assertEqual(root.ctl("update", self.two)[0], OK)
         self.assertEqual(os.listdir(root.at("/var/lib/postern-system/update")), [])
+
+    def test_again_after_a_cut(self):
+        """Cut off between two labels, and with the start of a kernel: the same bundle finds its place again."""
+        root = self.machine()
+        parts = [("esp", "esp", 16), ("root", "postern_1", 8), ("verity", "postern_1_verity", 1),
+                 ("root", "postern_2", 8), ("verity", "_empty", 1)]
+        root.write("/dev/sda", gpt(parts))
+        root.write("/efi/EFI/Linux/.#sysupdatepostern_2+3-0.efia200e6ac6c90f15d", "MZ")
+        self.assertIn("2              incomplete", root.ctl("status")[1])
+        code, said = root.ctl("update", self.two)
+        self.assertEqual(code, OK, said)
+        self.assertEqual(root.labels(), ["postern_1", "postern_2"])
 
     def test_sysupdate_fails(self):
         root = self.machine()

@@ -66,6 +66,7 @@ static void test_bare(void **state)
 {
     const char *root = fake_root_make();
     static struct slots s;
+    uint64_t root_bytes, verity_bytes;
 
     os_release(root, "1");
     assert_int_equal(slots_read(root, &s), ERR_OK);
@@ -76,7 +77,7 @@ static void test_bare(void **state)
     assert_false(s.trial);
     assert_null(slots_running(&s));
     assert_null(slots_other(&s));
-    assert_null(slots_target(&s));
+    assert_false(slots_room(&s, &root_bytes, &verity_bytes));
     fake_remove(root);
 }
 
@@ -85,6 +86,7 @@ static void test_first(void **state)
 {
     const char *root = fake_root_make();
     static struct slots s;
+    uint64_t root_bytes, verity_bytes;
 
     os_release(root, "1");
     disk(root, "sda", one);
@@ -102,8 +104,9 @@ static void test_first(void **state)
     assert_int_equal(s.slots[0].root_bytes, 400 * 1048576);
     assert_int_equal(s.slots[1].state, SLOT_EMPTY);
     assert_null(slots_other(&s));
-    assert_ptr_equal(slots_target(&s), &s.slots[1]);
-    assert_int_equal(slots_target(&s)->verity_bytes, 3 * 1048576);
+    assert_true(slots_room(&s, &root_bytes, &verity_bytes));
+    assert_int_equal(root_bytes, 300 * 1048576);
+    assert_int_equal(verity_bytes, 3 * 1048576);
     fake_remove(root);
 }
 
@@ -112,6 +115,7 @@ static void test_blessed(void **state)
 {
     const char *root = fake_root_make();
     static struct slots s;
+    uint64_t root_bytes, verity_bytes;
 
     os_release(root, "2");
     disk(root, "sda", both);
@@ -124,7 +128,8 @@ static void test_blessed(void **state)
     assert_string_equal(slots_running(&s)->version, "2");
     assert_true(slots_running(&s)->next);
     assert_string_equal(slots_other(&s)->version, "1");
-    assert_ptr_equal(slots_target(&s), slots_other(&s));
+    assert_true(slots_room(&s, &root_bytes, &verity_bytes));
+    assert_int_equal(root_bytes, 400 * 1048576);
     fake_remove(root);
 }
 
@@ -180,6 +185,7 @@ static void test_two_disks(void **state)
     };
     const char *root = fake_root_make();
     static struct slots s;
+    uint64_t root_bytes, verity_bytes;
 
     os_release(root, "1");
     fake_disk(root, "sda", stick, 2);
@@ -193,10 +199,31 @@ static void test_two_disks(void **state)
     assert_string_equal(s.disk, "sda");
     assert_int_equal(s.len, 1);
     assert_int_equal(s.slots[0].state, SLOT_INCOMPLETE);
-    assert_null(slots_target(&s));
+    assert_false(slots_room(&s, &root_bytes, &verity_bytes));
     fake_loader_variable(root, "LoaderDevicePartUUID", "00000000-0000-0000-0000-000000000000");
     assert_int_equal(slots_read(root, &s), ERR_OK);
     assert_string_equal(s.disk, "");
+    fake_remove(root);
+}
+
+/* An update was cut off between two labels: the partitions without a version are still a place. */
+static void test_cut_off(void **state)
+{
+    static const char *const labels[4] = {"postern_1", "postern_1_verity", "postern_2", "_empty"};
+    const char *root = fake_root_make();
+    static struct slots s;
+    uint64_t root_bytes, verity_bytes;
+
+    os_release(root, "1");
+    disk(root, "sda", labels);
+    uki(root, "postern_1.efi");
+    assert_int_equal(slots_read(root, &s), ERR_OK);
+    assert_int_equal(s.slots[0].state, SLOT_INCOMPLETE);
+    assert_true(s.slots[1].runs);
+    assert_int_equal(s.slots[2].state, SLOT_EMPTY);
+    assert_true(slots_room(&s, &root_bytes, &verity_bytes));
+    assert_int_equal(root_bytes, 300 * 1048576);
+    assert_int_equal(verity_bytes, 3 * 1048576);
     fake_remove(root);
 }
 
@@ -207,6 +234,7 @@ static void test_many(void **state)
     char labels[20][32];
     const char *root = fake_root_make();
     static struct slots s;
+    uint64_t root_bytes, verity_bytes;
 
     for (size_t i = 0; i < 20; i++) {
         snprintf(labels[i], sizeof(labels[i]), i % 2 ? "postern_%zu_verity" : "postern_%zu",
@@ -217,7 +245,7 @@ static void test_many(void **state)
     fake_disk(root, "sda", parts, 20);
     assert_int_equal(slots_read(root, &s), ERR_OK);
     assert_int_equal(s.len, SLOTS_MAX);
-    assert_string_equal(slots_target(&s)->version, "2");
+    assert_true(slots_room(&s, &root_bytes, &verity_bytes));
     fake_remove(root);
 }
 
@@ -269,7 +297,8 @@ int main(void)
         cmocka_unit_test(test_no_appliance), cmocka_unit_test(test_bare),
         cmocka_unit_test(test_first),        cmocka_unit_test(test_blessed),
         cmocka_unit_test(test_states),       cmocka_unit_test(test_two_disks),
-        cmocka_unit_test(test_many),         cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_cut_off),      cmocka_unit_test(test_many),
+        cmocka_unit_test(test_variables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
