@@ -56,7 +56,8 @@ class Update(appliance.Case):
         return machine
 
     def ready(self, machine, version):
-        machine.expect(rf"postern {re.escape(version)} ready")
+        machine.expect(rf"^postern {re.escape(version)}\b")
+        machine.ready()
         for _ in range(40):  # the SSH server may come up after the gateway has
             if machine.ssh("echo here", check=False) == "here\n":
                 return
@@ -257,7 +258,7 @@ class Update(appliance.Case):
                 again.ssh_key, again.forwards = machine.ssh_key, machine.forwards
                 subprocess.run(["cp", variables, again.variables], check=True)
                 again.power_on()
-                again.expect(r"postern \S+ ready")
+                again.ready()
                 # And the update goes on from there.
                 if self.whole(disk, self.new) is None:
                     self.assertEqual(self.update(again, bundle(self.new))[0], 0)
