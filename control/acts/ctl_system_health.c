@@ -16,6 +16,7 @@
 #include "slot_efi.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -223,6 +224,29 @@ static void choice_keep(const struct health *h)
                 strerror(errno));
 }
 
+/* The boot loader counts no start of a kernel whose name has no counter: what systemd-bless-boot
+ * does, whose package wants to install a boot loader. */
+static bool bless(const struct health *h)
+{
+    const struct slot *running = slots_running(&h->slots);
+    char folder[PATH_MAX], good[SLOT_ENTRY_TEXT + 8];
+
+    if (!h->slots.trial)
+        return true;
+    snprintf(folder, sizeof(folder), "%s%s/EFI/Linux", h->sys->root, h->slots.esp);
+    int fd = h->slots.esp[0] && running && running->has_uki
+                 ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                 : -1;
+    snprintf(good, sizeof(good), "postern_%s.efi", h->slots.running);
+    bool done = fd >= 0 && renameat(fd, running->uki_file, fd, good) == 0 && syncfs(fd) == 0;
+    if (!done)
+        fprintf(stderr, "posternctl: version %s can't be marked as good: %s\n", h->slots.running,
+                fd < 0 ? "its kernel is not found in the EFI partition" : strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
 static int fall_back(const struct health *h)
 {
     char text[160];
@@ -254,7 +278,8 @@ int ctl_system_health(const struct ctl_system *sys, char **arguments)
     notices_write(&h);
     if (!all_good(&h))
         return EX_SOFTWARE;
-    if (sys->boot)
-        choice_keep(&h);
-    return 0;
+    if (!sys->boot)
+        return 0;
+    choice_keep(&h);
+    return bless(&h) ? 0 : EX_IOERR;
 }

@@ -92,6 +92,21 @@ class Health(Case):
         self.assertEqual(list(rows), ["settings"])
         self.assertTrue(data["waits"])
         self.assertEqual(root.notices(), {"ready": "ok: postern 2 runs, and waits for its settings"})
+        self.assertEqual(root.ukis(), ["postern_1.efi", "postern_2.efi"])
+
+    def test_not_blessed(self):
+        """By hand, a check decides nothing; nor does one that fails, or one that can't find the kernel."""
+        root = self.machine(trial=True)
+        self.assertEqual(self.health(root)[0], OK)
+        self.assertEqual(root.ukis(), ["postern_1.efi", "postern_2+2-1.efi"])
+        root.write("/etc/postern/postern.conf", "gateway: { hostname = 5; };\n", 0o640)
+        self.assertEqual(self.health(root)[0], FAILED)
+        self.assertEqual(root.ukis(), ["postern_1.efi", "postern_2+2-1.efi"])
+        root = self.machine(trial=True)
+        shutil.rmtree(root.at("/efi"))
+        code, said = root.ctl("health", "--boot")
+        self.assertEqual(code, 74)
+        self.assertIn("version 2 can't be marked as good", said)
 
     def test_gateway_is_gone(self):
         gateway = self.serving()
