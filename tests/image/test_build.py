@@ -250,6 +250,12 @@ class Root(unittest.TestCase):
         for unit in ("postern.service", "postern-state.service", "postern-settings.service"):
             self.assertTrue(glob.glob(f"{built.root}/etc/systemd/system/*.wants/{unit}"), unit)
 
+    def test_nothing_asks_for_a_login(self):
+        for unit in ("getty-static.service", "systemd-logind.service"):
+            self.assertEqual(os.readlink(f"{built.root}/etc/systemd/system/{unit}"), "/dev/null")
+        self.assertEqual(glob.glob(f"{built.root}/etc/systemd/system/getty.target.wants/*getty@*"), [])
+        self.assertEqual(glob.glob(f"{built.root}/usr/lib/systemd/system-generators/*getty*"), [])
+
     def test_modules_are_signed(self):
         modules = [(path, here) for path, here, _ in built.files() if path.endswith(".ko")]
         self.assertGreater(len(modules), 200)
