@@ -71,7 +71,8 @@ tools_tree() {
 }
 
 # in_tools COMMAND...: runs it in the tool tree, the folders $work, $keys and $cache at their own paths,
-# with mounts that end with it. Time and language are the same everywhere.
+# with mounts that end with it; $work is at /mnt, too, for what keeps the path that it was made at. Time
+# and language are the same everywhere.
 in_tools() {
     unshare --mount --propagation private -- bash -c '
         set -e
@@ -83,6 +84,7 @@ in_tools() {
             mkdir -p ".$folder"
             mount --bind "$folder" ".$folder"
         done
+        mount --bind "$2" mnt
         shift 4
         mount -t proc proc proc
         mount --rbind /dev dev

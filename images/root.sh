@@ -54,10 +54,10 @@ END
 }
 
 postern_build() { # $work/source into $work/tree
-    local ccache=(CCACHE_DIR="$cache/image-ccache" CCACHE_BASEDIR="$work" CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=500M)
+    local ccache=(CCACHE_DIR="$cache/image-ccache" CCACHE_BASEDIR=/mnt CCACHE_MAXSIZE=500M)
     if [ "$fresh" = yes ]; then ccache=(CCACHE_DISABLE=1); fi
     in_tools env "${ccache[@]}" sh -ec "
-        cd '$work'
+        cd /mnt
         meson setup --prefix=/usr --sysconfdir=/etc postern source >postern.log 2>&1 || { cat postern.log; exit 1; }
         ninja -C postern posternd posternctl postern-platform postern-bench >postern.log 2>&1 || { tail -n 40 postern.log; exit 1; }
         strip postern/posternd postern/posternctl postern/postern-platform postern/postern-bench" >&2
@@ -165,7 +165,7 @@ root_trim() { # what only installing needed
     done
     (cd "$root" && rm -rf var boot media srv opt home)
     mkdir "$root/var"
-    rm -rf "$root"/dev/* # the kernel makes them
+    rm -rf "${root:?}"/dev/* # the kernel makes them
     rm -rf "$root"/etc/{apt,dpkg,cron*,init.d,rc?.d,logrotate.d,perl,alternatives/README,network,systemd/system,dbus-1}
     rm -rf "$root"/etc/{machine-id,hostname,resolv.conf,*-,.pwd.lock,ssh/ssh_host_*,motd,issue*,update-motd.d}
     rm -rf "$root"/usr/share/{man,info,lintian,bash-completion,zsh,fish,perl5,debconf,bug,menu,pixmaps,dbus-1,polkit-1,initramfs-tools,i18n,locale}
