@@ -54,14 +54,15 @@ json_t *ctl_slots_json(const struct slots *s)
 
 int ctl_system_reboot(const struct ctl_system *sys)
 {
-    static const char *const words[] = {"/usr/bin/systemctl", "--no-block", "reboot", NULL};
+    static const char *const words[] = {"/usr/bin/systemctl", "--no-block", "start",
+                                        "reboot.target", NULL};
     const struct system_run run = {.root = sys->root, .words = words, .timeout_s = TIMEOUT_S};
     char why[128];
     int status = system_run(&run);
 
     if (status == 0)
         return 0;
-    snprintf(why, sizeof(why), "the machine does not restart: systemctl reboot: %s",
+    snprintf(why, sizeof(why), "the machine does not restart: systemctl start reboot.target: %s",
              status < 0 ? err_text(status) : "failed");
     return ctl_failed(sys->json, why, EX_OSERR);
 }

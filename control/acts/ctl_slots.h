@@ -9,7 +9,7 @@
 /* False: it said why, and the exit code is EX_UNAVAILABLE. */
 bool ctl_slots_read(const struct ctl_system *sys, struct slots *ret);
 json_t *ctl_slots_json(const struct slots *s);
-/* Restarts the machine as systemctl does. A sysexits code. */
+/* Restarts the machine, by the unit: there is no D-Bus, which systemctl reboot asks. A sysexits code. */
 int ctl_system_reboot(const struct ctl_system *sys);
 /* As system_notice_set; where that fails it says so on standard error, and goes on. */
 void ctl_notice(const struct ctl_system *sys, const char *name, enum system_notice_level level,

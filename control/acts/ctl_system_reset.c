@@ -60,6 +60,6 @@ int ctl_system_reset(const struct ctl_system *sys, char **arguments)
         ctl_print_json(json_pack("{s:b, s:b}", "reset", 1, "reboot", sys->reboot));
     else
         puts(sys->reboot ? "Erased at this restart."
-                         : "Erased at the next start: systemctl reboot");
+                         : "Erased at the next start: systemctl start reboot.target");
     return sys->reboot ? ctl_system_reboot(sys) : 0;
 }

@@ -326,7 +326,8 @@ static int told(struct update *u)
     else
         printf("Version %s is installed; %s runs until the machine restarts%s\n", version,
                u->slots.running,
-               u->sys->reboot ? ". Restarting." : ". Reboot to use it: systemctl reboot");
+               u->sys->reboot ? ". Restarting."
+                              : ". Reboot to use it: systemctl start reboot.target");
     return u->sys->reboot ? ctl_system_reboot(u->sys) : 0;
 }
 

@@ -107,7 +107,7 @@ class Update(appliance.Case):
         return out
 
     def restart(self, machine):
-        machine.ssh("systemctl --no-block reboot", check=False)
+        machine.ssh("systemctl --no-block start reboot.target", check=False)
 
     def starts(self, machine, version):
         """systemd's greeting, the first sign of which version was started."""

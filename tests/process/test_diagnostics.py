@@ -161,7 +161,7 @@ class Reset(Case):
         code, said = root.ctl("--json", "reset", "--yes", "--reboot")
         self.assertEqual((code, json.loads(said)), (OK, {"reset": True, "reboot": True}))
         self.assertEqual(self.asked_for(root), "yes")
-        self.assertEqual(root.calls(), ["systemctl --no-block reboot"])
+        self.assertEqual(root.calls(), ["systemctl --no-block start reboot.target"])
 
     def test_no_uefi(self):
         root = self.machine()

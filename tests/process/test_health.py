@@ -192,7 +192,7 @@ class Health(Case):
         code, said = root.ctl("health", "--fall-back")
         self.assertEqual(code, OK)
         self.assertIn("version 2 is on trial and not healthy: restarting", said)
-        self.assertEqual(root.calls(), ["systemctl --no-block reboot"])
+        self.assertEqual(root.calls(), ["systemctl --no-block start reboot.target"])
 
     def test_no_fall_back(self):
         """What was good before is not restarted, for no restart mends it."""

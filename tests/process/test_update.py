@@ -71,7 +71,7 @@ class Update(Case):
             code, said = root.ctl("--json", "update", "--reboot", "-", data=f.read())
         self.assertEqual(code, OK, said)
         self.assertEqual(json.loads(said), {"version": "1", "next": "2", "reboot": True})
-        self.assertEqual(root.calls()[-1], "systemctl --no-block reboot")
+        self.assertEqual(root.calls()[-1], "systemctl --no-block start reboot.target")
 
     def test_replaces_the_other_one(self):
         """Its kernel is gone before its partitions are touched, whatever else is in the EFI partition."""
@@ -322,7 +322,7 @@ class Slots(Case):
         self.assertIn("1              good: was found healthy; starts next\n", root.ctl("status")[1])
         code, said = root.ctl("rollback", "--reboot", "--json")
         self.assertEqual((code, json.loads(said)), (OK, {"version": "2", "next": "1", "reboot": True}))
-        self.assertEqual(root.calls(), ["systemctl --no-block reboot"])
+        self.assertEqual(root.calls(), ["systemctl --no-block start reboot.target"])
 
     def test_no_rollback(self):
         rows = [(["postern_1", "_empty"], ["postern_1.efi"], "the other slot is empty"),
