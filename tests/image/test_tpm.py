@@ -108,13 +108,14 @@ class Sealed(StateCase):
         self.assertRegex(key, r"^([cbdefghijklnrtuv]{8}-){7}[cbdefghijklnrtuv]{8}$")
         machine.tpm = appliance.Tpm(os.path.join(machine.folder, "another"))
         wrong = key[:-1] + ("b" if key[-1] == "c" else "c")
-        machine.sticks = [self.stick({"recovery-key": wrong})]
+        machine.sticks = [self.stick({"recovery-key": wrong}, label="POSTERN-KEY")]
         level, text = self.boot(machine)
         self.assertEqual(level, "error")
         self.assertIn("this is another TPM", text)
         self.assertIn("does not open it", text)
         machine.power_cut()
-        machine.sticks = [self.stick({"recovery-key": key.upper().replace("-", " ") + "\r\n"})]
+        machine.sticks = [self.stick({"recovery-key": key.upper().replace("-", " ") + "\r\n"},
+                                      label="POSTERN-KEY")]
         level, text = self.boot(machine)
         self.assertEqual(level, "warning")
         self.assertIn("opened by the recovery key", text)
