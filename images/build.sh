@@ -84,7 +84,7 @@ main() {
     arguments "$@"
     local began=$SECONDS
     umask 022
-    work=$out/work
+    work=$out/parts
     rm -rf "$work"
     mkdir -p "$work" "$keys"
     say "making version $version in $out"

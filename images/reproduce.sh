@@ -17,14 +17,14 @@ differs() { # FILE FILE: the places
 }
 
 explain() { # the parts that the files are made of
-    local part
+    local part first=$out/a/parts second=$out/b/parts
     for part in tree.list vmlinuz initrd.cpio.zst microcode.cpio roothash root.erofs root.verity uki.unsigned.efi \
         pcrsig.json uki.efi disk.raw; do
-        if ! cmp -s "$out/a/work/$part" "$out/b/work/$part"; then
+        if ! cmp -s "$first/$part" "$second/$part"; then
             echo "$part:"
             case $part in
-            *.list) diff "$out/a/work/$part" "$out/b/work/$part" | head -n 40 || true ;;
-            *) differs "$out/a/work/$part" "$out/b/work/$part" ;;
+            *.list) diff "$first/$part" "$second/$part" | head -n 40 || true ;;
+            *) differs "$first/$part" "$second/$part" ;;
             esac
         fi
     done
@@ -45,7 +45,7 @@ keys=(--keys "$out/keys")
 for option in "$@"; do if [ "$option" = --keys ]; then keys=(); fi; done
 for build in a b; do
     "$out/source/images/build.sh" --out "$out/$build" "${keys[@]}" --fresh yes "$@"
-    (cd "$out/$build/work" && list_tree)
+    (cd "$out/$build/parts" && list_tree)
 done
 same=yes
 for file in "$out"/a/postern-*; do
