@@ -86,7 +86,7 @@ main() {
     umask 022
     work=$out/parts
     rm -rf "$work"
-    mkdir -p "$work" "$keys"
+    mkdir -p "$work" "$keys" "$cache"
     say "making version $version in $out"
     source_copy
     exec 8>"$cache/.image.lock" # two builds at a time make trees and packages one after the other
