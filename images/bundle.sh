@@ -11,7 +11,7 @@
 # Version and architecture are in the names, and these are in what is signed. KEY is the update key's
 # private half as PEM; images have the public half as /usr/lib/postern/update-keys/NAME.pem (each
 # *.pem there counts, so that a key can be replaced by two updates). Nothing in a bundle is compressed:
-# the erofs is already. Who reads it: control/acts/bundle.c.
+# the erofs is already. Who reads it: control/appliance/bundle.c.
 #
 # The same files, key and SOURCE_DATE_EPOCH give the same bundle.
 set -euo pipefail

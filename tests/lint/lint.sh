@@ -76,6 +76,8 @@ upward() {
             sees["dataplane"] = " base crypto firmware dataplane "
             sees["control/pure"] = " base crypto control/pure "
             sees["control/acts"] = " base crypto firmware dataplane control/pure control/acts "
+            sees["control/ctl"] = sees["control/acts"] "control/ctl "
+            sees["control/appliance"] = sees["control/ctl"] "control/appliance "
         }
         function folder(path) { sub(/\/[^\/]*$/, "", path); return path }
         { all[NR] = $0; name = $0; sub(/.*\//, "", name); if ($0 ~ /^(base|crypto|firmware|dataplane|control)\//) home[name] = folder($0) }
