@@ -54,6 +54,8 @@ LOGS = os.path.join(BUILD, "test-logs")
 OVMF = "/usr/share/OVMF"
 TAIL_LINES = 40
 BOOT_LIMIT_S = 400
+# What an emulated machine is slow at, and a real one is not.
+FASTER = "mitigations=off tsc=unstable clocksource=hpet random.trust_cpu=on no_timer_check"
 ESCAPES = re.compile(r"\x1b\[[0-9;?=!]*[A-Za-z]|\x1b[()][A-Za-z0-9]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
                      r"|\x1b[=>78cDEHMNOPZ]|[\r\x00]")
 PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "swtpm": "swtpm", "mcopy": "mtools",
@@ -181,7 +183,8 @@ class Appliance:
     credentials    name: text or bytes, handed to systemd by SMBIOS
     sticks         files with a file system each, see disk.stick(); stick_in() puts one in while it runs
     words          more words for the kernel's command line; not honoured under Secure Boot, and measured
-                   into PCR 12, so that a /var that is sealed by the TPM stays shut
+                   into PCR 12, so that a /var that is sealed by the TPM stays shut. None: FASTER, and
+                   nothing where there is a TPM
     forwards       the guest's TCP ports that the host reaches, see at()
     address        the guest's address that those go to; None: the one that DHCP gives
     nics           how many network cards; the forwards are the first one's
@@ -190,10 +193,11 @@ class Appliance:
     """
 
     def __init__(self, folder, disk, name, like=None, secure_boot=False, tpm=False, credentials=None, sticks=(),
-                 words="", forwards=(25, 22), address=None, nics=1, memory_mb=1024, processors=1,
+                 words=None, forwards=(25, 22), address=None, nics=1, memory_mb=1024, processors=1,
                  clock="", disk_device="virtio-blk-pci", devices=()):
         self.folder, self.disk, self.name = folder, disk, name
-        self.secure_boot, self.words, self.clock = secure_boot, words, clock
+        self.secure_boot, self.clock = secure_boot, clock
+        self.words = ("" if tpm else FASTER) if words is None else words
         self.credentials, self.sticks = dict(credentials or {}), list(sticks)
         self.forwards = {port: free_port() for port in forwards}
         self.address, self.nics, self.disk_device = address, nics, disk_device

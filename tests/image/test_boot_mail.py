@@ -10,9 +10,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import appliance  # noqa: E402
 from settings import Mail, Settings  # noqa: E402
 
-# What an emulated machine is slow at, and a real one is not.
-WORDS = "mitigations=off tsc=unstable clocksource=hpet random.trust_cpu=on no_timer_check"
-
 
 class BootMail(appliance.Case):
     def counters(self, machine):
@@ -20,7 +17,7 @@ class BootMail(appliance.Case):
         return {name: int(value) for name, value in (line.split() for line in lines)}
 
     def test_first_boot_and_mail(self):
-        machine = self.appliance(words=WORDS)
+        machine = self.appliance()
         settings = Settings(machine.folder, machine)
         mail = Mail(self, settings)
         machine.credentials = settings.credentials()

@@ -11,8 +11,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import appliance  # noqa: E402
 from settings import Mail, Settings, HOST  # noqa: E402
 
-# What an emulated machine is slow at, and a real one is not.
-WORDS = "mitigations=off tsc=unstable clocksource=hpet random.trust_cpu=on no_timer_check"
 PASSWORD = "correct horse battery"
 MENU = "9 power off"
 
@@ -20,7 +18,7 @@ MENU = "9 power off"
 class FirstBoot(appliance.Case):
     def test_stick(self):
         """Settings of a stick are taken; then wrong ones are refused, by file and line, and mail goes on."""
-        machine = self.appliance(words=WORDS)
+        machine = self.appliance()
         settings = Settings(machine.folder, machine)
         mail = Mail(self, settings)
         machine.sticks = [self.stick(settings.files())]
@@ -52,7 +50,7 @@ class FirstBoot(appliance.Case):
     def test_console(self):
         """A machine that was given nothing answers and refuses; the menu gives it a route, a key and a
         password, and mail goes through it."""
-        machine = self.appliance(words=WORDS)
+        machine = self.appliance()
         settings = Settings(machine.folder, machine)
         mail = Mail(self, settings)
         machine.power_on()

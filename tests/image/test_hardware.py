@@ -10,7 +10,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import appliance  # noqa: E402
 from settings import Settings  # noqa: E402
-from test_boot_mail import WORDS  # noqa: E402
 
 NOTICES = "/run/postern-system/notices"
 # The unit as it is, with times that a test can wait for.
@@ -27,7 +26,7 @@ class Hardware(appliance.Case):
         machine.wait(lambda: wanted in machine.ssh(command, check=False), 120, f"{command}: {wanted}")
 
     def test_a_gateway_that_is_lost_resets_the_machine(self):
-        machine = self.appliance(words=WORDS, devices=(
+        machine = self.appliance(devices=(
             "-device", "i6300esb", "-blockdev", "null-co,node-name=nvme,size=8388608,read-zeroes=on",
             "-device", "nvme,drive=nvme,serial=nvme"))
         machine.credentials = Settings(machine.folder, machine).credentials()

@@ -12,8 +12,6 @@ import appliance  # noqa: E402
 from disk import Disk  # noqa: E402
 from settings import Settings  # noqa: E402
 
-WORDS = "mitigations=off tsc=unstable clocksource=hpet random.trust_cpu=on no_timer_check"
-
 
 class Install(appliance.Case):
     def blank(self, name, size_mb):
@@ -36,7 +34,7 @@ class Install(appliance.Case):
         self.fail(f"{machine.name} is not reached by SSH")
 
     def test_to_a_disk_of_the_machine(self):
-        stick = self.appliance(words=WORDS)
+        stick = self.appliance()
         stick.credentials = Settings(stick.folder, stick).credentials()
         target, small = self.blank("target", 2500), self.blank("small", 1500)
         stick.power_on()
@@ -65,7 +63,7 @@ class Install(appliance.Case):
         names = [os.path.basename(path) for path in disk.esp().names("/EFI/Linux")]
         self.assertEqual(len(names), 1)
         self.assertRegex(names[0].lower(), r"^postern_.+\+3\.efi$")
-        machine = self.appliance(disk=disk, like=None, words=WORDS)
+        machine = self.appliance(disk=disk, like=None)
         machine.ssh_key = stick.ssh_key  # the administrator's key went along with the settings
         machine.power_on()
         machine.ready()

@@ -26,8 +26,6 @@ from uki import Uki  # noqa: E402
 
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 KEYS = os.environ.get("POSTERN_IMAGE_KEYS", os.path.join(IMAGE_FOLDER, "keys"))
-# What an emulated machine is slow at, and a real one is not.
-WORDS = "mitigations=off tsc=unstable clocksource=hpet random.trust_cpu=on no_timer_check"
 CUTS = 10
 BOOTED_CUTS = 3
 
@@ -50,7 +48,7 @@ class Update(appliance.Case):
         self.new = next(version for version in found if version != self.old)
 
     def machine(self):
-        machine = self.appliance(words=WORDS)
+        machine = self.appliance()
         self.settings = Settings(machine.folder, machine)
         machine.credentials = self.settings.credentials()
         return machine
@@ -253,7 +251,7 @@ class Update(appliance.Case):
         for number in sorted({1, CUTS // 2, CUTS - 2})[:BOOTED_CUTS]:
             disk, variables = cuts[number]
             with self.subTest(cut=number):
-                again = self.appliance(disk=disk, words=WORDS)
+                again = self.appliance(disk=disk)
                 again.credentials = machine.credentials
                 again.ssh_key, again.forwards = machine.ssh_key, machine.forwards
                 subprocess.run(["cp", variables, again.variables], check=True)
