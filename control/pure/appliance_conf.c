@@ -8,33 +8,6 @@
 
 const char appliance_default_text[] = "hostname = \"postern\";\n";
 
-/* A group of a list while it is checked. */
-struct place {
-    struct conf_reader *r;
-    const config_setting_t *setting;
-    char path[CONF_PATH_TEXT];
-};
-
-static struct place place_of(struct conf_reader *r, const config_setting_t *root, const char *list,
-                             size_t index)
-{
-    struct place p = {.r = r};
-    const config_setting_t *all = config_setting_get_member(root, list);
-
-    p.setting = all ? config_setting_get_elem(all, (unsigned)index) : NULL;
-    conf_path_index(list, index, p.path);
-    return p;
-}
-
-static void refuse(const struct place *p, const char *key, const char *found, const char *allowed)
-{
-    char path[CONF_PATH_TEXT];
-    const config_setting_t *at = p->setting ? config_setting_get_member(p->setting, key) : NULL;
-
-    conf_complain(p->r, at ? at : p->setting, conf_path_key(p->path, key, path),
-                  "found %s, allowed %s", found, allowed);
-}
-
 static bool has_name(const struct appliance_network *n)
 {
     return strcmp(n->interface, "first") != 0 && !strchr(n->interface, ':');
@@ -56,25 +29,26 @@ static bool bond_has(const struct appliance_network *n, const char *interface, s
     return false;
 }
 
-static void member_check(const struct place *p, const struct appliance *a, size_t own, size_t index)
+static void member_check(const struct conf_place *p, const struct appliance *a, size_t own,
+                         size_t index)
 {
     const char *member = a->networks[own].bond.members.items[index];
 
     if (!member)
         return;
     if (bond_has(&a->networks[own], member, index))
-        refuse(p, "bond", "a member twice", "each interface once");
+        conf_refuse(p, "bond", "a member twice", "each interface once");
     for (size_t i = 0; i < a->networks_len; i++) {
         const struct appliance_network *other = &a->networks[i];
         if (other->interface && strcmp(other->interface, member) == 0)
-            refuse(p, "bond", "a member that is an interface of a network by itself",
-                   "interfaces that nothing else uses");
+            conf_refuse(p, "bond", "a member that is an interface of a network by itself",
+                        "interfaces that nothing else uses");
         if (i < own && bond_has(other, member, SIZE_MAX))
-            refuse(p, "bond", "a member of another bond", "interfaces that nothing else uses");
+            conf_refuse(p, "bond", "a member of another bond", "interfaces that nothing else uses");
     }
 }
 
-static void bond_check(const struct place *p, const struct appliance *a, size_t own)
+static void bond_check(const struct conf_place *p, const struct appliance *a, size_t own)
 {
     const struct appliance_network *n = &a->networks[own];
     size_t digits =
@@ -83,16 +57,16 @@ static void bond_check(const struct place *p, const struct appliance *a, size_t 
     if (!is_bond(n))
         return;
     if (!has_name(n))
-        refuse(p, "interface", "no name for the bond", "a name such as \"bond0\"");
+        conf_refuse(p, "interface", "no name for the bond", "a name such as \"bond0\"");
     if (digits > 0)
-        refuse(p, "interface", "a name that VLANs get", "a name such as \"bond0\"");
+        conf_refuse(p, "interface", "a name that VLANs get", "a name such as \"bond0\"");
     for (size_t i = 0; i < n->bond.members.len; i++)
         member_check(p, a, own, i);
     for (size_t i = 0; i < own; i++) {
         if (is_bond(&a->networks[i]) && a->networks[i].interface &&
             strcmp(a->networks[i].interface, n->interface) == 0)
-            refuse(p, "bond", "a bond that an earlier network has described",
-                   "its members in one of the groups that name it");
+            conf_refuse(p, "bond", "a bond that an earlier network has described",
+                        "its members in one of the groups that name it");
     }
 }
 
@@ -115,18 +89,18 @@ static bool is_of_network(const struct net_prefix *p)
     return max - p->bits >= 2 && (zeros || (ones && !v6));
 }
 
-static void addresses_check(const struct place *p, const struct appliance_network *n)
+static void addresses_check(const struct conf_place *p, const struct appliance_network *n)
 {
     for (size_t i = 0; i < n->addresses_len; i++) {
         if (n->addresses[i].bits == 0) /* refused already */
             continue;
         if (is_of_network(&n->addresses[i]))
-            refuse(p, "addresses", "an address that stands for the whole network",
-                   "the machine's own in it");
+            conf_refuse(p, "addresses", "an address that stands for the whole network",
+                        "the machine's own in it");
         for (size_t j = 0; j < i; j++) {
             if (n->addresses[j].bits > 0 &&
                 net_addr_same_ip(&n->addresses[i].addr, &n->addresses[j].addr))
-                refuse(p, "addresses", "an address twice", "each once");
+                conf_refuse(p, "addresses", "an address twice", "each once");
         }
     }
 }
@@ -147,17 +121,17 @@ static bool within(const struct appliance_network *n, const union net_addr *gate
     return is_link_local(gateway);
 }
 
-static void gateways_check(const struct place *p, const struct appliance_network *n)
+static void gateways_check(const struct conf_place *p, const struct appliance_network *n)
 {
     for (size_t i = 0; i < n->gateways_len; i++) {
         if (n->gateways[i].any.sa_family == AF_UNSPEC) /* refused already */
             continue;
         if (!within(n, &n->gateways[i]))
-            refuse(p, "gateways",
-                   "one that is in no network of addresses, or is the machine itself",
-                   "another machine's address in one of them");
+            conf_refuse(p, "gateways",
+                        "one that is in no network of addresses, or is the machine itself",
+                        "another machine's address in one of them");
         if (i > 0 && net_addr_is_v6(&n->gateways[0]) == net_addr_is_v6(&n->gateways[i]))
-            refuse(p, "gateways", "two of one kind", "one for IPv4 and one for IPv6");
+            conf_refuse(p, "gateways", "two of one kind", "one for IPv4 and one for IPv6");
     }
 }
 
@@ -165,14 +139,15 @@ static void network_check(struct conf_reader *r, const config_setting_t *root, s
 {
     struct appliance *a = r->appliance;
     struct appliance_network *n = &a->networks[index];
-    struct place p = place_of(r, root, "network", index);
+    struct conf_place p = conf_place_of(r, root, "network", index);
 
     if (!n->interface) /* refused already */
         return;
     for (size_t i = 0; i < index; i++) {
         if (a->networks[i].interface && a->networks[i].vlan == n->vlan &&
             strcmp(a->networks[i].interface, n->interface) == 0)
-            refuse(&p, "interface", "what an earlier network has", "another interface, or a vlan");
+            conf_refuse(&p, "interface", "what an earlier network has",
+                        "another interface, or a vlan");
     }
     bond_check(&p, a, index);
     addresses_check(&p, n);

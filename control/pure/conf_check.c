@@ -1,71 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf_priv.h"
 
+#include <stdio.h>
 #include <string.h>
-
-/* A listener or route while it is checked: where it was written, for the complaint's line. */
-struct place {
-    struct conf_reader *r;
-    const config_setting_t *setting;
-    char path[CONF_PATH_TEXT];
-};
-
-static struct place place_of(struct conf_reader *r, const config_setting_t *root, const char *list,
-                             size_t index)
-{
-    struct place p = {.r = r};
-    const config_setting_t *all = config_setting_get_member(root, list);
-
-    p.setting = all ? config_setting_get_elem(all, (unsigned)index) : NULL;
-    conf_path_index(list, index, p.path);
-    return p;
-}
-
-/* The member that a dotted key names, or the nearest group around it that is there. */
-static const config_setting_t *member_of(const config_setting_t *setting, const char *key,
-                                         bool *ret_written)
-{
-    const char *dot = strchr(key, '.');
-    char name[32];
-
-    *ret_written = false;
-    if (!setting || span_to_cstr(span_make(key, dot ? (size_t)(dot - key) : strlen(key)), name,
-                                 sizeof(name)) != ERR_OK)
-        return setting;
-    const config_setting_t *member =
-        config_setting_is_group(setting) ? config_setting_get_member(setting, name) : NULL;
-    if (!member)
-        return setting;
-    if (dot)
-        return member_of(member, dot + 1, ret_written);
-    *ret_written = true;
-    return member;
-}
-
-static bool written(const struct place *p, const char *key)
-{
-    bool is;
-
-    (void)member_of(p->setting, key, &is);
-    return is;
-}
-
-/* found: what the setting says; allowed: what would be right. */
-static void refuse(const struct place *p, const char *key, const char *found, const char *allowed)
-{
-    char path[CONF_PATH_TEXT];
-    bool is;
-
-    conf_complain(p->r, member_of(p->setting, key, &is), conf_path_key(p->path, key, path),
-                  "found %s, allowed %s", found, allowed);
-}
-
-/* A setting that would be read and then ignored misleads about what is protected. */
-static void refuse_unused(const struct place *p, const char *key, const char *needed)
-{
-    if (written(p, key))
-        refuse(p, key, "a setting that would have no effect", needed);
-}
 
 static void certificates_finish(struct conf_cert *certificates, size_t len)
 {
@@ -87,33 +24,33 @@ static bool group_is_of_800_52(const char *name)
     return strncmp(name, "P-", 2) == 0 || strncmp(name, "ffdhe", 5) == 0;
 }
 
-static void hipaa_check_list(const struct place *p, const char *key,
+static void hipaa_check_list(const struct conf_place *p, const char *key,
                              const struct conf_strings *list, bool (*allowed)(const char *name))
 {
     for (size_t i = 0; i < list->len; i++) {
         if (!list->items[i] || allowed(list->items[i]))
             continue;
-        refuse(
+        conf_refuse(
             p, key, "with profile \"hipaa\" one that NIST SP 800-52 does not name",
             "suites with AES and an ephemeral key, and the groups P-256, P-384, P-521 and ffdhe");
         return;
     }
 }
 
-static void hipaa_check_listener(const struct place *p, const struct conf_listener *l)
+static void hipaa_check_listener(const struct conf_place *p, const struct conf_listener *l)
 {
     if (l->profile != TLS_PROFILE_HIPAA)
         return;
     if (l->tls == CONF_LISTENER_NONE)
-        refuse(p, "tls", "\"none\" with profile \"hipaa\"", "\"starttls\" or \"implicit\"");
+        conf_refuse(p, "tls", "\"none\" with profile \"hipaa\"", "\"starttls\" or \"implicit\"");
     if (l->tls == CONF_LISTENER_STARTTLS && !l->require_tls)
-        refuse(p, "require_tls", "false with profile \"hipaa\"",
-               "true, or profile = \"nist-800-52r2\" where strangers must be able to send");
+        conf_refuse(p, "require_tls", "false with profile \"hipaa\"",
+                    "true, or profile = \"nist-800-52r2\" where strangers must be able to send");
     hipaa_check_list(p, "suites", &l->suites, suite_is_of_800_52);
     hipaa_check_list(p, "groups", &l->groups, group_is_of_800_52);
 }
 
-static void hipaa_check_route(const struct place *p, const struct conf_route *route)
+static void hipaa_check_route(const struct conf_place *p, const struct conf_route *route)
 {
     enum conf_level level = route->tls.level;
 
@@ -121,56 +58,57 @@ static void hipaa_check_route(const struct place *p, const struct conf_route *ro
         return;
     if (level != CONF_LEVEL_VERIFY && level != CONF_LEVEL_PIN && level != CONF_LEVEL_DANE &&
         level != CONF_LEVEL_STS)
-        refuse(p, "tls.level", "with profile \"hipaa\" one that takes any certificate, or none",
-               "\"verify\", \"pin\", \"dane\" or \"sts\"");
+        conf_refuse(p, "tls.level",
+                    "with profile \"hipaa\" one that takes any certificate, or none",
+                    "\"verify\", \"pin\", \"dane\" or \"sts\"");
     hipaa_check_list(p, "tls.suites", &route->tls.suites, suite_is_of_800_52);
     hipaa_check_list(p, "tls.groups", &route->tls.groups, group_is_of_800_52);
 }
 
 /* --- listeners --- */
 
-static void listener_check_tls(const struct place *p, struct conf_listener *l,
+static void listener_check_tls(const struct conf_place *p, struct conf_listener *l,
                                const struct conf_tls_defaults *tls)
 {
-    if (!written(p, "profile"))
+    if (!conf_written(p, "profile"))
         l->profile = tls->profile;
-    if (!written(p, "min_version"))
+    if (!conf_written(p, "min_version"))
         l->min_version = tls->min_version;
-    if (!written(p, "suites"))
+    if (!conf_written(p, "suites"))
         l->suites = tls->suites;
-    if (!written(p, "groups"))
+    if (!conf_written(p, "groups"))
         l->groups = tls->groups;
     certificates_finish(l->certificates, l->certificates_len);
     hipaa_check_listener(p, l);
     if (l->require_auth && !l->auth_users)
-        refuse(p, "require_auth", "true", "it with auth_users: nobody could send");
+        conf_refuse(p, "require_auth", "true", "it with auth_users: nobody could send");
     if (l->tls == CONF_LISTENER_NONE) {
         if (l->require_tls)
-            refuse(p, "require_tls", "true", "false where tls is \"none\": nobody could send");
+            conf_refuse(p, "require_tls", "true", "false where tls is \"none\": nobody could send");
         if (l->client_cert != TLS_CLIENT_CERT_NONE)
-            refuse(p, "client_cert", "a demand for certificates",
-                   "\"none\" where tls is \"none\": certificates need TLS");
+            conf_refuse(p, "client_cert", "a demand for certificates",
+                        "\"none\" where tls is \"none\": certificates need TLS");
         static const char *const of_tls[] = {"profile",     "min_version",  "suites",
                                              "groups",      "certificates", "client_ca",
                                              "relay_certs", "relay_names",  "auth_users"};
         for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
-            refuse_unused(p, of_tls[i], "with tls = \"starttls\" or \"implicit\"");
+            conf_refuse_unused(p, of_tls[i], "with tls = \"starttls\" or \"implicit\"");
         return;
     }
     if (l->certificates_len == 0 && tls->certificates_len == 0)
-        refuse(p, "certificates", "none, here and in tls",
-               "at least one certificate, or tls = \"none\"");
+        conf_refuse(p, "certificates", "none, here and in tls",
+                    "at least one certificate, or tls = \"none\"");
     if (l->client_cert == TLS_CLIENT_CERT_NONE) {
-        refuse_unused(p, "client_ca", "with client_cert = \"ask\" or \"require\"");
-        refuse_unused(p, "relay_certs", "with client_cert = \"ask\" or \"require\"");
+        conf_refuse_unused(p, "client_ca", "with client_cert = \"ask\" or \"require\"");
+        conf_refuse_unused(p, "relay_certs", "with client_cert = \"ask\" or \"require\"");
     }
     if (!l->client_ca)
-        refuse_unused(p, "relay_names",
-                      "with client_ca: without an authority a name proves nothing");
+        conf_refuse_unused(p, "relay_names",
+                           "with client_ca: without an authority a name proves nothing");
     if (l->client_cert == TLS_CLIENT_CERT_REQUIRE && l->tls == CONF_LISTENER_STARTTLS &&
         !l->require_tls)
-        refuse(p, "client_cert", "\"require\"",
-               "it with require_tls = true: without TLS nobody would be asked");
+        conf_refuse(p, "client_cert", "\"require\"",
+                    "it with require_tls = true: without TLS nobody would be asked");
 }
 
 static bool address_same(const union net_addr *a, const union net_addr *b)
@@ -184,20 +122,21 @@ static void listeners_check(struct conf_reader *r, const config_setting_t *root)
 
     for (size_t i = 0; i < conf->listeners_len; i++) {
         struct conf_listener *l = &conf->listeners[i];
-        struct place p = place_of(r, root, "listeners", i);
+        struct conf_place p = conf_place_of(r, root, "listeners", i);
         listener_check_tls(&p, l, &conf->tls);
         union net_addr metrics;
         bool has_metrics = conf->gateway.metrics &&
                            net_addr_parse(span_str(conf->gateway.metrics), &metrics) == ERR_OK;
         if (l->address && net_addr_parse(span_str(l->address), &l->addr) == ERR_OK && has_metrics &&
             address_same(&l->addr, &metrics))
-            refuse(&p, "address", "the address of gateway.metrics", "another one");
+            conf_refuse(&p, "address", "the address of gateway.metrics", "another one");
         for (size_t j = 0; j < i; j++) {
             const struct conf_listener *other = &conf->listeners[j];
             if (l->name && other->name && strcmp(l->name, other->name) == 0)
-                refuse(&p, "name", "a name that an earlier listener has", "another one");
+                conf_refuse(&p, "name", "a name that an earlier listener has", "another one");
             if (l->address && other->address && address_same(&l->addr, &other->addr))
-                refuse(&p, "address", "an address that an earlier listener has", "another one");
+                conf_refuse(&p, "address", "an address that an earlier listener has",
+                            "another one");
         }
     }
 }
@@ -227,44 +166,43 @@ static const char *listener_nearest(const struct conf *conf, const char *name)
     return nearest;
 }
 
-static void check_listener_names(const struct place *p, const struct conf_strings *names)
+static void check_listener_names(const struct conf_place *p, const struct conf_strings *names)
 {
-    char path[CONF_PATH_TEXT];
-    bool is;
+    char found[128], allowed[128];
 
     for (size_t i = 0; i < names->len; i++) {
         const char *name = names->items[i];
         if (!name || listener_find(p->r->conf, name))
             continue;
         const char *nearest = listener_nearest(p->r->conf, name);
-        conf_complain(p->r, member_of(p->setting, "listeners", &is),
-                      conf_path_key(p->path, "listeners", path),
-                      "found \"%.63s\", which no listener is called, allowed the name of one%s%s%s",
-                      name, nearest ? ", perhaps \"" : "", nearest ? nearest : "",
-                      nearest ? "\"" : "");
+        snprintf(found, sizeof(found), "\"%.63s\", which no listener is called", name);
+        snprintf(allowed, sizeof(allowed), "the name of one%s%.63s%s",
+                 nearest ? ", perhaps \"" : "", nearest ? nearest : "", nearest ? "\"" : "");
+        conf_refuse(p, "listeners", found, allowed);
     }
 }
 
-static void route_check_hops(const struct place *p, struct conf_route *route)
+static void route_check_hops(const struct conf_place *p, struct conf_route *route)
 {
     for (size_t i = 0; i < route->hops_len; i++) {
         if (route->hops[i].host && route->hops[i].port == 0)
             route->mx = true; /* conf_value.c leaves "mx" so */
     }
     if (route->mx && route->hops_len > 1)
-        refuse(p, "next_hop", "\"mx\" among others", "\"mx\" alone, or \"host:port\" entries only");
+        conf_refuse(p, "next_hop", "\"mx\" among others",
+                    "\"mx\" alone, or \"host:port\" entries only");
     if (route->mx) {
         route->hops = NULL;
         route->hops_len = 0;
     } else {
-        refuse_unused(p, "mx_port", "with next_hop = \"mx\"");
+        conf_refuse_unused(p, "mx_port", "with next_hop = \"mx\"");
     }
     for (size_t i = 0; i < route->hops_len; i++) {
         const struct conf_hop *hop = &route->hops[i];
         for (size_t j = 0; hop->is_addr && j < p->r->conf->listeners_len; j++) {
             if (address_same(&p->r->conf->listeners[j].addr, &hop->addr))
-                refuse(p, "next_hop", "the address of a listener of this gateway",
-                       "another server: mail would go round in a loop");
+                conf_refuse(p, "next_hop", "the address of a listener of this gateway",
+                            "another server: mail would go round in a loop");
         }
     }
 }
@@ -280,13 +218,12 @@ static bool hops_have_address(const struct conf_route *route)
 
 /* True where the level that is written is one of those that are taken: the rules below would only
  * judge the default in its place. */
-static bool level_taken(const struct place *p)
+static bool level_taken(const struct conf_place *p)
 {
-    bool is;
-    const config_setting_t *level = member_of(p->setting, "tls.level", &is);
-    const char *text = is ? config_setting_get_string(level) : NULL;
+    const config_setting_t *level = conf_written(p, "tls.level");
+    const char *text = level ? config_setting_get_string(level) : NULL;
 
-    if (!is)
+    if (!level)
         return true;
     for (const struct conf_word *w = conf_row_find(CONF_GROUP_ROUTE_TLS, "level")->words;
          text && w->word; w++) {
@@ -297,28 +234,28 @@ static bool level_taken(const struct place *p)
 }
 
 /* What the certificate is judged by, and who may say so. */
-static void route_check_judges(const struct place *p, const struct conf_route *route)
+static void route_check_judges(const struct conf_place *p, const struct conf_route *route)
 {
     enum conf_level level = route->tls.level;
 
     if (!conf_level_names(level))
-        refuse_unused(p, "tls.ca", "with level = \"verify\", \"sts\" or \"auto\"");
+        conf_refuse_unused(p, "tls.ca", "with level = \"verify\", \"sts\" or \"auto\"");
     if (level != CONF_LEVEL_VERIFY)
-        refuse_unused(p, "tls.names", "with level = \"verify\"");
+        conf_refuse_unused(p, "tls.names", "with level = \"verify\"");
     else if (route->tls.names.len == 0 && hops_have_address(route))
-        refuse(p, "tls.names", "none, and a next_hop that is an address",
-               "names that the certificate may carry, or host names in next_hop");
+        conf_refuse(p, "tls.names", "none, and a next_hop that is an address",
+                    "names that the certificate may carry, or host names in next_hop");
     if (level != CONF_LEVEL_PIN) {
-        refuse_unused(p, "tls.spki", "with level = \"pin\"");
-        refuse_unused(p, "tls.fingerprints", "with level = \"pin\"");
-        refuse_unused(p, "tls.pin_file", "with level = \"pin\"");
+        conf_refuse_unused(p, "tls.spki", "with level = \"pin\"");
+        conf_refuse_unused(p, "tls.fingerprints", "with level = \"pin\"");
+        conf_refuse_unused(p, "tls.pin_file", "with level = \"pin\"");
     } else if (route->tls.pin_file) {
         const char *alone = "one or the other: two places would say whom to trust";
         if (route->tls.spki_len > 0 || route->tls.fingerprints_len > 0)
-            refuse(p, "tls.pin_file", "it beside spki or fingerprints", alone);
+            conf_refuse(p, "tls.pin_file", "it beside spki or fingerprints", alone);
     } else if (route->tls.spki_len == 0 && route->tls.fingerprints_len == 0) {
-        refuse(p, "tls.level", "\"pin\" without spki and fingerprints",
-               "it with at least one pin, or with pin_file");
+        conf_refuse(p, "tls.level", "\"pin\" without spki and fingerprints",
+                    "it with at least one pin, or with pin_file");
     }
 }
 
@@ -342,7 +279,7 @@ static bool is_insecure(const struct conf_resolver *resolver, const char *name)
 }
 
 /* Level dane waits for ever where nothing is ever proved. */
-static void route_check_insecure(const struct place *p, const struct conf_route *route)
+static void route_check_insecure(const struct conf_place *p, const struct conf_route *route)
 {
     const struct conf_resolver *resolver = &p->r->conf->resolver;
     bool insecure = route->mx && route->domain && is_insecure(resolver, route->domain);
@@ -350,29 +287,30 @@ static void route_check_insecure(const struct place *p, const struct conf_route 
     for (size_t i = 0; i < route->hops_len; i++)
         insecure |= route->hops[i].host && is_insecure(resolver, route->hops[i].host);
     if (insecure && route->tls.level == CONF_LEVEL_DANE)
-        refuse(p, "tls.level", "\"dane\" for a host in a domain of resolver.insecure",
-               "\"verify\" or \"pin\": DNSSEC proves no TLSA record there, and mail would wait for "
-               "ever");
+        conf_refuse(
+            p, "tls.level", "\"dane\" for a host in a domain of resolver.insecure",
+            "\"verify\" or \"pin\": DNSSEC proves no TLSA record there, and mail would wait for "
+            "ever");
 }
 
 /* Levels that DNS and HTTPS decide need a name to ask for. */
-static void route_check_asked(const struct place *p, const struct conf_route *route)
+static void route_check_asked(const struct conf_place *p, const struct conf_route *route)
 {
     enum conf_level level = route->tls.level;
 
     if (level < CONF_LEVEL_DANE)
         return;
-    refuse_unused(p, "tls.sni",
-                  "with a level below \"dane\": here the host's own name is asked for");
+    conf_refuse_unused(p, "tls.sni",
+                       "with a level below \"dane\": here the host's own name is asked for");
     if (level == CONF_LEVEL_STS && !route->mx)
-        refuse(
+        conf_refuse(
             p, "tls.level", "\"sts\" with a fixed next_hop",
             "it with next_hop = \"mx\": a policy of MTA-STS is about a domain's mail exchangers");
     else if (hops_have_address(route))
-        refuse(p, "tls.level",
-               level == CONF_LEVEL_DANE ? "\"dane\" with a next_hop that is an address"
-                                        : "\"auto\" with a next_hop that is an address",
-               "it with next_hop = \"mx\" or host names: an address has no TLSA records");
+        conf_refuse(p, "tls.level",
+                    level == CONF_LEVEL_DANE ? "\"dane\" with a next_hop that is an address"
+                                             : "\"auto\" with a next_hop that is an address",
+                    "it with next_hop = \"mx\" or host names: an address has no TLSA records");
 }
 
 static bool may_fall_back(enum conf_level level)
@@ -380,22 +318,22 @@ static bool may_fall_back(enum conf_level level)
     return level == CONF_LEVEL_MAY || level == CONF_LEVEL_AUTO;
 }
 
-static void route_check_tls(const struct place *p, struct conf_route *route,
+static void route_check_tls(const struct conf_place *p, struct conf_route *route,
                             const struct conf_tls_defaults *tls)
 {
-    if (!written(p, "tls.profile"))
+    if (!conf_written(p, "tls.profile"))
         route->tls.profile = tls->profile;
-    if (!written(p, "tls.min_version"))
+    if (!conf_written(p, "tls.min_version"))
         route->tls.min_version = tls->min_version;
-    if (!written(p, "tls.suites"))
+    if (!conf_written(p, "tls.suites"))
         route->tls.suites = tls->suites;
-    if (!written(p, "tls.groups"))
+    if (!conf_written(p, "tls.groups"))
         route->tls.groups = tls->groups;
-    if (!written(p, "tls.ratchet"))
+    if (!conf_written(p, "tls.ratchet"))
         route->tls.ratchet = tls->ratchet;
     else if (!may_fall_back(route->tls.level))
-        refuse_unused(p, "tls.ratchet",
-                      "with level \"may\" or \"auto\": others refuse what is less");
+        conf_refuse_unused(p, "tls.ratchet",
+                           "with level \"may\" or \"auto\": others refuse what is less");
     certificates_finish(&route->tls.client, 1);
     hipaa_check_route(p, route);
     route_check_judges(p, route);
@@ -406,33 +344,33 @@ static void route_check_tls(const struct place *p, struct conf_route *route,
                                              "tls.suites", "tls.groups",  "tls.sni",
                                              "tls.client"};
         for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]); i++)
-            refuse_unused(p, of_tls[i], "with a level above \"none\"");
+            conf_refuse_unused(p, of_tls[i], "with a level above \"none\"");
     }
     if (may_fall_back(route->tls.level) && route->tls.mode == CONF_HOP_IMPLICIT)
-        refuse(p, "tls.mode", "\"implicit\" at a level that may do without TLS",
-               "level \"encrypt\" or above: a port with implicit TLS knows no plaintext");
+        conf_refuse(p, "tls.mode", "\"implicit\" at a level that may do without TLS",
+                    "level \"encrypt\" or above: a port with implicit TLS knows no plaintext");
 }
 
-static void route_check_auth(const struct place *p, const struct conf_route *route)
+static void route_check_auth(const struct conf_place *p, const struct conf_route *route)
 {
     if (route->auth.mechanism == CONF_AUTH_NONE) {
-        refuse_unused(p, "auth.user", "with mechanism = \"plain\" or \"login\"");
-        refuse_unused(p, "auth.password", "with mechanism = \"plain\" or \"login\"");
-        refuse_unused(p, "auth.password_file", "with mechanism = \"plain\" or \"login\"");
+        conf_refuse_unused(p, "auth.user", "with mechanism = \"plain\" or \"login\"");
+        conf_refuse_unused(p, "auth.password", "with mechanism = \"plain\" or \"login\"");
+        conf_refuse_unused(p, "auth.password_file", "with mechanism = \"plain\" or \"login\"");
         return;
     }
     if (!route->auth.user)
-        refuse(p, "auth.user", "none", "a user name where mechanism is set");
+        conf_refuse(p, "auth.user", "none", "a user name where mechanism is set");
     if (!route->auth.password && !route->auth.password_file)
-        refuse(p, "auth.password_file", "no password", "password_file or password");
+        conf_refuse(p, "auth.password_file", "no password", "password_file or password");
     if (route->auth.password && route->auth.password_file)
-        refuse(p, "auth.password", "password and password_file", "one of them");
+        conf_refuse(p, "auth.password", "password and password_file", "one of them");
     if (route->tls.level == CONF_LEVEL_NONE || may_fall_back(route->tls.level))
-        refuse(p, "auth.mechanism", "credentials on a route that may go without TLS",
-               "them with tls.level = \"encrypt\", \"verify\", \"pin\" or \"dane\"");
+        conf_refuse(p, "auth.mechanism", "credentials on a route that may go without TLS",
+                    "them with tls.level = \"encrypt\", \"verify\", \"pin\" or \"dane\"");
     if (route->mx)
-        refuse(p, "auth.mechanism", "credentials for whatever host DNS names",
-               "them with a fixed next_hop");
+        conf_refuse(p, "auth.mechanism", "credentials for whatever host DNS names",
+                    "them with a fixed next_hop");
 }
 
 /* True where every listener of b is one of a. */
@@ -456,7 +394,7 @@ static void routes_check(struct conf_reader *r, const config_setting_t *root)
 
     for (size_t i = 0; i < conf->routes_len; i++) {
         struct conf_route *route = &conf->routes[i];
-        struct place p = place_of(r, root, "routes", i);
+        struct conf_place p = conf_place_of(r, root, "routes", i);
         check_listener_names(&p, &route->listeners);
         route_check_hops(&p, route);
         if (level_taken(&p)) {
@@ -471,8 +409,9 @@ static void routes_check(struct conf_reader *r, const config_setting_t *root)
             const struct conf_route *earlier = &conf->routes[j];
             if (earlier->domain && strcmp(earlier->domain, route->domain) == 0 &&
                 listeners_cover(&earlier->listeners, &route->listeners)) {
-                refuse(&p, "domain", "a domain that an earlier route takes for the same listeners",
-                       "one route for each domain and listener: this one would never be used");
+                conf_refuse(&p, "domain",
+                            "a domain that an earlier route takes for the same listeners",
+                            "one route for each domain and listener: this one would never be used");
                 break;
             }
         }
@@ -509,7 +448,7 @@ static bool listeners_know(const struct conf *conf, const struct conf_strings *n
     return true;
 }
 
-static void sender_check_listeners(const struct place *p, const struct conf_sender *sender)
+static void sender_check_listeners(const struct conf_place *p, const struct conf_sender *sender)
 {
     bool certs = sender->certs_len > 0 || sender->pin_file;
     bool any = !certs && sender->names.len == 0 && sender->users.len == 0;
@@ -519,17 +458,17 @@ static void sender_check_listeners(const struct place *p, const struct conf_send
     if (!listeners_know(p->r->conf, &sender->listeners, &know))
         return;
     if (!know.tls)
-        refuse(p, "level", "a demand that no listener of the rule can meet",
-               "it where a listener has TLS");
+        conf_refuse(p, "level", "a demand that no listener of the rule can meet",
+                    "it where a listener has TLS");
     else if (!know.cert && (wants_ca || certs))
-        refuse(p, "level", "a rule about certificates, for which no listener of it asks",
-               "it where a listener has client_cert = \"ask\" or \"require\"");
+        conf_refuse(p, "level", "a rule about certificates, for which no listener of it asks",
+                    "it where a listener has client_cert = \"ask\" or \"require\"");
     else if (!know.ca && wants_ca)
-        refuse(p, "names", "a rule about certificates that are vouched for, and no authority",
-               "certs, or it where a listener has client_ca");
+        conf_refuse(p, "names", "a rule about certificates that are vouched for, and no authority",
+                    "certs, or it where a listener has client_ca");
     else if (!know.users && sender->users.len > 0)
-        refuse(p, "users", "users, and no listener of the rule where they could log in",
-               "it where a listener has auth_users");
+        conf_refuse(p, "users", "users, and no listener of the rule where they could log in",
+                    "it where a listener has auth_users");
 }
 
 static void senders_check(struct conf_reader *r, const config_setting_t *root)
@@ -538,20 +477,21 @@ static void senders_check(struct conf_reader *r, const config_setting_t *root)
 
     for (size_t i = 0; i < conf->senders_len; i++) {
         const struct conf_sender *sender = &conf->senders[i];
-        struct place p = place_of(r, root, "senders", i);
+        struct conf_place p = conf_place_of(r, root, "senders", i);
         check_listener_names(&p, &sender->listeners);
         sender_check_listeners(&p, sender);
         if (sender->pin_file && sender->certs_len > 0)
-            refuse(&p, "pin_file", "it beside certs",
-                   "one or the other: two places would say whom to trust");
+            conf_refuse(&p, "pin_file", "it beside certs",
+                        "one or the other: two places would say whom to trust");
         if (!sender->domain)
             continue;
         for (size_t j = 0; j < i; j++) {
             const struct conf_sender *earlier = &conf->senders[j];
             if (earlier->domain && strcmp(earlier->domain, sender->domain) == 0 &&
                 listeners_cover(&earlier->listeners, &sender->listeners)) {
-                refuse(&p, "domain", "a domain that an earlier rule has for the same listeners",
-                       "one rule for each domain and listener: this one would never be used");
+                conf_refuse(&p, "domain",
+                            "a domain that an earlier rule has for the same listeners",
+                            "one rule for each domain and listener: this one would never be used");
                 break;
             }
         }
@@ -563,15 +503,15 @@ static void senders_check(struct conf_reader *r, const config_setting_t *root)
 static void limits_check(struct conf_reader *r, const config_setting_t *root)
 {
     const struct conf_limits *l = &r->conf->limits;
-    struct place p = {
+    struct conf_place p = {
         .r = r, .setting = config_setting_get_member(root, "limits"), .path = "limits"};
 
-    if (l->hop_connect_timeout_s > l->hop_budget_s && written(&p, "hop_connect_timeout_s"))
-        refuse(&p, "hop_connect_timeout_s", "more than hop_budget_s", "at most as much");
-    if (l->handshake_timeout_s > l->session_timeout_s && written(&p, "handshake_timeout_s"))
-        refuse(&p, "handshake_timeout_s", "more than session_timeout_s", "at most as much");
-    if (l->max_header > l->max_message && written(&p, "max_header"))
-        refuse(&p, "max_header", "more than max_message", "at most as much");
+    if (l->hop_connect_timeout_s > l->hop_budget_s && conf_written(&p, "hop_connect_timeout_s"))
+        conf_refuse(&p, "hop_connect_timeout_s", "more than hop_budget_s", "at most as much");
+    if (l->handshake_timeout_s > l->session_timeout_s && conf_written(&p, "handshake_timeout_s"))
+        conf_refuse(&p, "handshake_timeout_s", "more than session_timeout_s", "at most as much");
+    if (l->max_header > l->max_message && conf_written(&p, "max_header"))
+        conf_refuse(&p, "max_header", "more than max_message", "at most as much");
 }
 
 /* A report that goes by mail is signed (RFC 8460 section 3). */
@@ -579,18 +519,18 @@ static void tlsrpt_check(struct conf_reader *r, const config_setting_t *root)
 {
     const struct conf_tlsrpt_send *send = &r->conf->tlsrpt.send;
     const config_setting_t *of = config_setting_get_member(root, "tlsrpt");
-    struct place p = {.r = r,
-                      .setting = of ? config_setting_get_member(of, "send") : NULL,
-                      .path = "tlsrpt.send"};
+    struct conf_place p = {.r = r,
+                           .setting = of ? config_setting_get_member(of, "send") : NULL,
+                           .path = "tlsrpt.send"};
 
     if (!send->from)
         return;
     if (send->submission && (!send->dkim_key || !send->dkim_selector))
-        refuse(&p, "submission", "a server for mail, and no key to sign it with",
-               "dkim_key and dkim_selector beside it");
+        conf_refuse(&p, "submission", "a server for mail, and no key to sign it with",
+                    "dkim_key and dkim_selector beside it");
     if (!send->submission) {
-        refuse_unused(&p, "dkim_key", "with submission");
-        refuse_unused(&p, "dkim_selector", "with submission");
+        conf_refuse_unused(&p, "dkim_key", "with submission");
+        conf_refuse_unused(&p, "dkim_selector", "with submission");
     }
 }
 

@@ -62,5 +62,23 @@ int appliance_convert_url(struct conf_reader *r, struct span s, void *out) ERR_C
 int appliance_convert_address(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
 int appliance_convert_ssh_key(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
 
+/* conf_place.c: a group while it is checked, and a complaint about one of its settings at the line
+ * where that was written. A key may be dotted: "tls.level". */
+struct conf_place {
+    struct conf_reader *r;
+    const config_setting_t *setting; /* NULL: it was not written */
+    char path[CONF_PATH_TEXT];
+};
+
+struct conf_place conf_place_of(struct conf_reader *r, const config_setting_t *root,
+                                const char *list, size_t index);
+/* The setting; NULL where it was not written. */
+const config_setting_t *conf_written(const struct conf_place *p, const char *key);
+/* found: what the setting says; allowed: what would be right. */
+void conf_refuse(const struct conf_place *p, const char *key, const char *found,
+                 const char *allowed);
+/* A setting that would be read and then ignored misleads about what is protected. */
+void conf_refuse_unused(const struct conf_place *p, const char *key, const char *needed);
+
 /* conf_check.c: what no single row can say. Fills in what follows from other settings, too. */
 void conf_check(struct conf_reader *r, const config_setting_t *root);
