@@ -381,25 +381,10 @@ static int act_help(const struct ctl *ctl, const struct verb *verb, char **argum
     return 0;
 }
 
-/* How many of the words given are the verb's own; 0: another verb. */
-static int words_match(const struct verb *verb, int count, char **words)
-{
-    const char *rest = verb->words;
-    int own = 0;
-
-    for (; own < count && *rest; own++) {
-        size_t len = strcspn(rest, " ");
-        if (strlen(words[own]) != len || strncmp(rest, words[own], len) != 0)
-            return 0;
-        rest += len + (rest[len] == ' ');
-    }
-    return *rest ? 0 : own;
-}
-
 static int run(const struct ctl *ctl, int count, char **words)
 {
     for (size_t i = 0; count > 0 && i < VERBS; i++) {
-        int own = words_match(&verbs[i], count, words);
+        int own = ctl_words_match(verbs[i].words, count, words);
         if (own == 0)
             continue;
         if (ctl->help && verbs[i].more) {

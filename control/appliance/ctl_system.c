@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl_system.h"
 
+#include "ctl.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -151,26 +153,11 @@ static int act_help(const struct ctl_system *sys, char **arguments)
     return 0;
 }
 
-/* How many of the words given are the verb's own; 0: another verb. */
-static int words_match(const struct ctl_system_verb *verb, int count, char **words)
-{
-    const char *rest = verb->words;
-    int own = 0;
-
-    for (; own < count && *rest; own++) {
-        size_t len = strcspn(rest, " ");
-        if (strlen(words[own]) != len || strncmp(rest, words[own], len) != 0)
-            return 0;
-        rest += len + (rest[len] == ' ');
-    }
-    return *rest ? 0 : own;
-}
-
 static int run(const struct ctl_system *sys, bool help, int count, char **words)
 {
     for (size_t i = 0; i < VERBS; i++) {
         const struct ctl_system_verb *verb = &verbs[i];
-        int own = words_match(verb, count, words), given = count - own;
+        int own = ctl_words_match(verb->words, count, words), given = count - own;
         if (own == 0)
             continue;
         if (help) {

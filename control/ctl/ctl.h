@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posternctl's parts: asking the gateway, and printing answers for people. */
+/* posternctl's parts: reading its words, asking the gateway, and printing answers for people. */
 #pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
+
+/* How many of the words given are the verb's own, "policy ratchet accept"; 0: another verb. */
+int ctl_words_match(const char *verb, int count, char **words);
 
 /* Sends the request, which becomes the callee's, {"verb": ..., its arguments}, and returns the
  * answer's "data". On failure NULL: *ret_exit is a code of sysexits, and error says why, for people
