@@ -89,33 +89,6 @@ static int port_free(void)
 
 /* --- the configuration --- */
 
-static const char *dataplane_text(enum conf_dataplane dataplane)
-{
-    switch (dataplane) {
-    case CONF_DATAPLANE_AUTO:
-        return "auto";
-    case CONF_DATAPLANE_KTLS:
-        return "ktls";
-    case CONF_DATAPLANE_URING:
-        return "uring";
-    }
-    return "auto";
-}
-
-/* In quotes, as libconfig reads it again. */
-static int quoted(struct buf *out, const char *text)
-{
-    int err = buf_append(out, "\"", 1);
-
-    for (; *text && !err; text++) {
-        if (*text == '"' || *text == '\\')
-            err = buf_append(out, "\\", 1);
-        if (!err)
-            err = buf_append(out, text, 1);
-    }
-    return err ? err : buf_append(out, "\"", 1);
-}
-
 static const struct conf_cert *certificate_of(const struct conf *conf)
 {
     if (conf->tls.certificates_len > 0)
@@ -129,24 +102,24 @@ static const struct conf_cert *certificate_of(const struct conf *conf)
 static int conf_make(const struct run *r, const struct conf_cert *cert, struct buf *out)
 {
     const struct conf_gateway *g = &r->test->conf->gateway;
-    int err = buf_printf(
-        out,
-        "gateway: { hostname = \"" DOMAIN "\"; workers = 1; metrics = \"\";\n"
-        "  dataplane = \"%s\"; kernel_fixes = \"%s\"; drain_timeout_s = 5;\n"
-        "  state_dir = \"%s/state\"; control_socket = \"%s/control.sock\"; user = ",
-        dataplane_text(g->dataplane),
-        g->kernel_fixes == CONF_KERNEL_FIXES_WARN ? "warn" : "require", r->folder, r->folder);
+    int err =
+        buf_printf(out,
+                   "gateway: { hostname = \"" DOMAIN "\"; workers = 1; metrics = \"\";\n"
+                   "  dataplane = \"%s\"; kernel_fixes = \"%s\"; drain_timeout_s = 5;\n"
+                   "  state_dir = \"%s/state\"; control_socket = \"%s/control.sock\"; user = ",
+                   conf_dataplane_text(g->dataplane), conf_kernel_fixes_text(g->kernel_fixes),
+                   r->folder, r->folder);
 
     if (!err)
-        err = quoted(out, g->user);
+        err = conf_string_write(g->user, out);
     if (!err)
         err = buf_printf(out, "; };\ntls: { certificates = ( { cert = ");
     if (!err)
-        err = quoted(out, cert->cert);
+        err = conf_string_write(cert->cert, out);
     if (!err)
         err = buf_printf(out, "; key = ");
     if (!err)
-        err = quoted(out, cert->key);
+        err = conf_string_write(cert->key, out);
     if (!err)
         err = buf_printf(out,
                          "; } ); };\nresolver: { reverse = false; };\n"

@@ -122,9 +122,8 @@ bool appliance_route_valid(const char *domain, const char *next_hop, const char 
         good = good || strcmp(level, levels[i]) == 0;
     if (!good && !why[0])
         snprintf(why, why_room, "may, encrypt, verify, dane, sts or auto");
-    const struct conf_word *word = conf_row_find(CONF_GROUP_ROUTE_TLS, "level")->words;
-    while (good && strcmp(word->word, level) != 0)
-        word++;
+    const struct conf_word *word =
+        conf_word_find(conf_row_find(CONF_GROUP_ROUTE_TLS, "level")->words, level);
     if (good)
         ret->level = (enum conf_level)word->value;
     arena_free(&arena);

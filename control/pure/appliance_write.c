@@ -93,11 +93,7 @@ static void put_addresses(struct writer *w, const struct appliance_network *n)
 
 static const char *word_of(enum conf_group group, const char *key, int value)
 {
-    const struct conf_word *word = conf_row_find(group, key)->words;
-
-    while (word->value != value)
-        word++;
-    return word->word;
+    return conf_word_text(conf_row_find(group, key)->words, value);
 }
 
 static void put_network(struct writer *w, const struct appliance_network *n)

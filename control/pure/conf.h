@@ -313,10 +313,12 @@ const char *conf_fingerprint_text(const struct conf_hash *hash, char out[CONF_FI
  * where not even that is written. For errors that show only after parsing. */
 unsigned conf_line_of(const char *text, const char *path);
 void conf_free(struct conf *conf);
-/* "none", "may", "encrypt", "verify", "pin", "dane", "sts", "auto". */
+/* A string as libconfig takes it, with its quotes. ERR_FULL, ERR_NOMEM. */
+int conf_string_write(const char *text, struct buf *out) ERR_CHECK;
+/* The words of the file: "auto", "require", "none", "encrypt". */
+const char *conf_dataplane_text(enum conf_dataplane dataplane);
+const char *conf_kernel_fixes_text(enum conf_kernel_fixes fixes);
 const char *conf_level_text(enum conf_level level);
-
-/* "encrypt", "verify". */
 const char *conf_sender_level_text(enum conf_sender_level level);
 /* Whether a list of listeners' names, of which an empty one means all, has this one. */
 bool conf_at_listener(const struct conf_strings *names, const struct conf_listener *listener);

@@ -223,14 +223,11 @@ static bool level_taken(const struct conf_place *p)
     const config_setting_t *level = conf_written(p, "tls.level");
     const char *text = level ? config_setting_get_string(level) : NULL;
 
-    if (!level)
-        return true;
-    for (const struct conf_word *w = conf_row_find(CONF_GROUP_ROUTE_TLS, "level")->words;
-         text && w->word; w++) {
-        if (strcmp(w->word, text) == 0)
-            return !w->refused;
-    }
-    return false;
+    if (!text)
+        return !level;
+    const struct conf_word *word =
+        conf_word_find(conf_row_find(CONF_GROUP_ROUTE_TLS, "level")->words, text);
+    return word && !word->refused;
 }
 
 /* What the certificate is judged by, and who may say so. */

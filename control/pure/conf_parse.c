@@ -52,20 +52,11 @@ static void store_number(const struct conf_row *row, int64_t value, void *field)
         *(unsigned *)field = (unsigned)value;
 }
 
-static const struct conf_word *word_find(const struct conf_word *words, const char *text)
-{
-    for (; words->word; words++) {
-        if (strcmp(words->word, text) == 0)
-            return words;
-    }
-    return NULL;
-}
-
 static void read_word(struct conf_reader *r, const struct conf_row *row,
                       const config_setting_t *setting, const char *path, void *field)
 {
     const char *text = config_setting_get_string(setting);
-    const struct conf_word *word = text ? word_find(row->words, text) : NULL;
+    const struct conf_word *word = text ? conf_word_find(row->words, text) : NULL;
     char found[CONF_FOUND_TEXT], allowed[CONF_ALLOWED_TEXT];
 
     if (!word)
@@ -273,7 +264,7 @@ static void read_fallback(struct conf_reader *r, const struct conf_row *row, con
     else if (row->type == CONF_TYPE_BOOL)
         *(bool *)field = strcmp(row->fallback, "true") == 0;
     else if (row->type == CONF_TYPE_WORD)
-        *(int *)field = word_find(row->words, row->fallback)->value;
+        *(int *)field = conf_word_find(row->words, row->fallback)->value;
     else if (conf_value_convert(r, row, row->fallback, field) != ERR_OK)
         r->out_of_memory = true;
 }

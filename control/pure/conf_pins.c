@@ -30,20 +30,6 @@ const char *conf_fingerprint_text(const struct conf_hash *hash, char out[CONF_FI
     return out;
 }
 
-/* As libconfig takes a string: what would end it, or begin an escape, stands behind a backslash. */
-int conf_string_write(const char *text, struct buf *out)
-{
-    int err = buf_append(out, "\"", 1);
-
-    for (; *text && !err; text++) {
-        if (*text == '"' || *text == '\\')
-            err = buf_append(out, "\\", 1);
-        if (!err)
-            err = buf_append(out, text, 1);
-    }
-    return err ? err : buf_append(out, "\"", 1);
-}
-
 static int pin_write(const char *key, const struct conf_pin *pin, struct buf *out)
 {
     char spki[CONF_PIN_TEXT], certificate[CONF_FINGERPRINT_TEXT], not_after[MOMENT_TEXT];

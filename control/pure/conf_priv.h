@@ -50,9 +50,6 @@ typedef void conf_checks(struct conf_reader *r, const config_setting_t *root);
 int conf_read(struct conf_reader *r, const char *text, size_t max, enum conf_group group, void *base,
               conf_checks *check) ERR_CHECK;
 
-/* conf_pins.c: as libconfig takes a string, with its quotes. */
-int conf_string_write(const char *text, struct buf *out) ERR_CHECK;
-
 /* appliance_value.c: converters of values that only appliance.conf has. */
 int appliance_convert_interface(struct conf_reader *r, struct span s, void *out) ERR_CHECK;
 int appliance_convert_member(struct conf_reader *r, struct span s, void *out) ERR_CHECK;

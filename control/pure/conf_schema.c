@@ -429,21 +429,40 @@ const char *conf_row_allowed(const struct conf_row *row, char out[CONF_ALLOWED_T
     return out;
 }
 
-static const char *word_of(const struct conf_word *word, int value)
+const struct conf_word *conf_word_find(const struct conf_word *words, const char *text)
 {
-    while (word->value != value)
-        word++;
-    return word->word;
+    for (; words->word; words++) {
+        if (strcmp(words->word, text) == 0)
+            return words;
+    }
+    return NULL;
+}
+
+const char *conf_word_text(const struct conf_word *words, int value)
+{
+    while (words->value != value)
+        words++;
+    return words->word;
+}
+
+const char *conf_dataplane_text(enum conf_dataplane dataplane)
+{
+    return conf_word_text(conf_dataplane_words, (int)dataplane);
+}
+
+const char *conf_kernel_fixes_text(enum conf_kernel_fixes fixes)
+{
+    return conf_word_text(conf_kernel_fixes_words, (int)fixes);
 }
 
 const char *conf_level_text(enum conf_level level)
 {
-    return word_of(conf_level_words, (int)level);
+    return conf_word_text(conf_level_words, (int)level);
 }
 
 const char *conf_sender_level_text(enum conf_sender_level level)
 {
-    return word_of(conf_sender_level_words, (int)level);
+    return conf_word_text(conf_sender_level_words, (int)level);
 }
 
 bool conf_at_listener(const struct conf_strings *names, const struct conf_listener *listener)

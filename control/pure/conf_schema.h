@@ -125,4 +125,8 @@ unsigned conf_distance(const char *a, const char *b);
 /* "100 to 100000 seconds", "true or false", "\"none\", \"may\" or \"encrypt\"". Returns out. */
 enum { CONF_ALLOWED_TEXT = 256 };
 const char *conf_row_allowed(const struct conf_row *row, char out[CONF_ALLOWED_TEXT]);
+/* The word of an enumeration, NULL where it has none of that text; and its text by a value that it
+ * has. */
+const struct conf_word *conf_word_find(const struct conf_word *words, const char *text);
+const char *conf_word_text(const struct conf_word *words, int value);
 bool conf_type_is_list(enum conf_type type);

@@ -140,3 +140,17 @@ int conf_text_prepare(struct conf_reader *r, const char *text, char **ret)
     *ret = (char *)s.out.data; /* nothing is consumed: the text starts where the memory does */
     return ERR_OK;
 }
+
+/* What would end it, or begin an escape, stands behind a backslash. */
+int conf_string_write(const char *text, struct buf *out)
+{
+    int err = buf_append(out, "\"", 1);
+
+    for (; *text && !err; text++) {
+        if (*text == '"' || *text == '\\')
+            err = buf_append(out, "\\", 1);
+        if (!err)
+            err = buf_append(out, text, 1);
+    }
+    return err ? err : buf_append(out, "\"", 1);
+}
