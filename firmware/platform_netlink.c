@@ -119,6 +119,14 @@ static int answer_error(const struct nlmsghdr *header, void *user)
     return MNL_CB_ERROR;
 }
 
+/* What a question that was given up is answered after all is no answer to the next one. */
+static bool is_of(const void *message, uint32_t sequence)
+{
+    const struct nlmsghdr *header = message;
+
+    return header->nlmsg_seq == sequence;
+}
+
 bool netlink_ask(struct netlink *n, const struct nlmsghdr *request,
                  void (*each)(void *user, struct span attributes), void *user)
 {
@@ -135,6 +143,8 @@ bool netlink_ask(struct netlink *n, const struct nlmsghdr *request,
         ssize_t got = mnl_socket_recvfrom(n->socket, n->buffer, NETLINK_MESSAGE_MAX);
         if (got <= 0)
             return false;
+        if ((size_t)got >= sizeof(struct nlmsghdr) && !is_of(n->buffer, sequence))
+            continue;
         more = mnl_cb_run2(n->buffer, (size_t)got, sequence, port, answer_data, &asking, control,
                            sizeof(control) / sizeof(control[0]));
     }
