@@ -67,6 +67,22 @@ int ctl_system_reboot(const struct ctl_system *sys)
     return ctl_failed(sys->json, why, EX_OSERR);
 }
 
+int ctl_system_reboot_hard(const struct ctl_system *sys)
+{
+    static const char *const by_force[][5] = {
+        {"/usr/bin/systemctl", "--force", "reboot", NULL},
+        {"/usr/bin/systemctl", "--force", "--force", "reboot", NULL},
+    };
+    int status = ctl_system_reboot(sys);
+
+    for (size_t i = 0; status != 0 && i < sizeof(by_force) / sizeof(by_force[0]); i++) {
+        const struct system_run run = {
+            .root = sys->root, .words = by_force[i], .timeout_s = TIMEOUT_S};
+        status = system_run(&run) == 0 ? 0 : EX_OSERR;
+    }
+    return status;
+}
+
 void ctl_notice(const struct ctl_system *sys, const char *name, enum system_notice_level level,
                 const char *text)
 {

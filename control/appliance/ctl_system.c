@@ -37,7 +37,8 @@ static const char health_help[] =
     "\n"
     "      --boot           of a start: waits for it to go well, for 3 minutes at most. A version\n"
     "                       that is on trial is good where it does.\n"
-    "      --fall-back      where that failed: restarts the machine if its version is on trial\n"
+    "      --fall-back      where that failed: restarts the machine if its version is on trial,\n"
+    "                       and another one is there\n"
     "\n"
     "Exit: 0 all is well, or there are no settings yet; 70 a check failed.\n";
 

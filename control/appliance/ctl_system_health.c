@@ -247,16 +247,31 @@ static bool bless(const struct health *h)
     return done;
 }
 
+/* Whether the boot loader comes to another version when this one's tries are at their end. Who can't
+ * read the EFI partition can't bless either: he is taken at the counter's word. */
+static bool has_other(const struct slots *s)
+{
+    for (size_t i = 0; i < s->len; i++)
+        if (!s->slots[i].runs &&
+            (s->slots[i].state == SLOT_GOOD || s->slots[i].state == SLOT_TRIAL))
+            return true;
+    return s->esp[0] == '\0';
+}
+
 static int fall_back(const struct health *h)
 {
-    char text[160];
-
     if (!h->slots.trial)
         return 0; /* the notice is there: no restart mends a version that was healthy */
-    snprintf(text, sizeof(text), "version %s is on trial and not healthy: restarting",
-             h->slots.running);
-    fprintf(stderr, "posternctl: %s\n", text);
-    return ctl_system_reboot(h->sys);
+    if (!has_other(&h->slots)) {
+        fprintf(stderr,
+                "posternctl: version %s is on trial and not healthy, and there is no other one: "
+                "it is left as it is\n",
+                h->slots.running);
+        return 0;
+    }
+    fprintf(stderr, "posternctl: version %s is on trial and not healthy: restarting\n",
+            h->slots.running);
+    return ctl_system_reboot_hard(h->sys);
 }
 
 int ctl_system_health(const struct ctl_system *sys, char **arguments)

@@ -247,7 +247,8 @@ class Root(unittest.TestCase):
             if not os.path.exists(built.root + target):
                 missing.append(link)
         self.assertEqual(missing, [])
-        for unit in ("postern.service", "postern-state.service", "postern-settings.service"):
+        for unit in ("postern.service", "postern-state.service", "postern-settings.service",
+                     "postern-health-failed.timer"):
             self.assertTrue(glob.glob(f"{built.root}/etc/systemd/system/*.wants/{unit}"), unit)
 
     def test_nothing_asks_for_a_login(self):

@@ -194,11 +194,50 @@ class Health(Case):
         self.assertIn("version 2 is on trial and not healthy: restarting", said)
         self.assertEqual(root.calls(), ["systemctl --no-block start reboot.target"])
 
+    def test_fall_back_by_force(self):
+        """A start that hangs may have jobs that do not go, or a systemd that answers nobody."""
+        root = self.machine(trial=True)
+        calls = ["systemctl --no-block start reboot.target", "systemctl --force reboot",
+                 "systemctl --force --force reboot"]
+        root.program("/usr/bin/systemctl", 'test "$1" = --force')
+        code, said = root.ctl("health", "--fall-back")
+        self.assertEqual(code, OK, said)
+        self.assertIn("the machine does not restart: systemctl start reboot.target: failed", said)
+        self.assertEqual(root.calls(), calls[:2])
+        os.unlink(root.at("/calls"))
+        root.program("/usr/bin/systemctl", 'test "$1 $2" = "--force --force"')
+        self.assertEqual(root.ctl("health", "--fall-back")[0], OK)
+        self.assertEqual(root.calls(), calls)
+        root.program("/usr/bin/systemctl", "exit 1")
+        self.assertEqual(root.ctl("health", "--fall-back")[0], 71)
+
     def test_no_fall_back(self):
-        """What was good before is not restarted, for no restart mends it."""
+        """What was good before is not restarted, for no restart mends it; what was blessed in this start
+        neither."""
         root = self.machine()
         self.assertEqual(root.ctl("health", "--fall-back")[0], OK)
+        root = self.machine(trial=True)
+        self.assertEqual(root.ctl("health", "--boot")[0], OK)
+        self.assertEqual(root.ctl("health", "--fall-back"), (OK, ""))
         self.assertEqual(root.calls(), [])
+
+    def test_no_fall_back_to_nothing(self):
+        """A version on trial that is the only one, or beside one that was never healthy, is left as it is:
+        with no other to come to, it would restart for ever. Where the EFI partition can't be read, nobody
+        knows, and nobody could bless it either."""
+        for ukis, labels in (([], ["postern_2", "_empty"]), (["postern_1+0-3.efi"], ["postern_1", "postern_2"])):
+            root = self.machine(trial=True)
+            root.disk(labels)
+            os.unlink(root.at("/efi/EFI/Linux/postern_1.efi"))
+            for name in ukis:
+                root.write("/efi/EFI/Linux/" + name, "MZ")
+            code, said = root.ctl("health", "--fall-back")
+            self.assertEqual(code, OK)
+            self.assertIn("version 2 is on trial and not healthy, and there is no other one", said)
+            self.assertEqual(root.calls(), [])
+        shutil.rmtree(root.at("/efi"))
+        self.assertEqual(root.ctl("health", "--fall-back")[0], OK)
+        self.assertEqual(root.calls(), ["systemctl --no-block start reboot.target"])
 
     def test_older_stays(self):
         """An older version that was installed on purpose is the next one from its first healthy start."""
