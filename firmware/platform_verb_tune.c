@@ -173,7 +173,7 @@ static int tune_main(const struct arg_value *values)
 {
     const char *folder = values[STATE_DIR].given ? values[STATE_DIR].text : "/run/postern-platform";
     struct tuning t = {.root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-                       .record = {.folder = -1, .fd = -1},
+                       .record = {.fd = -1},
                        .report = {.dry = values[DRY_RUN].given}};
     int result = ERR_OK, status = settings_read(values, &t.settings);
 

@@ -104,7 +104,7 @@ int tune_record_decode(struct span text, void (*each)(void *user, const struct t
 int tune_record_encode(const struct tune_old *old, char *out, size_t room) ERR_CHECK;
 
 struct tune_record {
-    int folder, fd;
+    int fd;
     size_t len, cap;
     struct tune_old *olds;
 };
@@ -114,7 +114,7 @@ struct tune_record {
 int tune_record_open(const char *folder, struct tune_record *ret) ERR_CHECK;
 /* Keeps the oldest value of each setting; on the disk when it returns. */
 int tune_record_add(struct tune_record *record, const struct tune_old *old) ERR_CHECK;
-/* Nothing is changed any more: the file goes. */
+/* Nothing is changed any more. The file stays: who waits for it may have opened it. */
 int tune_record_clear(struct tune_record *record) ERR_CHECK;
 void tune_record_close(struct tune_record *record);
 

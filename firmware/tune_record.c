@@ -164,13 +164,16 @@ static int file_load(struct tune_record *record)
 
 int tune_record_open(const char *folder, struct tune_record *ret)
 {
-    *ret = (struct tune_record){.folder = -1, .fd = -1};
+    *ret = (struct tune_record){.fd = -1};
     if (mkdir(folder, 0755) != 0 && errno != EEXIST)
         return ERR_SYSTEM;
-    ret->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (ret->folder < 0)
+    int parent = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
         return ERR_SYSTEM;
-    ret->fd = openat(ret->folder, file_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    ret->fd = openat(parent, file_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int error = errno;
+    close(parent);
+    errno = error;
     if (ret->fd < 0)
         return ERR_SYSTEM;
     if (flock(ret->fd, LOCK_EX | LOCK_NB) != 0)
@@ -194,16 +197,19 @@ int tune_record_add(struct tune_record *record, const struct tune_old *old)
 
 int tune_record_clear(struct tune_record *record)
 {
+    const off_t empty = sizeof(head) - 1;
+
     record->len = 0;
-    return unlinkat(record->folder, file_name, 0) == 0 ? ERR_OK : ERR_SYSTEM;
+    return ftruncate(record->fd, empty) == 0 && lseek(record->fd, empty, SEEK_SET) == empty &&
+                   fsync(record->fd) == 0
+               ? ERR_OK
+               : ERR_SYSTEM;
 }
 
 void tune_record_close(struct tune_record *record)
 {
     if (record->fd >= 0)
         close(record->fd);
-    if (record->folder >= 0)
-        close(record->folder);
     free(record->olds);
-    *record = (struct tune_record){.folder = -1, .fd = -1};
+    *record = (struct tune_record){.fd = -1};
 }

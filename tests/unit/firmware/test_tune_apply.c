@@ -115,6 +115,27 @@ static void old_values_come_back(void **state)
     end(&f);
 }
 
+/* Who has opened the file while another held it waits for that one's end, and then writes to it. */
+static void a_record_that_is_empty_is_the_same_file(void **state)
+{
+    struct fake f;
+    struct stat st;
+
+    begin(&f);
+    assert_int_equal(change(&f, "a rx", "10").outcome, TUNE_DONE);
+    int other = openat(f.tree.root, "tune.state", O_RDWR | O_CLOEXEC);
+    assert_true(other >= 0);
+    assert_int_equal(tune_record_clear(&f.record), ERR_OK);
+    assert_int_equal(fstat(other, &st), 0);
+    assert_int_equal(st.st_nlink, 1);
+    close(other);
+    assert_int_equal(change(&f, "b rx", "11").outcome, TUNE_DONE);
+    again(&f);
+    assert_int_equal(f.record.len, 1);
+    assert_string_equal(f.record.olds[0].target, "b rx");
+    end(&f);
+}
+
 static void refusals_are_told_and_not_the_end(void **state)
 {
     struct fake f;
@@ -256,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_values_come_back),
+        cmocka_unit_test(a_record_that_is_empty_is_the_same_file),
         cmocka_unit_test(refusals_are_told_and_not_the_end),
         cmocka_unit_test(a_crash_before_the_change_is_no_harm),
         cmocka_unit_test(a_cut_record_is_read),
