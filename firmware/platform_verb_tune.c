@@ -58,19 +58,35 @@ static int settings_read(const struct arg_value *values, struct tune_settings *r
     return EX_USAGE;
 }
 
-static int record_complain(int result, const char *folder)
+/* The administrator's line; a plan is nobody's news. */
+static void notice_write(const struct tuning *t, const char *file, enum notice_level level,
+                         const char *text)
 {
-    if (result == ERR_STATE) {
+    if (!t->report.dry && platform_notice(file, level, text) != ERR_OK)
+        verb_complain("%s: %s", file, strerror(errno));
+}
+
+/* Without the record nothing is changed. */
+static int record_trouble(const struct tuning *t, int result, const char *folder,
+                          const char *notice)
+{
+    char why[300], line[360];
+
+    if (result == ERR_STATE) { /* whose notice it is */
         verb_complain("another postern-platform tunes this machine now");
         return EX_TEMPFAIL;
     }
     if (result == ERR_SYNTAX)
-        verb_complain(
-            "%s/tune.state can't be read: what it had to bring back is not known. Reboot, "
-            "which undoes all of it, or remove the file",
-            folder);
+        snprintf(why, sizeof(why),
+                 "%s/tune.state can't be read: what it had to bring back is not known. Reboot, "
+                 "which undoes all of it, or remove the file",
+                 folder);
     else
-        verb_complain("%s: %s", folder, result == ERR_SYSTEM ? strerror(errno) : err_text(result));
+        snprintf(why, sizeof(why), "%s: %s", folder,
+                 result == ERR_SYSTEM ? strerror(errno) : err_text(result));
+    verb_complain("%s", why);
+    snprintf(line, sizeof(line), "the machine is not tuned: %s", why);
+    notice_write(t, notice, NOTICE_ERROR, line);
     return EX_CANTCREAT;
 }
 
@@ -131,7 +147,6 @@ static int revert(struct tuning *t)
     static const char why[] = "as it was before the first tune:";
     bool all = true;
 
-    t->report.reverted = true;
     for (size_t i = t->record.len; i > 0; i--) {
         const struct tune_old *old = &t->record.olds[i - 1];
         struct tune_change change = {.kind = old->kind, .why = why};
@@ -153,20 +168,30 @@ static int revert(struct tuning *t)
 
 /* --- the verb ----------------------------------------------------------------------------- */
 
-static int report_print(const struct tuning *t, bool json, const char *notice)
+static int report_print(const struct tuning *t, bool json)
 {
-    char *text, line[300];
+    char *text;
     int result = json ? tune_report_json(&t->report, &text) : tune_report_text(&t->report, &text);
 
     if (result != ERR_OK) {
         verb_complain("%s", err_text(result));
         return EX_OSERR;
     }
-    bool warns = tune_report_notice(&t->report, line, sizeof(line));
-    if (!t->report.dry &&
-        platform_notice(notice, warns ? NOTICE_WARNING : NOTICE_OK, line) != ERR_OK)
-        verb_complain("%s: %s", notice, strerror(errno));
     return verb_print(text, json);
+}
+
+/* failure: what ended it before its end, NULL where it came there. */
+static void outcome_tell(const struct tuning *t, const char *failure, const char *notice)
+{
+    char line[300];
+    bool warns = tune_report_notice(&t->report, line, sizeof(line));
+
+    if (failure) {
+        verb_complain("%s: %s", t->report.reverted ? "reverting" : "tuning", failure);
+        snprintf(line, sizeof(line), "the machine is not wholly %s: %s",
+                 t->report.reverted ? "reverted" : "tuned", failure);
+    }
+    notice_write(t, notice, failure ? NOTICE_ERROR : warns ? NOTICE_WARNING : NOTICE_OK, line);
 }
 
 static int tune_main(const struct arg_value *values)
@@ -174,7 +199,7 @@ static int tune_main(const struct arg_value *values)
     const char *folder = values[STATE_DIR].given ? values[STATE_DIR].text : "/run/postern-platform";
     struct tuning t = {.root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                        .record = {.fd = -1},
-                       .report = {.dry = values[DRY_RUN].given}};
+                       .report = {.dry = values[DRY_RUN].given, .reverted = values[REVERT].given}};
     int result = ERR_OK, status = settings_read(values, &t.settings);
 
     if (status != EX_OK)
@@ -183,20 +208,21 @@ static int tune_main(const struct arg_value *values)
     if (!t.report.dry || values[REVERT].given)
         result = tune_record_open(folder, &t.record);
     if (result != ERR_OK) {
-        status = record_complain(result, folder);
+        status = record_trouble(&t, result, folder, values[NOTICE].text);
         goto out;
     }
     result = t.root >= 0 ? tune_kernel_open(t.root, &t.kernel, &t.io) : ERR_SYSTEM;
     if (result == ERR_OK)
         result = values[REVERT].given ? revert(&t) : tune(&t);
-    if (result != ERR_OK) {
-        verb_complain("%s: %s", values[REVERT].given ? "reverting" : "tuning",
-                      result == ERR_SYSTEM ? strerror(errno) : err_text(result));
-        status = EX_OSERR;
-    }
+    status = result == ERR_OK ? EX_OK : EX_OSERR;
+    outcome_tell(&t,
+                 result == ERR_OK       ? NULL
+                 : result == ERR_SYSTEM ? strerror(errno)
+                                        : err_text(result),
+                 values[NOTICE].text);
     /* What was done up to a failure is told as well. */
     if (t.report.len > 0 || result == ERR_OK) {
-        int printed = report_print(&t, values[JSON].given, values[NOTICE].text);
+        int printed = report_print(&t, values[JSON].given);
         status = status == EX_OK ? printed : status;
     }
 out:

@@ -174,7 +174,9 @@ bool tune_report_notice(const struct tune_report *report, char *out, size_t room
                  d->change.target, d->result.why);
         return true;
     }
-    snprintf(out, room, "the machine is tuned, %zu settings changed",
+    snprintf(out, room,
+             report->reverted ? "the machine is not tuned, %zu settings are as they were before"
+                              : "the machine is tuned, %zu settings changed",
              tune_report_count(report, TUNE_DONE));
     return false;
 }

@@ -141,6 +141,10 @@ class Tune(unittest.TestCase):
         code, _, err = run("tune", "--revert", "--state-dir", self.state)
         self.assertEqual(code, EX_CANTCREAT)
         self.assertIn("Reboot", err)
+        notice = os.path.join(self.folder, "tune")
+        code, _, _ = run("tune", "--state-dir", self.state, "--notice", notice)
+        self.assertEqual(code, EX_CANTCREAT)
+        self.assertRegex(read(notice), "^error: the machine is not tuned: .*tune.state can't be read.*Reboot")
         self.assertEqual(all_read(), self.before)
 
 

@@ -86,11 +86,25 @@ static void outcomes_are_shown(void **state)
     tune_report_free(&report);
 }
 
+static void a_revert_is_no_tuning(void **state)
+{
+    struct tune_report report = {.reverted = true};
+    const struct tune_change rx = ring("eth0 rx");
+    const struct tune_result done = {.outcome = TUNE_DONE, .is = "512"};
+    char line[200];
+
+    assert_int_equal(tune_report_add(&report, &rx, &done), ERR_OK);
+    assert_false(tune_report_notice(&report, line, sizeof(line)));
+    assert_string_equal(line, "the machine is not tuned, 1 settings are as they were before");
+    tune_report_free(&report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_are_shown),
         cmocka_unit_test(outcomes_are_shown),
+        cmocka_unit_test(a_revert_is_no_tuning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
