@@ -249,7 +249,11 @@ const struct verb verb_tune = {
         "  postern-platform tune --skip tls,irq   leaves TLS offload and interrupts alone\n"
         "  postern-platform tune --revert         as it was before\n"
         "\n"
-        "Groups for --skip: tls queues rings rss irq steering busy-poll tcp governor.\n",
+        "Groups for --skip:\n"
+#define TUNE_GROUP(name, text, what) "  " text ": " what "\n"
+#include "tune_group.def"
+#undef TUNE_GROUP
+    ,
     .rows = rows,
     .rows_len = sizeof(rows) / sizeof(rows[0]),
     .main = tune_main,

@@ -59,7 +59,7 @@ static void label_write(const uint8_t *name, char out[SLOT_GPT_LABEL])
     out[len] = '\0';
 }
 
-static void entry_add(struct slot_gpt *gpt, unsigned number, const uint8_t *entry)
+static void entry_add(struct slot_gpt *gpt, const uint8_t *entry)
 {
     static const uint8_t unused[16];
     uint64_t first = le64(entry + 32), last = le64(entry + 40);
@@ -68,7 +68,6 @@ static void entry_add(struct slot_gpt *gpt, unsigned number, const uint8_t *entr
         last - first >= UINT64_MAX / SLOT_GPT_SECTOR)
         return;
     struct slot_partition *p = &gpt->partitions[gpt->len++];
-    p->number = number;
     p->bytes = (last - first + 1) * SLOT_GPT_SECTOR;
     guid_write(entry, p->type);
     guid_write(entry + 16, p->guid);
@@ -90,6 +89,6 @@ int slot_gpt_parse(struct span disk, struct slot_gpt *ret)
         crc32_more(0, entries, (size_t)count * ENTRY) != le32(header + 88))
         return ERR_SYNTAX;
     for (uint32_t i = 0; i < count; i++)
-        entry_add(ret, i + 1, entries + (size_t)i * ENTRY);
+        entry_add(ret, entries + (size_t)i * ENTRY);
     return ERR_OK;
 }

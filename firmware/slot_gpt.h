@@ -19,7 +19,6 @@ enum {
 };
 
 struct slot_partition {
-    unsigned number;
     char label[SLOT_GPT_LABEL]; /* what is no printable ASCII in it is '?' */
     char type[SLOT_GPT_GUID];   /* lower case, as the next */
     char guid[SLOT_GPT_GUID];   /* the partition's own */

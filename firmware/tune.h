@@ -34,7 +34,6 @@ enum tune_kind {
 };
 
 const char *tune_group_name(enum tune_group group);
-const char *tune_group_text(enum tune_group group);
 const char *tune_kind_name(enum tune_kind kind);
 
 struct tune_settings {

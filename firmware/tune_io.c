@@ -19,7 +19,6 @@ enum { RSS_MAX = 4096 };
 
 struct tune_kernel {
     int root, socket;
-    bool open; /* netlink */
     uint16_t family;
     struct netlink netlink;
 };
@@ -324,8 +323,7 @@ int tune_kernel_open(int root, struct tune_kernel **ret, struct tune_io *ret_io)
         return ERR_NOMEM;
     k->root = root;
     k->socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    k->open = netlink_open(&k->netlink);
-    if (k->socket < 0 || !k->open)
+    if (!netlink_open(&k->netlink) || k->socket < 0)
         return ERR_SYSTEM;
     k->family = netlink_family(&k->netlink, ETHTOOL_GENL_NAME);
     *ret_io = (struct tune_io){.user = k, .read = kernel_read, .write = kernel_write};

@@ -5,10 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct {
-    const char *name, *text;
-} groups[TUNE_GROUP_COUNT] = {
-#define TUNE_GROUP(name, text, what) [TUNE_##name] = {text, what},
+static const char *const groups[TUNE_GROUP_COUNT] = {
+#define TUNE_GROUP(name, text, what) [TUNE_##name] = text,
 #include "tune_group.def"
 #undef TUNE_GROUP
 };
@@ -21,12 +19,7 @@ static const char *const kinds[TUNE_KIND_COUNT] = {
 
 const char *tune_group_name(enum tune_group group)
 {
-    return groups[group].name;
-}
-
-const char *tune_group_text(enum tune_group group)
-{
-    return groups[group].text;
+    return groups[group];
 }
 
 const char *tune_kind_name(enum tune_kind kind)
@@ -41,7 +34,7 @@ int tune_skip_decode(const char *list, struct tune_settings *ret, struct span *r
     do {
         struct span word = span_cut(&rest, ',');
         int group = 0;
-        while (group < TUNE_GROUP_COUNT && !span_equal(word, span_str(groups[group].name)))
+        while (group < TUNE_GROUP_COUNT && !span_equal(word, span_str(groups[group])))
             group++;
         if (group == TUNE_GROUP_COUNT) {
             *ret_bad = word;

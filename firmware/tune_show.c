@@ -49,7 +49,7 @@ const struct tune_done *tune_report_find(const struct tune_report *report,
     return NULL;
 }
 
-size_t tune_report_count(const struct tune_report *report, enum tune_outcome outcome)
+static size_t count_of(const struct tune_report *report, enum tune_outcome outcome)
 {
     size_t count = 0;
 
@@ -96,9 +96,9 @@ static int put_sum(struct buf *b, const struct tune_report *r)
     if (r->dry)
         return buf_printf(b, "%zu changes planned, none made.\n", r->len);
     return buf_printf(b, "%zu %s, %zu as they were, %zu otherwise, %zu refused, %zu gone.\n",
-                      tune_report_count(r, TUNE_DONE), r->reverted ? "brought back" : "changed",
-                      tune_report_count(r, TUNE_ALREADY), tune_report_count(r, TUNE_OTHER),
-                      tune_report_count(r, TUNE_REFUSED), tune_report_count(r, TUNE_GONE));
+                      count_of(r, TUNE_DONE), r->reverted ? "brought back" : "changed",
+                      count_of(r, TUNE_ALREADY), count_of(r, TUNE_OTHER), count_of(r, TUNE_REFUSED),
+                      count_of(r, TUNE_GONE));
 }
 
 int tune_report_text(const struct tune_report *report, char **ret)
@@ -158,7 +158,7 @@ int tune_report_json(const struct tune_report *report, char **ret)
 
 bool tune_report_notice(const struct tune_report *report, char *out, size_t room)
 {
-    size_t refused = tune_report_count(report, TUNE_REFUSED);
+    size_t refused = count_of(report, TUNE_REFUSED);
 
     for (size_t i = 0; i < report->notes_len; i++) {
         if (!report->notes[i].warns)
@@ -177,6 +177,6 @@ bool tune_report_notice(const struct tune_report *report, char *out, size_t room
     snprintf(out, room,
              report->reverted ? "the machine is not tuned, %zu settings are as they were before"
                               : "the machine is tuned, %zu settings changed",
-             tune_report_count(report, TUNE_DONE));
+             count_of(report, TUNE_DONE));
     return false;
 }

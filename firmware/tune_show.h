@@ -27,7 +27,6 @@ void tune_report_free(struct tune_report *report);
 /* Whether that change was tried already. */
 const struct tune_done *tune_report_find(const struct tune_report *report,
                                          const struct tune_change *change);
-size_t tune_report_count(const struct tune_report *report, enum tune_outcome outcome);
 
 /* A new string each, that the caller frees. */
 int tune_report_text(const struct tune_report *report, char **ret) ERR_CHECK;
