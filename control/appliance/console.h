@@ -19,5 +19,3 @@ void console_facts_read(const char *root, const struct console_state *state,
 /* Does what was asked, and appends what came of it, for people. VERIFY and SHELL are not for it. */
 void console_do(const char *root, enum console_act what, const struct console_values *values,
                 struct buf *out);
-/* False also where the settings can't be read. */
-bool console_password_right(const char *root, const char *password);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "console.h"
 
+#include "admin_password.h"
 #include "appliance_gateway.h"
 #include "net_addr.h"
 #include "settings.h"
@@ -203,20 +204,6 @@ static void notices_read(const char *root, struct console_state *ret)
     }
 }
 
-/* Of settings that can't be read nobody knows whether they have one: it is asked for. */
-static bool password_is_set(const char *root)
-{
-    static struct conf_errors errors;
-    struct appliance *a;
-    bool set = true;
-
-    if (settings_appliance_read(root, &a, &errors) == ERR_OK) {
-        set = a->admin_password != NULL;
-        appliance_free(a);
-    }
-    return set;
-}
-
 void console_state_read(const char *root, struct console_state *ret)
 {
     memset(ret, 0, sizeof(*ret));
@@ -226,7 +213,7 @@ void console_state_read(const char *root, struct console_state *ret)
     addresses_read(ret);
     listeners_read(root, ret);
     notices_read(root, ret);
-    ret->has_password = password_is_set(root);
+    ret->has_password = admin_password_is_set(root);
 }
 
 /* --- for questions --- */

@@ -3,6 +3,7 @@
  * posternctl system console: the terminal of the console. It is shown anew where something changed
  * and nobody is in the middle of an answer; answers that nobody goes on with are given up.
  */
+#include "admin_password.h"
 #include "ascii.h"
 #include "console.h"
 #include "ctl_print.h"
@@ -23,8 +24,6 @@ enum {
     IDLE_S = 120,
     PAGE = CONSOLE_LINES - 1,
     OUTPUT_MAX = 1 << 20,
-    DELAY_FIRST_S = 3,
-    DELAY_MOST_S = 60,
 };
 
 struct console {
@@ -182,14 +181,15 @@ static void shell_run(struct console *c)
 
 static void verify(struct console *c, struct console_answer *answer)
 {
-    bool right = console_password_right(c->root, c->line.text);
+    bool right = admin_password_right(c->root, c->line.text);
 
     put_text(c, "\r\n");
     if (right) {
-        c->delay_s = DELAY_FIRST_S;
+        c->delay_s = ADMIN_PASSWORD_DELAY_S;
     } else {
         sleep(c->delay_s);
-        c->delay_s = 2 * c->delay_s < DELAY_MOST_S ? 2 * c->delay_s : DELAY_MOST_S;
+        c->delay_s = 2 * c->delay_s < ADMIN_PASSWORD_DELAY_MOST_S ? 2 * c->delay_s
+                                                                  : ADMIN_PASSWORD_DELAY_MOST_S;
         (void)!tcflush(STDIN_FILENO, TCIFLUSH); /* guesses that were typed ahead */
         c->lost = true;
     }
@@ -285,7 +285,7 @@ int ctl_system_console(const struct ctl_system *sys, char **arguments)
 {
     static struct console c;
 
-    c = (struct console){.root = sys->root, .delay_s = DELAY_FIRST_S};
+    c = (struct console){.root = sys->root, .delay_s = ADMIN_PASSWORD_DELAY_S};
     if (tcgetattr(STDIN_FILENO, &c.before) != 0)
         return ctl_failed(sys->json, "the console needs a terminal", EX_USAGE);
     signal(SIGTTOU, SIG_IGN);

@@ -6,6 +6,7 @@
 #include "settings.h"
 #include "settings_apply.h"
 #include "settings_stick.h"
+#include "stick_right.h"
 #include "system_notice.h"
 
 #include <errno.h>
@@ -118,22 +119,24 @@ int ctl_system_settings_check(const struct ctl_system *sys, char **arguments)
 
 enum source { SOURCE_NONE, SOURCE_READ, SOURCE_REFUSED };
 
-/* The stick's, or else the firmware's. name: by which they are remembered. */
+/* The stick's, or else the firmware's. name: by which they are remembered. stick: the caller's to
+ * close where they are the stick's, else -1. */
 static enum source source_read(const struct ctl_system *sys, struct settings_files *files,
-                               const char **ret_name)
+                               const char **ret_name, int *ret_stick)
 {
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     char why[256];
     int folder, err;
 
     *ret_name = "stick";
+    *ret_stick = -1;
     switch (settings_stick_open(sys->root, &folder, why, sizeof(why))) {
     case SETTINGS_STICK_BAD:
         conf_errors_add(&report.errors, "POSTERN", 0, "", "%s", why);
         return SOURCE_REFUSED;
     case SETTINGS_STICK_OPEN:
+        *ret_stick = folder;
         err = settings_files_read(folder, "stick POSTERN", files, &report.errors);
-        close(folder);
         if (!err && files->len == 0)
             conf_errors_add(&report.errors, "POSTERN", 0, "",
                             "found no settings, allowed are appliance.conf, postern.conf and the "
@@ -177,6 +180,7 @@ int ctl_system_settings_import(const struct ctl_system *sys, char **arguments)
     const char *name = arguments[0];
     enum settings_outcome outcome = SETTINGS_TAKE_REFUSED;
     enum source source = SOURCE_READ;
+    int stick = -1;
 
     if (name) {
         int folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -186,7 +190,9 @@ int ctl_system_settings_import(const struct ctl_system *sys, char **arguments)
             source = SOURCE_REFUSED;
         close(folder);
     } else {
-        source = source_read(sys, &files, &name);
+        source = source_read(sys, &files, &name, &stick);
+        if (stick >= 0)
+            close(stick);
     }
     if (source == SOURCE_NONE || (source == SOURCE_READ && files.len == 0))
         return ctl_failed(sys->json, "no settings are there to be taken", EX_NOINPUT);
@@ -224,26 +230,42 @@ int ctl_system_settings_apply(const struct ctl_system *sys, char **arguments)
 
 /* --- boot --- */
 
+/* What was taken once, and stays in, is asked nothing any more. */
+static enum source stick_judge(const struct ctl_system *sys, int stick,
+                               const struct settings_files *files, enum stick_right *ret_right)
+{
+    *ret_right = STICK_RIGHT_FREE;
+    if (!settings_taken_before(sys->root, files, "stick"))
+        *ret_right = stick_right_check(sys->root, stick, &report.errors);
+    return *ret_right == STICK_RIGHT_NONE ? SOURCE_REFUSED : SOURCE_READ;
+}
+
 static void boot_import(const struct ctl_system *sys)
 {
     static struct settings_files files;
     const char *name;
     enum settings_outcome outcome = SETTINGS_TAKE_REFUSED;
-    enum source source = source_read(sys, &files, &name);
-    char head[96];
+    enum stick_right right = STICK_RIGHT_FREE;
+    int stick;
+    enum source source = source_read(sys, &files, &name, &stick);
+    const char *whose = strcmp(name, "stick") == 0 ? "stick POSTERN" : "machine's firmware";
+    char head[160];
 
+    if (source == SOURCE_READ && stick >= 0)
+        source = stick_judge(sys, stick, &files, &right);
     if (source == SOURCE_READ)
         outcome = settings_take(sys->root, &files, name, &report);
     settings_files_free(&files);
-    snprintf(head, sizeof(head), "settings of the %s are not taken",
-             strcmp(name, "stick") == 0 ? "stick POSTERN" : "machine's firmware");
+    if (stick >= 0)
+        close(stick);
+    snprintf(head, sizeof(head), "settings of the %s are not taken", whose);
     errors_notice(sys->root, "import", head,
                   source != SOURCE_NONE && outcome == SETTINGS_TAKE_REFUSED ? &report.errors
                                                                             : NULL);
     system_notice_clear(sys->root, "imported");
     if (source == SOURCE_READ && outcome == SETTINGS_TAKE_DONE) {
-        snprintf(head, sizeof(head), "settings of the %s were taken",
-                 strcmp(name, "stick") == 0 ? "stick POSTERN" : "machine's firmware");
+        snprintf(head, sizeof(head), "settings of the %s were taken%s", whose,
+                 right == STICK_RIGHT_PROVEN ? "; take the password or the key off it again" : "");
         (void)!system_notice_set(sys->root, "imported", SYSTEM_NOTICE_OK, head);
     }
 }

@@ -291,6 +291,16 @@ static bool take(struct stage *s, const struct settings_files *files, const char
     return false;
 }
 
+bool settings_taken_before(const char *root, const struct settings_files *files, const char *source)
+{
+    char hash[SETTINGS_HASH_TEXT];
+    char *imported = settings_text_read(root, NAME_IMPORTED);
+    bool same = settings_files_hash(files, hash) == ERR_OK && imported_has(imported, source, hash);
+
+    free(imported);
+    return same;
+}
+
 enum settings_outcome settings_take(const char *root, const struct settings_files *files,
                                     const char *source, struct settings_report *ret)
 {

@@ -34,6 +34,9 @@ char *settings_text_read(const char *root, const char *name);
 
 enum settings_outcome { SETTINGS_TAKE_DONE, SETTINGS_TAKE_SAME, SETTINGS_TAKE_REFUSED };
 
+/* Whether they are what was taken last from that source. */
+bool settings_taken_before(const char *root, const struct settings_files *files,
+                           const char *source);
 /* Takes files over those that are there. source: under which name what was taken is remembered; what
  * equals that is SAME and changes nothing. NULL: nothing is remembered. REFUSED has complaints,
  * also where the disk fails. */

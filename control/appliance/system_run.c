@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "system_run.h"
 
+#include "assertion.h"
 #include "clock.h"
 
 #include <errno.h>
@@ -22,9 +23,14 @@ struct state {
     bool full;
 };
 
-/* errors: to out as well. */
-__attribute__((noreturn)) static void child(const char *root, const char *const *words, int out,
-                                            bool errors, const char *variable)
+struct ends {
+    int in; /* -1: none */
+    int out;
+    bool errors; /* to out as well */
+};
+
+__attribute__((noreturn)) static void child(const char *root, const char *const *words,
+                                            struct ends ends, const char *variable)
 {
     const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
                                        "LANG=C.UTF-8",
@@ -36,8 +42,8 @@ __attribute__((noreturn)) static void child(const char *root, const char *const 
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     snprintf(path, sizeof(path), "%s%s", root, words[0]);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-        dup2(errors ? out : null, STDERR_FILENO) < 0)
+    if (null < 0 || dup2(ends.in >= 0 ? ends.in : null, STDIN_FILENO) < 0 ||
+        dup2(ends.out, STDOUT_FILENO) < 0 || dup2(ends.errors ? ends.out : null, STDERR_FILENO) < 0)
         _exit(NOT_STARTED);
     (void)setpgid(0, 0); /* so that a timeout ends what it started, too */
     execve(path, (char *const *)words, (char *const *)environment);
@@ -100,16 +106,40 @@ static int status_wait(pid_t pid)
     return WEXITSTATUS(status) == NOT_STARTED ? ERR_SYSTEM : WEXITSTATUS(status);
 }
 
+/* Where text can be read from, to its end. A pipe has room for it: nobody waits. */
+static int input_make(const char *text)
+{
+    size_t len = strlen(text);
+    int ends[2];
+
+    ASSERT(len < PIPE_BUF);
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    bool written = write(ends[1], text, len) == (ssize_t)len;
+    close(ends[1]);
+    if (written)
+        return ends[0];
+    close(ends[0]);
+    return -1;
+}
+
 int system_run(const struct system_run *run)
 {
     struct state s = {.run = run};
-    int ends[2];
+    int ends[2], input = run->input ? input_make(run->input) : -1;
 
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if ((run->input && input < 0) || pipe2(ends, O_CLOEXEC) != 0) {
+        if (input >= 0)
+            close(input);
         return ERR_SYSTEM;
+    }
     pid_t pid = fork();
     if (pid == 0)
-        child(run->root, run->words, ends[1], run->line || run->with_errors, run->variable);
+        child(run->root, run->words,
+              (struct ends){.in = input, .out = ends[1], .errors = run->line || run->with_errors},
+              run->variable);
+    if (input >= 0)
+        close(input);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
@@ -132,7 +162,7 @@ pid_t system_start(const char *root, const char *const *words, int output)
     pid_t pid = fork();
 
     if (pid == 0)
-        child(root, words, output, true, NULL);
+        child(root, words, (struct ends){.in = -1, .out = output, .errors = true}, NULL);
     return pid > 0 ? pid : ERR_SYSTEM;
 }
 

@@ -20,6 +20,7 @@ struct system_run {
     void *user;
     struct buf *out; /* its standard output, or both where line is set or with_errors; NULL: none */
     bool with_errors;
+    const char *input; /* all of its standard input, shorter than PIPE_BUF; NULL: none */
     const char *variable; /* one more for its environment, "NAME=VALUE"; NULL: none */
 };
 

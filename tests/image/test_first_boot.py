@@ -4,6 +4,7 @@
 and the menu on the console of a machine that was given nothing; and what it says where they are wrong."""
 import os
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -17,9 +18,13 @@ MENU = "9 power off"
 
 class FirstBoot(appliance.Case):
     def test_stick(self):
-        """Settings of a stick are taken; then wrong ones are refused, by file and line, and mail goes on."""
+        """Settings of a stick are taken, the administrator's password among them; then those of another stick,
+        which has it, are wrong and refused, by file and line, and mail goes on."""
         machine = self.appliance()
         settings = Settings(machine.folder, machine)
+        settings.appliance["admin_password"] = subprocess.run(
+            ["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True,
+            check=True).stdout.strip()
         mail = Mail(self, settings)
         machine.sticks = [self.stick(settings.files())]
         machine.power_on()
@@ -31,6 +36,7 @@ class FirstBoot(appliance.Case):
         machine.ends()
         files = settings.files()
         files["postern.conf"] += "nonsense = 1;\n"
+        files["password"] = PASSWORD + "\r\n"
         machine.sticks = [self.stick(files)]
         machine.power_on()
         machine.expect(r"error: settings of the stick POSTERN are not taken: postern\.conf:\d+:\s+nonsense: found "

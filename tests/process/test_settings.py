@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
@@ -18,6 +19,15 @@ import tap  # noqa: E402
 from appliance_folder import APPLIANCE, GATEWAY, KEY, Appliance, users_have_postern  # noqa: E402
 
 EX_USAGE, EX_NOINPUT, EX_CONFIG = 64, 66, 78
+PASSWORD = "correct horse battery"
+RECOVERY_KEY = "fughvkeh-fekklfjh-nbecbccu-ueelvbuf-ihtfgehv-cikinljn-evlcheuj-ffjffnvu"
+
+# Stands for /usr/lib/postern/state: knows whether /var is encrypted, and by which key.
+STATE = """#!/bin/sh
+[ "$*" = key-opens ] || exit 64
+[ -e %(root)s/key ] || exit 2
+[ "$(cat)" = "$(cat %(root)s/key)" ] || exit 1
+"""
 
 
 class Settings(Appliance):
@@ -180,6 +190,113 @@ class Settings(Appliance):
     def test_a_stick_without_settings(self):
         os.makedirs(self.path(self.STICK))
         self.assertNotice(self.boot(), "^error: .*POSTERN: found no settings, allowed are appliance.conf")
+
+    # --- the stick of a machine with an administrator's password ---
+
+    NOT_TAKEN = "^error: settings of the stick POSTERN are not taken: "
+
+    def locked(self, encrypted=True):
+        """Settings with a password, and others on the stick."""
+        hashed = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True,
+                                check=True).stdout.strip()
+        self.own = APPLIANCE + f'admin_password = "{hashed}";\n'
+        self.stick(appliance=self.own)
+        self.assertNotice(self.boot(), "were taken")
+        self.write("usr/lib/postern/state", STATE % {"root": self.root})
+        os.chmod(self.path("usr/lib/postern/state"), 0o700)
+        if encrypted:
+            self.write("key", RECOVERY_KEY)
+        self.stick(appliance=APPLIANCE + "# a stranger's\n")
+
+    def assertNotTaken(self, *patterns):
+        notices = self.boot()
+        for pattern in patterns:
+            self.assertNotice(notices, self.NOT_TAKEN + pattern)
+        self.assertNoNotice(notices, "were taken")
+        self.assertEqual(self.etc("appliance.conf"), self.own)
+
+    def assertTaken(self):
+        notices = self.boot()
+        self.assertNotice(notices, "^ok: settings of the stick POSTERN were taken; take .* off it")
+        self.assertNoNotice(notices, "^error")
+        self.assertEqual(self.etc("appliance.conf"), APPLIANCE + "# a stranger's\n")
+        for folder in ("var", "run"):
+            done = subprocess.run(["grep", "-rlFe", PASSWORD, "-e", RECOVERY_KEY, self.path(folder)],
+                                  capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+
+    def test_a_password_locks_sticks_out(self):
+        self.locked()
+        self.assertNotTaken("password: this machine takes a stick with the administrator's password: write it to a "
+                            "text file password on the stick, in one line, and start again")
+        # Who is at work on the machine has it, with or without the stick's password.
+        self.assertIn("settings of stick: taken", self.ctl("settings", "import"))
+
+    def test_the_password_opens(self):
+        for text in (PASSWORD, PASSWORD + "\n", PASSWORD + "\r\n"):
+            self.locked()
+            self.write(self.STICK + "password", text)
+            self.assertTaken()
+            shutil.rmtree(self.path("var/etc"))
+
+    def test_a_wrong_password(self):
+        self.locked()
+        for text in ("guess", PASSWORD + " \n", PASSWORD[:-1] + "\n", "x" * 511 + "\r\n"):
+            self.write(self.STICK + "password", text)
+            began = time.monotonic()
+            self.assertNotTaken("password: it is not the administrator's password")
+            self.assertGreater(time.monotonic() - began, 2.9)
+        for text in ("", "\n", "guess\n" + PASSWORD + "\n", PASSWORD + "\nguess", "x" * 512, "x" * 100000,
+                     PASSWORD + "\0"):
+            self.write(self.STICK + "password", text)
+            self.assertNotTaken("password: it is no text of one line of up to 511 characters")
+        os.unlink(self.path(self.STICK + "password"))
+        self.write("elsewhere", PASSWORD)
+        os.symlink(self.path("elsewhere"), self.path(self.STICK + "password"))
+        self.assertNotTaken("password: it is no text of one line")
+        os.unlink(self.path(self.STICK + "password"))
+        os.mkfifo(self.path(self.STICK + "password"))
+        self.assertNotTaken("password: it is no text of one line")
+
+    def test_the_recovery_key_opens(self):
+        self.locked()
+        self.write(self.STICK + "recovery-key", RECOVERY_KEY[:-1] + "c\n")
+        began = time.monotonic()
+        self.assertNotTaken("recovery-key: it does not open /var")
+        self.assertGreater(time.monotonic() - began, 2.9)
+        self.write(self.STICK + "recovery-key", RECOVERY_KEY + "\n")
+        self.write(self.STICK + "password", "forgotten")
+        self.assertTaken()
+
+    def test_no_recovery_key_without_encryption(self):
+        self.locked(encrypted=False)
+        self.write(self.STICK + "recovery-key", RECOVERY_KEY)
+        self.assertNotTaken("recovery-key: /var of this machine is not encrypted, and has none; who has forgotten the "
+                            "password installs the machine anew")
+        os.unlink(self.path("usr/lib/postern/state"))
+        self.assertNotTaken("recovery-key: it could not be tried")
+
+    def test_a_stick_that_stays_in_is_not_asked_again(self):
+        self.locked()
+        self.write(self.STICK + "password", PASSWORD)
+        self.assertTaken()
+        # Neither with the password that was, nor without one.
+        self.write("var/etc/postern/appliance.conf", self.own)
+        for _ in range(2):
+            self.assertNoNotice(self.boot(), "POSTERN")
+            self.assertEqual(self.etc("appliance.conf"), self.own)
+            if os.path.exists(self.path(self.STICK + "password")):
+                os.unlink(self.path(self.STICK + "password"))
+        self.write(self.STICK + "appliance.conf", APPLIANCE + "# another\n")
+        self.assertNotTaken("password: this machine")
+
+    def test_what_a_stick_has_is_judged_behind_its_password(self):
+        self.locked()
+        self.stick(appliance="hostname = 1;\n")
+        notices = self.boot()
+        self.assertNoNotice(notices, "hostname")
+        self.write(self.STICK + "password", PASSWORD)
+        self.assertNotTaken(r"appliance\.conf:1: hostname: found 1")
 
     # --- the firmware ---
 
