@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "platform_cpus.h"
 
+#include "ascii.h"
+
 #include <stdio.h>
 
 unsigned platform_cpus_count(const struct platform_cpus *set)
@@ -48,11 +50,6 @@ int platform_cpus_list_decode(struct span text, struct platform_cpus *ret)
     return result;
 }
 
-static int digit_of(uint8_t c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The kernel writes groups of eight digits, the highest first and perhaps shorter. */
 int platform_cpus_mask_decode(struct span text, struct platform_cpus *ret)
 {
@@ -69,7 +66,7 @@ int platform_cpus_mask_decode(struct span text, struct platform_cpus *ret)
             group = 0;
             continue;
         }
-        int digit = digit_of(line.ptr[i - 1]);
+        int digit = ascii_hex_value(line.ptr[i - 1]);
         if (digit < 0 || group == 8)
             return ERR_SYNTAX;
         if (digit > 0 && place >= PLATFORM_CPUS_MAX)

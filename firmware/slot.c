@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "slot.h"
 
+#include "ascii.h"
 #include "slot_efi.h"
 
 #include <dirent.h>
@@ -115,12 +116,6 @@ static bool is_whole_disk(const char *root, const char *name)
     return path_make(path, folder, "/partition", "") && access(path, F_OK) != 0;
 }
 
-static void lower(char *text)
-{
-    for (; *text; text++)
-        *text = *text >= 'A' && *text <= 'Z' ? (char)(*text + ('a' - 'A')) : *text;
-}
-
 static bool disk_find(const char *root, struct slots *s, struct slot_gpt *ret)
 {
     char path[PATH], esp_guid[SLOT_EFI_TEXT];
@@ -128,7 +123,7 @@ static bool disk_find(const char *root, struct slots *s, struct slot_gpt *ret)
 
     if (slot_efi_read(root, SLOT_EFI_LOADER, "LoaderDevicePartUUID", esp_guid) != ERR_OK)
         esp_guid[0] = '\0';
-    lower(esp_guid);
+    ascii_lower_all(esp_guid);
     DIR *dir = path_make(path, root, "/sys/class/block", "") ? opendir(path) : NULL;
     if (!dir)
         return false;

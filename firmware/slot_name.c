@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "slot_name.h"
 
+#include "ascii.h"
+
 #define PREFIX "postern_"
 
 /* --- versions --- */
@@ -10,18 +12,13 @@ static bool is_digit(uint8_t c)
     return c >= '0' && c <= '9';
 }
 
-static bool is_letter(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 bool slot_version_valid(struct span version)
 {
     if (version.len == 0 || version.len >= SLOT_VERSION_TEXT || !is_digit(version.ptr[0]))
         return false;
     for (size_t i = 0; i < version.len; i++) {
         uint8_t c = version.ptr[i];
-        if (!is_digit(c) && !is_letter(c) && c != '.' && c != '~' && c != '^' && c != '-')
+        if (!ascii_is_alnum(c) && c != '.' && c != '~' && c != '^' && c != '-')
             return false;
     }
     return true;
@@ -60,7 +57,7 @@ static int number_compare(const char **a, const char **b)
 static int letters_compare(const char **a, const char **b)
 {
     for (;;) {
-        bool at_a = is_letter((uint8_t) * *a), at_b = is_letter((uint8_t) * *b);
+        bool at_a = ascii_is_alpha((uint8_t) * *a), at_b = ascii_is_alpha((uint8_t) * *b);
         if (!at_a || !at_b)
             return (int)at_a - (int)at_b;
         if (**a != **b)

@@ -3,7 +3,7 @@
  * The appliance's own settings, appliance.conf: host name, network, time, who may come in. They are rows
  * of the same table as the gateway's (conf_schema.def), and give the texts that the programs of the
  * base system read. Pure: nothing is read, written or looked up here. Whatever gets into a text was
- * held to a narrow alphabet when it was read (conf_value.c), so that no value can add a line, a
+ * held to a narrow alphabet when it was read (appliance_value.c), so that no value can add a line, a
  * section or a word of its own.
  */
 #pragma once
@@ -117,8 +117,6 @@ enum {
 };
 int appliance_network_make(const struct appliance *a, const char *first, struct arena *arena,
                            struct appliance_texts *out) ERR_CHECK;
-/* The name that networkd gives the interface of a network that is a VLAN. */
-const char *appliance_vlan_name(const struct appliance *a, size_t network, char out[16]);
 /* Adds a text and its path; ERR_NOMEM. items must have room. */
 int appliance_text_add(struct appliance_texts *out, struct arena *arena, const char *path,
                        const struct buf *text) ERR_CHECK;

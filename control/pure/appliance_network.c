@@ -28,7 +28,8 @@ struct links {
     size_t len;
 };
 
-const char *appliance_vlan_name(const struct appliance *a, size_t network, char out[16])
+/* The name that networkd gives the interface of a network that is a VLAN. */
+static const char *vlan_name(const struct appliance *a, size_t network, char out[16])
 {
     bool other = false;
 
@@ -70,7 +71,7 @@ static void links_add(struct links *l, size_t index)
     }
     struct link *vlan = &l->items[l->len++];
     *vlan = (struct link){.kind = LINK_VLAN, .net = n, .vlan = n->vlan, .mtu = n->mtu};
-    appliance_vlan_name(l->a, index, vlan->name);
+    vlan_name(l->a, index, vlan->name);
     vlan->interface = vlan->name;
 }
 
@@ -171,7 +172,7 @@ static int network_write(const struct links *l, const struct link *link, struct 
     for (size_t i = 0; i < l->a->networks_len && !err && link->kind != LINK_VLAN; i++) {
         const struct appliance_network *n = &l->a->networks[i];
         if (n->vlan > 0 && strcmp(n->interface, link->interface) == 0)
-            err = buf_printf(out, "VLAN=%s\n", appliance_vlan_name(l->a, i, vlan));
+            err = buf_printf(out, "VLAN=%s\n", vlan_name(l->a, i, vlan));
     }
     if (!err && idle)
         return buf_printf(out, "DHCP=no\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n");

@@ -15,7 +15,7 @@ static bool at(struct span rest, const char *what)
 
 static bool is_word(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    return ascii_is_alnum(c) || c == '_';
 }
 
 static bool is_space(uint8_t c)
@@ -34,10 +34,10 @@ static size_t pem_len(struct span rest)
         return 0;
     struct span line = rest, after = rest;
     line = span_cut(&after, '\n');
-    bool private = false;
+    bool is_private = false;
     for (size_t i = 0; i < line.len; i++)
-    private = private || at(span_from(line, i), "PRIVATE KEY");
-    if (!private)
+        is_private = is_private || at(span_from(line, i), "PRIVATE KEY");
+    if (!is_private)
         return 0;
     for (size_t i = sizeof(begin); i < rest.len; i++)
         if (at(span_from(rest, i), end)) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tar_header.h"
 
+#include "ascii.h"
+
 #include <stdio.h>
 
 /* Where the fields are that are looked at (POSIX.1, pax, "ustar Interchange Format"). */
@@ -55,8 +57,7 @@ static bool name_sound(const char *name)
     if (name[0] == '\0' || name[0] == '.')
         return false;
     for (; *name; name++)
-        if (!(*name >= 'a' && *name <= 'z') && !(*name >= 'A' && *name <= 'Z') &&
-            !(*name >= '0' && *name <= '9') && !strchr("._~^+-", *name))
+        if (!ascii_is_alnum((uint8_t)*name) && !strchr("._~^+-", *name))
             return false;
     return true;
 }
