@@ -19,6 +19,7 @@ static const char *const folders[] = {"tls", "partners", "secrets"};
 enum {
     TOP_NAMES = sizeof(top_names) / sizeof(top_names[0]),
     FOLDERS = sizeof(folders) / sizeof(folders[0]),
+    ENTRIES_MAX = 600, /* of a folder, whatever they are called */
 };
 
 static void file_free(struct settings_file *f)
@@ -36,8 +37,7 @@ void settings_files_free(struct settings_files *files)
     files->len = files->bytes = 0;
 }
 
-const struct settings_file *settings_files_find(const struct settings_files *files,
-                                                const char *name)
+static struct settings_file *file_find(struct settings_files *files, const char *name)
 {
     for (size_t i = 0; i < files->len; i++) {
         if (strcmp(files->items[i].name, name) == 0)
@@ -49,8 +49,7 @@ const struct settings_file *settings_files_find(const struct settings_files *fil
 /* Takes data. */
 static int take(struct settings_files *files, const char *name, uint8_t *data, size_t len)
 {
-    const struct settings_file *before = settings_files_find(files, name);
-    struct settings_file *f = before ? &files->items[before - files->items] : NULL;
+    struct settings_file *f = file_find(files, name);
 
     if (!f && files->len == SETTINGS_FILES_MAX) {
         free(data);
@@ -95,25 +94,10 @@ static bool name_valid(const char *name)
     return true;
 }
 
-bool settings_name_known(const char *name)
-{
-    for (size_t i = 0; i < TOP_NAMES; i++) {
-        if (strcmp(name, top_names[i]) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < FOLDERS; i++) {
-        size_t len = strlen(folders[i]);
-        if (strncmp(name, folders[i], len) == 0 && name[len] == '/')
-            return name_valid(name + len + 1);
-    }
-    return false;
-}
-
 struct reading {
     const char *what;
     struct settings_files *files;
     struct conf_errors *errors;
-    bool out_of_memory;
 };
 
 /* A name for people: it may be anything. */
@@ -173,29 +157,44 @@ static void file_read(struct reading *r, int folder, const char *entry, const ch
         close(fd);
 }
 
-/* One of the folders. A name that begins with a dot is a system's that wrote to the stick. */
+/* A name that begins with a dot is a system's that wrote to the stick. */
+static void entry_read(struct reading *r, int folder, const char *folder_name, const char *entry)
+{
+    char full[SETTINGS_NAME];
+
+    if (entry[0] == '.')
+        return;
+    if (!name_valid(entry)) {
+        complain(r, entry,
+                 "found a name, allowed are ones of up to 64 letters, digits, '.', '_' and '-'");
+        return;
+    }
+    snprintf(full, sizeof(full), "%s/%.64s", folder_name, entry);
+    file_read(r, folder, entry, full);
+}
+
+/* One of the folders, all of it: nothing may be missing because a stick can't be read to its end.
+ */
 static void folder_read(struct reading *r, int parent, const char *name)
 {
     int folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = folder >= 0 ? fdopendir(folder) : NULL;
-    char full[SETTINGS_NAME];
-    struct dirent *entry;
+    struct dirent *entry = NULL;
     size_t seen = 0;
 
     if (folder < 0 && errno != ENOENT)
         complain(r, name, "found no folder, allowed is one");
-    while (dir && (entry = readdir(dir)) && seen++ < 2 * SETTINGS_FILES_MAX) {
-        if (entry->d_name[0] == '.')
+    while (dir && (errno = 0, entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        if (!name_valid(entry->d_name)) {
-            complain(
-                r, entry->d_name,
-                "found a name, allowed are ones of up to 64 letters, digits, '.', '_' and '-'");
-            continue;
-        }
-        snprintf(full, sizeof(full), "%s/%.64s", name, entry->d_name);
-        file_read(r, dirfd(dir), entry->d_name, full);
+        if (seen++ == ENTRIES_MAX)
+            break;
+        entry_read(r, folder, name, entry->d_name);
     }
+    if (entry)
+        complain(r, name, "found more entries than allowed, which is 600");
+    else if (folder >= 0 && errno != 0)
+        complain(r, name, strerror(errno));
     if (dir)
         closedir(dir);
     else if (folder >= 0)

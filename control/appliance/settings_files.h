@@ -31,17 +31,14 @@ struct settings_files {
     size_t len, bytes;
 };
 
-/* A copy of the bytes under a name that is known to be good; what had it is replaced. ERR_NOMEM, ERR_FULL. */
+/* A copy of the bytes under a name that is known to be good; what had it is replaced. ERR_NOMEM,
+ * ERR_FULL. */
 int settings_files_set(struct settings_files *files, const char *name, const void *data,
                        size_t len) ERR_CHECK;
-const struct settings_file *settings_files_find(const struct settings_files *files, const char *name);
 /* Wipes it. */
 void settings_files_free(struct settings_files *files);
-/* Whether the name is one that settings have: appliance.conf, postern.conf, users, and files in tls,
- * partners and secrets. */
-bool settings_name_known(const char *name);
-/* A folder's. what: how it is called in complaints. Nothing is taken where there is a complaint:
- * ERR_CONFIG. ERR_NOMEM. */
+/* A folder's: appliance.conf, postern.conf, users, and files in tls, partners and secrets. what: how
+ * it is called in complaints. Nothing is taken where there is one: ERR_CONFIG. */
 int settings_files_read(int folder, const char *what, struct settings_files *ret,
                         struct conf_errors *errors) ERR_CHECK;
 /* From a folder of systemd's credentials: postern.appliance, postern.gateway, postern.tls.NAME. */

@@ -171,6 +171,11 @@ class Settings(Appliance):
             self.write(f"{self.STICK}tls/{i}.pem", "x")
         self.wrong(r"tls/\d+\.pem: found more files than allowed, which is 300", "there are 14 errors in all")
         shutil.rmtree(stick + "tls")
+        # Whatever they are called: what comes behind them would not be looked at.
+        for i in range(601):
+            self.write(f"{self.STICK}partners/._{i}", "x")
+        self.wrong("partners: found more entries than allowed, which is 600")
+        shutil.rmtree(stick + "partners")
         self.write(self.STICK + "tls", "x")
         self.wrong("tls: found no folder, allowed is one")
         shutil.rmtree(stick)
