@@ -14,11 +14,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#define PARENT "/var/etc"
 #define NAME "postern"
 #define NEXT ".postern.next" /* is made here; nobody's where a start finds one */
 #define WRITTEN_BY "written-by"
@@ -148,7 +148,7 @@ static bool accepted(struct migration *g, const char *name)
 {
     char path[PATH_MAX];
 
-    snprintf(path, sizeof(path), "%s" PARENT "/%s", g->m->root, name);
+    snprintf(path, sizeof(path), "%s" SETTINGS_PARENT "/%s", g->m->root, name);
     return g->m->accepted(g->m->user, path, g->result->why, sizeof(g->result->why));
 }
 
@@ -237,9 +237,10 @@ int settings_migrate(const struct settings_migrate *m, struct settings_result *r
     int err;
 
     *ret = (struct settings_result){.what = SETTINGS_NONE};
-    snprintf(path, sizeof(path), "%s" PARENT, m->root);
+    snprintf(path, sizeof(path), "%s" SETTINGS_PARENT, m->root);
     g.parent = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (g.parent < 0 || faccessat(g.parent, NAME, F_OK, 0) != 0) {
+    /* The console runs already, and may have the lock (settings.c). */
+    if (g.parent < 0 || flock(g.parent, LOCK_EX) != 0 || faccessat(g.parent, NAME, F_OK, 0) != 0) {
         if (g.parent >= 0)
             close(g.parent);
         return ERR_OK;
@@ -323,7 +324,7 @@ int settings_written_by_set(const char *root)
 
     if (slots_read(root, &slots) != ERR_OK)
         return ERR_NOTFOUND;
-    snprintf(path, sizeof(path), "%s" PARENT, root);
+    snprintf(path, sizeof(path), "%s" SETTINGS_PARENT, root);
     int parent = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return ERR_IO;

@@ -7,7 +7,7 @@
  * and else takes back the snapshot that is its own, keeping the newer settings as a snapshot.
  *
  * A power failure at any point leaves whole settings in place. Process: posternctl, as root, before
- * anything reads the settings.
+ * anything but the console reads the settings; settings.c's lock keeps those apart.
  */
 #pragma once
 
@@ -56,8 +56,8 @@ struct settings_result {
 int settings_migrate(const struct settings_migrate *m, struct settings_result *ret) ERR_CHECK;
 
 /* The same with this version's own steps and check, for the start of the machine; the notice
- * "settings" says what was done where an administrator should know. On a machine that is no appliance
- * nothing is done. A sysexits code. */
+ * "settings-version" says what was done where an administrator should know. On a machine that is no
+ * appliance nothing is done. A sysexits code. */
 int settings_migrate_boot(const char *root);
 
 /* For whoever writes settings: they are this version's from now on. ERR_IO; ERR_NOTFOUND: no

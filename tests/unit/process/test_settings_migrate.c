@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -295,6 +297,30 @@ static void test_prune(void **state)
     assert_string_equal(get("/var/etc/postern.conf.d/conf"), "another's");
 }
 
+/* The console may have begun to change them. */
+static void test_waits_for_who_changes_them(void **state)
+{
+    struct settings_result r;
+    char path[512];
+    int status;
+
+    settings("1", "v1");
+    snprintf(path, sizeof(path), "%s/var/etc", root);
+    int parent = open(path, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(flock(parent, LOCK_EX), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(migrate("2", "v2", &r) == ERR_OK ? 0 : 1);
+    usleep(200 * 1000);
+    assert_int_equal(waitpid(child, &status, WNOHANG), 0);
+    assert_string_equal(get("/var/etc/postern/conf"), "v1");
+    assert_int_equal(flock(parent, LOCK_UN), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_string_equal(get("/var/etc/postern/conf"), "v1 v2");
+    close(parent);
+}
+
 static void test_copy_bounds(void **state)
 {
     char path[512] = "/deep";
@@ -322,9 +348,11 @@ static void test_copy_bounds(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(test_none),          TEST(test_same),      TEST(test_forward),
-        TEST(test_forward_fails), TEST(test_back_kept), TEST(test_back),
-        TEST(test_back_fails),    TEST(test_left_over), TEST(test_prune),
+        TEST(test_none),        TEST(test_same),
+        TEST(test_forward),     TEST(test_forward_fails),
+        TEST(test_back_kept),   TEST(test_back),
+        TEST(test_back_fails),  TEST(test_left_over),
+        TEST(test_prune),       TEST(test_waits_for_who_changes_them),
         TEST(test_copy_bounds),
     };
 
