@@ -56,9 +56,11 @@ static bool open_places(const struct ctl_system *sys, union net_addr *out, size_
     return true;
 }
 
-static int rules_load(const struct ctl_system *sys, const struct firewall *f)
+/* A sysexits code; why: what failed. */
+static int rules_load(const struct ctl_system *sys, const struct firewall *f, char *why,
+                      size_t room)
 {
-    char path[PATH_MAX], why[512] = "";
+    char path[PATH_MAX];
     struct buf text, said;
     int code = 0;
 
@@ -66,8 +68,8 @@ static int rules_load(const struct ctl_system *sys, const struct firewall *f)
     (void)mkdir(path, 0755);
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) {
-        snprintf(why, sizeof(why), FOLDER ": %s", strerror(errno));
-        return ctl_failed(sys->json, why, EX_CANTCREAT);
+        snprintf(why, room, FOLDER ": %s", strerror(errno));
+        return EX_CANTCREAT;
     }
     buf_init(&text, RULES_MAX);
     buf_init(&said, RULES_MAX);
@@ -84,17 +86,16 @@ static int rules_load(const struct ctl_system *sys, const struct firewall *f)
     int status = err ? err : system_run(&run);
     if (status != 0) {
         code = EX_OSERR;
-        snprintf(why, sizeof(why), "the firewall can't be loaded: nft: %s%.*s",
-                 status < 0 ? err_text(status) : "", (int)buf_len(&said),
+        snprintf(why, room, "nft: %s%.*s", status < 0 ? err_text(status) : "", (int)buf_len(&said),
                  buf_len(&said) ? (const char *)buf_span(&said).ptr : "");
     } else if (renameat(folder, RULES ".next", folder, RULES) != 0) {
         code = EX_CANTCREAT;
-        snprintf(why, sizeof(why), FOLDER ": %s", strerror(errno));
+        snprintf(why, room, FOLDER ": %s", strerror(errno));
     }
     buf_release(&text);
     buf_release(&said);
     close(folder);
-    return code ? ctl_failed(sys->json, why, code) : 0;
+    return code;
 }
 
 static void told(const struct ctl_system *sys, const struct firewall *f)
@@ -118,17 +119,22 @@ int ctl_system_firewall(const struct ctl_system *sys, char **arguments)
 {
     union net_addr open[PLAN_OPEN_MAX];
     struct firewall f = {.open = open, .ssh = exists(sys, "/run/" APPLIANCE_SSH_KEYS)};
-    bool accepted = open_places(sys, open, &f.open_len);
+    bool accepted = open_places(sys, open, &f.open_len), before = exists(sys, FOLDER "/" RULES);
+    char why[400] = "", text[SYSTEM_NOTICE_TEXT];
 
-    if (!accepted && exists(sys, FOLDER "/" RULES))
+    if (!accepted && before)
         return ctl_failed(
             sys->json, "the configuration is not accepted: the firewall stays as it is", EX_CONFIG);
     /* Without any rules yet, nothing is open to others for the gateway, which does not start
      * either. */
-    int code = rules_load(sys, &f);
+    int code = rules_load(sys, &f, why, sizeof(why));
     if (code != 0) {
-        ctl_notice(sys, "firewall", SYSTEM_NOTICE_ERROR, "the firewall can't be loaded");
-        return code;
+        snprintf(text, sizeof(text), "the firewall can't be loaded, %s. %s",
+                 before ? "the one of before stays"
+                        : "and none was before: all that listens is open",
+                 why);
+        ctl_notice(sys, "firewall", SYSTEM_NOTICE_ERROR, text);
+        return ctl_failed(sys->json, text, code);
     }
     system_notice_clear(sys->root, "firewall");
     told(sys, &f);

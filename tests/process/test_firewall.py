@@ -125,7 +125,14 @@ class Firewall(Case):
         code, said = root.ctl("firewall")
         self.assertEqual(code, SYSTEM)
         self.assertIn("no such file: nf_tables", said)
-        self.assertEqual(root.notices(), {"firewall": "error: the firewall can't be loaded"})
+        self.assertEqual(root.notices(), {
+            "firewall": "error: the firewall can't be loaded, and none was before: all that listens is open. "
+                        "nft: no such file: nf_tables"})
+        root.write("/run/postern-system/firewall.nft", "# loaded before\n")
+        self.assertEqual(root.ctl("firewall")[0], SYSTEM)
+        self.assertEqual(root.notices(), {
+            "firewall": "error: the firewall can't be loaded, the one of before stays. "
+                        "nft: no such file: nf_tables"})
 
     def test_packets(self):
         """From another machine: what is open answers, all else is silent; what we ask for comes in."""
