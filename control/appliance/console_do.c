@@ -233,7 +233,8 @@ static void change(const char *root, enum console_act what, const struct console
 
 /* --- programs --- */
 
-static void program(const char *root, int timeout_s, struct buf *out, const char *const *words)
+/* Whether it ended well; out has what it said. */
+static bool program(const char *root, int timeout_s, struct buf *out, const char *const *words)
 {
     const struct system_run run = {
         .root = root, .words = words, .timeout_s = timeout_s, .out = out, .with_errors = true};
@@ -241,15 +242,17 @@ static void program(const char *root, int timeout_s, struct buf *out, const char
     char text[128];
 
     if (code == 0)
-        return;
+        return true;
     if (code < 0)
         snprintf(text, sizeof(text), "%s: %s\n", words[0], err_text(code));
     else
         snprintf(text, sizeof(text), "%s ended with %d\n", words[0], code);
     say(out, text);
+    return false;
 }
 
 #define CTL "/usr/bin/posternctl"
+#define STATE "/usr/lib/postern/state"
 /* Without a word to logind, which an appliance has not. */
 #define SYSTEMCTL "/usr/bin/systemctl", "--no-block", "--job-mode=replace-irreversibly", "start"
 #define PROGRAM(timeout_s, ...)                                                                    \
@@ -266,6 +269,13 @@ void console_do(const char *root, enum console_act what, const struct console_va
     case CONSOLE_ACT_KEY:
     case CONSOLE_ACT_KEYS_REMOVE:
         change(root, what, v, out);
+        return;
+    case CONSOLE_ACT_RECOVERY_KEY:
+        PROGRAM(RUN_TIMEOUT_S, STATE, "recovery-key");
+        return;
+    case CONSOLE_ACT_WRITTEN_DOWN:
+        if (PROGRAM(RUN_TIMEOUT_S, STATE, "written-down"))
+            say(out, "Done.\n");
         return;
     case CONSOLE_ACT_STATUS:
         PROGRAM(RUN_TIMEOUT_S, CTL, "system", "status");

@@ -287,6 +287,15 @@ static void disks_text(const char *root, char *text)
         closedir(dir);
 }
 
+/* Where /usr/lib/postern/state keeps it until it is written down. */
+static bool has_recovery_key(const char *root)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%.200s/var/lib/postern-system/recovery-key", root);
+    return access(path, F_OK) == 0;
+}
+
 void console_facts_read(const char *root, const struct console_state *state,
                         struct console_facts *ret)
 {
@@ -299,6 +308,7 @@ void console_facts_read(const char *root, const struct console_state *state,
         disks_text(root, disks);
     *ret = (struct console_facts){.has_password = state->has_password,
                                   .installable = state->installable,
+                                  .recovery_key = has_recovery_key(root),
                                   .interfaces = interfaces,
                                   .routes = routes,
                                   .disks = disks};

@@ -22,6 +22,7 @@
 enum {
     LOOK_EVERY_MS = 2000,
     IDLE_S = 120,
+    WRITING_S = 600, /* 64 letters by hand */
     PAGE = CONSOLE_LINES - 1,
     OUTPUT_MAX = 1 << 20,
 };
@@ -276,7 +277,8 @@ static void run(struct console *c)
             typed(c, bytes, (size_t)got);
         else if (is_resting(c))
             show(c, false);
-        else if (now_s() - c->typed_at > IDLE_S)
+        else if (now_s() - c->typed_at >
+                 (c->menu.step == CONSOLE_STEP_WRITTEN_YES ? WRITING_S : IDLE_S))
             cancel(c);
     }
 }

@@ -28,6 +28,7 @@ static const char *const prompts[] = {
     [CONSOLE_STEP_NEW_PASSWORD] = "New password: ",
     [CONSOLE_STEP_NEW_AGAIN] = "The same again: ",
     [CONSOLE_STEP_KEY] = "Public key, such as ssh-ed25519 AAAA...: ",
+    [CONSOLE_STEP_WRITTEN_YES] = "Is it written down? (yes: it goes from the disk): ",
     [CONSOLE_STEP_DISK] = "Disk: ",
     [CONSOLE_STEP_INSTALL_YES] = "All that is on it goes. Type INSTALL to go on: ",
     [CONSOLE_STEP_RESET_YES] = "Settings, mail's evidence and logs go. Type RESET to go on: ",
@@ -115,6 +116,8 @@ static void item_enter(struct console_menu *m, const struct console_facts *facts
         m->step = CONSOLE_STEP_DOMAIN;
         return;
     case '3':
+        if (facts->recovery_key)
+            say(ret, "4 shows the recovery key of /var: write it down, and keep it elsewhere.");
         m->step = CONSOLE_STEP_ADMIN;
         return;
     case '4':
@@ -269,18 +272,23 @@ static void route_feed(struct console_menu *m, const char *line, struct console_
     }
 }
 
-static void admin_feed(struct console_menu *m, const char *line, struct console_answer *ret)
+static void admin_feed(struct console_menu *m, const char *line, const struct console_facts *facts,
+                       struct console_answer *ret)
 {
-    if (strcmp(line, "1") == 0)
+    if (strcmp(line, "1") == 0) {
         m->step = CONSOLE_STEP_NEW_PASSWORD;
-    else if (strcmp(line, "2") == 0)
+    } else if (strcmp(line, "2") == 0) {
         m->step = CONSOLE_STEP_KEY;
-    else if (strcmp(line, "3") == 0)
+    } else if (strcmp(line, "3") == 0) {
         act(m, CONSOLE_ACT_KEYS_REMOVE, ret);
-    else if (line[0])
-        say(ret, "Type 1, 2 or 3.");
-    else
+    } else if (strcmp(line, "4") == 0 && facts->recovery_key) {
+        act(m, CONSOLE_ACT_RECOVERY_KEY, ret);
+        m->step = CONSOLE_STEP_WRITTEN_YES;
+    } else if (line[0]) {
+        say(ret, facts->recovery_key ? "Type 1, 2, 3 or 4." : "Type 1, 2 or 3.");
+    } else {
         console_menu_cancel(m);
+    }
 }
 
 static void password_feed(struct console_menu *m, const char *line, struct console_answer *ret)
@@ -379,7 +387,7 @@ void console_menu_feed(struct console_menu *m, const char *line, const struct co
         confirm(m, line, "yes", CONSOLE_ACT_ROUTE, ret);
         return;
     case CONSOLE_STEP_ADMIN:
-        admin_feed(m, line, ret);
+        admin_feed(m, line, facts, ret);
         return;
     case CONSOLE_STEP_NEW_PASSWORD:
     case CONSOLE_STEP_NEW_AGAIN:
@@ -387,6 +395,9 @@ void console_menu_feed(struct console_menu *m, const char *line, const struct co
         return;
     case CONSOLE_STEP_KEY:
         key_feed(m, line, ret);
+        return;
+    case CONSOLE_STEP_WRITTEN_YES:
+        confirm(m, line, "yes", CONSOLE_ACT_WRITTEN_DOWN, ret);
         return;
     case CONSOLE_STEP_DISK:
         disk_feed(m, line, ret);

@@ -34,6 +34,7 @@ enum console_step {
     CONSOLE_STEP_NEW_PASSWORD,
     CONSOLE_STEP_NEW_AGAIN,
     CONSOLE_STEP_KEY,
+    CONSOLE_STEP_WRITTEN_YES, /* with the recovery key on the screen */
     CONSOLE_STEP_DISK,
     CONSOLE_STEP_INSTALL_YES,
     CONSOLE_STEP_RESET_YES,
@@ -51,6 +52,8 @@ enum console_act {
     CONSOLE_ACT_PASSWORD,
     CONSOLE_ACT_KEY,
     CONSOLE_ACT_KEYS_REMOVE,
+    CONSOLE_ACT_RECOVERY_KEY,
+    CONSOLE_ACT_WRITTEN_DOWN,
     CONSOLE_ACT_STATUS,
     CONSOLE_ACT_DIAGNOSTICS,
     CONSOLE_ACT_INSTALL,
@@ -75,6 +78,7 @@ struct console_values {
 /* What the machine is like when an item is chosen. Texts of some lines, "" for none. */
 struct console_facts {
     bool has_password, installable;
+    bool recovery_key; /* is on the disk, to be written down */
     const char *interfaces, *routes, *disks;
 };
 
@@ -90,7 +94,7 @@ struct console_answer {
 };
 
 /* A line at the present step. After an act but VERIFY, what came of it is shown, and the step is
- * PAUSE. */
+ * PAUSE, or after RECOVERY_KEY the question about it. */
 void console_menu_feed(struct console_menu *m, const char *line, const struct console_facts *facts,
                        struct console_answer *ret);
 /* What the password was. */

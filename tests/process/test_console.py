@@ -80,7 +80,20 @@ class Terminal:
         os.waitpid(self.pid, 0)
 
 
+# Stands for /usr/lib/postern/state.
+STATE = """#!/bin/sh
+cd %(root)s/var/lib/postern-system || exit
+case "$*" in
+recovery-key) cat recovery-key ;;
+written-down) rm recovery-key ;;
+*) exit 64 ;;
+esac
+"""
+
+
 class Console(Appliance):
+    RECOVERY_KEY = "var/lib/postern-system/recovery-key"
+
     def setUp(self):
         super().setUp()
         self.terminals = []
@@ -275,6 +288,35 @@ class Console(Appliance):
                      ("again: ", PASSWORD + "2"))
         terminal.expect("Done.")
         self.assertNotIn(hash_, self.etc("appliance.conf"))
+
+    # --- the recovery key ---
+
+    def test_recovery_key(self):
+        """Behind the password it is shown, and goes from the disk when somebody says that it is written down."""
+        self.boot()
+        self.write("usr/lib/postern/state", STATE % {"root": self.root})
+        os.chmod(self.path("usr/lib/postern/state"), stat.S_IRWXU)
+        terminal = self.console()
+        self.password_set(terminal)
+        terminal.send("3\r")
+        terminal.say(("Administrator's password: ", PASSWORD))
+        self.assertNotIn("recovery key", terminal.expect("1 set.*: "))
+        terminal.say(("", "4"))
+        terminal.expect("Type 1, 2 or 3.")
+        terminal.send("\x03")
+        self.write(self.RECOVERY_KEY, "fughvkeh-fekklfjh\n")
+        terminal.say((r"0 shell\r\n> ", "3"), ("Administrator's password: ", "wrong"))
+        self.assertNotIn("fughvkeh", terminal.expect("Press Enter: "))
+        terminal.send("\r")
+        for answer in ("", "no"):
+            terminal.say((r"0 shell\r\n> ", "3"), ("Administrator's password: ", PASSWORD),
+                         ("4 shows the recovery key(?s:.*)1 set.*: ", "4"),
+                         (r"fughvkeh-fekklfjh\r\nIs it written down\?.*: ", answer),
+                         ("Nothing was changed.(?s:.*)Press Enter: ", ""))
+            self.assertTrue(os.path.exists(self.path(self.RECOVERY_KEY)))
+        terminal.say((r"0 shell\r\n> ", "3"), ("Administrator's password: ", PASSWORD), ("1 set.*: ", "4"),
+                     ("Is it written down.*: ", "yes"), ("Done.(?s:.*)Press Enter: ", ""))
+        self.assertFalse(os.path.exists(self.path(self.RECOVERY_KEY)))
 
     def test_shell(self):
         self.boot()

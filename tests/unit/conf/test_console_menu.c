@@ -88,7 +88,7 @@ static void what_is_wrong_is_asked_again(void **state)
         {{"2", "example.org"}, "mail.example.org", CONSOLE_STEP_HOP},
         {{"2", "example.org", "mx"}, "none", CONSOLE_STEP_LEVEL},
         {{"2", "example.org", "mx"}, "much longer than any level is", CONSOLE_STEP_LEVEL},
-        {{"3"}, "4", CONSOLE_STEP_ADMIN},
+        {{"3"}, "4", CONSOLE_STEP_ADMIN}, /* there is no key to be shown */
         {{"3", "1"}, "short", CONSOLE_STEP_NEW_PASSWORD},
         {{"3", "2"}, "ssh-rsa AAAA", CONSOLE_STEP_KEY},
         {{"3", "2"}, "command=\"x\" " KEY, CONSOLE_STEP_KEY},
@@ -142,6 +142,29 @@ static void the_administrator(void **state)
     console_menu_cancel(&m);
     assert_int_equal(TYPE("3", ""), CONSOLE_ACT_NONE);
     assert_int_equal(m.step, CONSOLE_STEP_MENU);
+}
+
+static void the_recovery_key(void **state)
+{
+    facts.recovery_key = true;
+    assert_int_equal(TYPE("3"), CONSOLE_ACT_NONE);
+    assert_non_null(strstr(answer.says, "4 shows the recovery key"));
+    assert_int_equal(TYPE("5"), CONSOLE_ACT_NONE);
+    assert_non_null(strstr(answer.says, "1, 2, 3 or 4"));
+    assert_int_equal(TYPE("4"), CONSOLE_ACT_RECOVERY_KEY);
+    assert_int_equal(m.step, CONSOLE_STEP_WRITTEN_YES);
+    assert_int_equal(TYPE("yes"), CONSOLE_ACT_WRITTEN_DOWN);
+    assert_int_equal(m.step, CONSOLE_STEP_PAUSE);
+    console_menu_cancel(&m);
+    assert_int_equal(TYPE("3", "4"), CONSOLE_ACT_RECOVERY_KEY);
+    answer.act = CONSOLE_ACT_NONE;
+    assert_int_equal(TYPE(""), CONSOLE_ACT_NONE);
+    assert_non_null(strstr(answer.says, "Nothing was changed."));
+    /* What the screen says of it is for a machine that has one. */
+    facts.recovery_key = false;
+    console_menu_cancel(&m);
+    assert_int_equal(TYPE("3"), CONSOLE_ACT_NONE);
+    assert_null(strstr(answer.says, "recovery key"));
 }
 
 static void what_shows_only_asks_nobody(void **state)
@@ -272,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup(what_is_wrong_is_asked_again, set_up),
         cmocka_unit_test_setup(routes, set_up),
         cmocka_unit_test_setup(the_administrator, set_up),
+        cmocka_unit_test_setup(the_recovery_key, set_up),
         cmocka_unit_test_setup(what_shows_only_asks_nobody, set_up),
         cmocka_unit_test_setup(what_changes_asks_for_the_password, set_up),
         cmocka_unit_test_setup(no_shell_without_a_password, set_up),
