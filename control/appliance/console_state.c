@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <ifaddrs.h>
 #include <jansson.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -143,13 +144,21 @@ static void listeners_read(const char *root, struct console_state *ret)
 
 /* --- the system --- */
 
-static bool is_removable(const char *root, const char *disk)
+/* Whether the disk may well be taken away again: a stick says so, a hard disk on USB does not. */
+static bool is_portable(const char *root, const char *disk)
 {
-    char path[256], value = '0';
+    char path[256], place[PATH_MAX], value = '0';
+    const char *device;
     FILE *file;
 
+    if (!disk[0])
+        return false;
+    snprintf(path, sizeof(path), "%.100s/sys/block/%.64s", root, disk);
+    device = realpath(path, place) ? strstr(place, "/devices/") : NULL;
+    if (device && strstr(device, "/usb"))
+        return true;
     snprintf(path, sizeof(path), "%.100s/sys/block/%.64s/removable", root, disk);
-    file = disk[0] ? fopen(path, "re") : NULL;
+    file = fopen(path, "re");
     if (file) {
         value = (char)fgetc(file);
         fclose(file);
@@ -173,7 +182,7 @@ static void slots_show(const char *root, struct console_state *ret)
     if (err)
         return;
     snprintf(ret->version, sizeof(ret->version), "%s", slots.running);
-    ret->installable = is_removable(root, slots.disk);
+    ret->installable = is_portable(root, slots.disk);
     running = slots_running(&slots);
     other = slots_other(&slots);
     if (running && other)

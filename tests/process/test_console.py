@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import tap  # noqa: E402
 from appliance_folder import KEY, POSTERNCTL, Appliance  # noqa: E402
+from appliance_root import Root  # noqa: E402
 
 PASSWORD = "correct horse battery"
 CLEAR = "\x1b[H\x1b[2J"
@@ -360,6 +361,25 @@ class Console(Appliance):
             self.assertEqual(self.ran()[-1], call)
         terminal.say((MENU + r"\r\n> ", "6"))  # it runs from its own disk
         terminal.expect("Type one of the numbers.")
+
+    def disk(self, device, removable):
+        """The disk that the system runs from is this device."""
+        self.write(device + "/removable", removable + "\n")
+        block = self.path("sys/block/sda")
+        os.makedirs(os.path.dirname(block), exist_ok=True)
+        if os.path.islink(block):
+            os.unlink(block)
+        os.symlink(os.path.relpath(self.path(device), os.path.dirname(block)), block)
+
+    def test_install_from_what_is_on_usb(self):
+        """A stick says that it is removable, a USB disk does not."""
+        self.boot()
+        Root(self.root).appliance("9.1.0")
+        usb = "sys/devices/pci0000:00/0000:00:14.0/usb2/2-3/2-3:1.0/host6/target6:0:0/6:0:0:0/block/sda"
+        board = "sys/devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda"
+        for device, removable, offered in ((usb, "1", True), (usb, "0", True), (board, "1", True), (board, "0", False)):
+            self.disk(device, removable)
+            self.assertEqual("6 install to disk" in self.console().expect(MENU), offered, (device, removable))
 
     def test_it_needs_a_terminal(self):
         self.assertIn("needs a terminal", self.ctl("console", code=64))
