@@ -94,8 +94,7 @@ static void change_take(struct change *c, bool appliance, struct buf *out)
     settings_configured_tell(c->root, c->a);
     if (appliance && settings_apply(c->root, c->a) != ERR_OK)
         say(out, "It could not be applied; a restart does that.\n");
-    if (!c->root[0])
-        settings_services_tell(c->a);
+    settings_services_tell(c->root, c->a);
     say(out, c->report.warnings.text);
     say(out, "Done.\n");
 }

@@ -222,8 +222,7 @@ int ctl_system_settings_apply(const struct ctl_system *sys, char **arguments)
 
     if (code != 0)
         return code;
-    if (!sys->root[0])
-        settings_services_tell(a);
+    settings_services_tell(sys->root, a);
     appliance_free(a);
     return 0;
 }

@@ -8,21 +8,18 @@
 #include "settings_tree.h"
 #include "state_folder.h"
 #include "system_notice.h"
+#include "system_run.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <net/if_arp.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-extern char **environ;
 
 /* The first line. Empty: there is none. */
 static void line_read(const char *path, char *out, size_t room)
@@ -272,37 +269,57 @@ int settings_apply(const char *root, const struct appliance *a)
 
 /* --- services --- */
 
-static void command_run(const char *const *words)
-{
-    pid_t child;
-    int status;
+#define SYSTEMCTL "/usr/bin/systemctl"
 
-    if (posix_spawnp(&child, words[0], NULL, NULL, (char *const *)words, environ) == 0)
-        (void)waitpid(child, &status, 0);
+enum { SYSTEMCTL_TIMEOUT_S = 90, SYSTEMCTL_SAYS = 4096 };
+
+/* words: behind systemctl's own. What fails is told, and no reason to leave the others out. */
+static void systemctl(const char *root, const char *const *words)
+{
+    const char *all[8] = {SYSTEMCTL};
+    struct buf said;
+
+    buf_init(&said, SYSTEMCTL_SAYS);
+    for (size_t i = 0; words[i]; i++)
+        all[i + 1] = words[i];
+    const struct system_run run = {.root = root,
+                                   .words = all,
+                                   .timeout_s = SYSTEMCTL_TIMEOUT_S,
+                                   .out = &said,
+                                   .with_errors = true};
+    int status = system_run(&run);
+    struct span text = buf_span(&said);
+    while (text.len > 0 && text.ptr[text.len - 1] == '\n')
+        text.len--;
+    if (status != 0) {
+        fputs("posternctl: systemctl", stderr);
+        for (size_t i = 0; words[i]; i++)
+            fprintf(stderr, " %s", words[i]);
+        fprintf(stderr, ": %s%.*s\n", status < 0 ? err_text(status) : "", (int)text.len,
+                text.len > 0 ? (const char *)text.ptr : "");
+    }
+    buf_release(&said);
 }
 
-void settings_services_tell(const struct appliance *a)
+/* By systemctl, which asks the service manager itself: networkctl would ask D-Bus, which is not
+ * there. The firewall has a unit that watches what it goes by. */
+void settings_services_tell(const char *root, const struct appliance *a)
 {
-    static const char *const networks[] = {"networkctl", "reload", NULL};
-    static const char *const names[] = {"systemctl",
-                                        "--no-block",
-                                        "try-restart",
-                                        "systemd-resolved.service",
-                                        "chrony.service",
-                                        "postern-firewall.service",
-                                        NULL};
-    static const char *const ssh_on[] = {"systemctl", "--no-block", "start", "ssh.service", NULL};
-    static const char *const ssh_off[] = {"systemctl", "--no-block", "stop", "ssh.service", NULL};
-    static const char *const gateway[] = {"systemctl", "--no-block", "reload-or-restart",
-                                          "postern.service", NULL};
-    struct stat st;
+    const char *const networks[] = {"reload-or-restart", "systemd-networkd.service", NULL};
+    const char *const ssh[] = {"--no-block", a->ssh_keys.len > 0 ? "start" : "stop", "ssh.service",
+                               NULL};
+    const char *const others[] = {"--no-block", "try-restart", "systemd-resolved.service",
+                                  "chrony.service", NULL};
+    const char *const gateway[] = {"--no-block", "reload-or-restart", "postern.service", NULL};
+    char path[PATH_MAX];
 
-    if (stat("/run/systemd/system", &st) != 0)
+    snprintf(path, sizeof(path), "%s/run/systemd/system", root);
+    if (access(path, F_OK) != 0)
         return;
-    command_run(networks);
-    command_run(a->ssh_keys.len > 0 ? ssh_on : ssh_off);
-    command_run(names);
-    command_run(gateway);
+    systemctl(root, networks);
+    systemctl(root, ssh);
+    systemctl(root, others);
+    systemctl(root, gateway);
 }
 
 /* --- clock --- */

@@ -24,8 +24,8 @@ size_t settings_nics(const char *root, struct settings_nic *out, size_t room);
 int settings_apply(const char *root, const struct appliance *a) ERR_CHECK;
 /* A notice of what the machine was not given yet: routes, or an administrator's password. */
 void settings_configured_tell(const char *root, const struct appliance *a);
-/* Has a running machine's services read their files again. */
-void settings_services_tell(const struct appliance *a);
+/* Has a running machine's services read their files again; what fails is told on standard error. */
+void settings_services_tell(const char *root, const struct appliance *a);
 
 /* A clock that stands before the image was made is wrong: it is set to then, and a notice says so until
  * the next boot. */

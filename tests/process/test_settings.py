@@ -349,6 +349,27 @@ class Settings(Appliance):
 
     # --- applying ---
 
+    def test_services_of_a_running_machine_are_told(self):
+        """By systemctl alone: there is no D-Bus, which networkctl would ask."""
+        self.stick()
+        self.boot()
+        calls = self.path("calls")
+        self.write("usr/bin/systemctl", f'#!/bin/sh\necho "$*" >>{calls}\n'
+                   'case $* in *networkd*) echo "Unit is masked." >&2; exit 1 ;; esac\n')
+        os.chmod(self.path("usr/bin/systemctl"), 0o755)
+        self.assertEqual(self.ctl("settings", "apply"), "")
+        self.assertFalse(os.path.exists(calls))
+        os.makedirs(self.path("run/systemd/system"))
+        self.assertEqual(self.ctl("settings", "apply"),
+                         "posternctl: systemctl reload-or-restart systemd-networkd.service: Unit is masked.\n")
+        self.assertEqual(self.read("calls").splitlines(),
+                         ["reload-or-restart systemd-networkd.service", "--no-block start ssh.service",
+                          "--no-block try-restart systemd-resolved.service chrony.service",
+                          "--no-block reload-or-restart postern.service"])
+        self.write("var/etc/postern/appliance.conf", 'hostname = "mx";\n')
+        self.ctl("settings", "apply")
+        self.assertEqual(self.read("calls").splitlines()[5], "--no-block stop ssh.service")
+
     def test_apply_takes_away_what_is_no_more(self):
         self.stick(appliance=APPLIANCE + 'time_zone = "Europe/Nowhere"; dns = "192.0.2.53";\n'
                    'network = ( { interface = "52:54:00:00:00:99"; vlan = 7; } );\n')
