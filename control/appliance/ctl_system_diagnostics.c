@@ -34,7 +34,8 @@ enum {
     WORDS_MAX = 10,
 };
 
-/* A program's output, or a file; one of the two. */
+/* A program's output, or a file; one of the two. No program that asks D-Bus, which is not there:
+ * networkctl status and resolvectl do. */
 static const struct part {
     const char *name;
     const char *words[WORDS_MAX];
@@ -67,10 +68,10 @@ static const struct part {
      .words = {"/usr/bin/systemctl", "list-units", "--all", "--no-pager", "--no-legend"}},
     {.name = "boot-time.txt", .words = {"/usr/bin/systemd-analyze", "blame", "--no-pager"}},
     {.name = "boot-loader.txt", .words = {"/usr/bin/bootctl", "status", "--no-pager"}},
-    {.name = "links.txt", .words = {"/usr/bin/networkctl", "status", "--all", "--no-pager"}},
+    {.name = "links.txt", .words = {"/usr/bin/networkctl", "list", "--no-pager"}},
     {.name = "addresses.txt", .words = {"/usr/sbin/ip", "-d", "address"}},
     {.name = "routes.txt", .words = {"/usr/sbin/ip", "route", "show", "table", "all"}},
-    {.name = "names.txt", .words = {"/usr/bin/resolvectl", "status", "--no-pager"}},
+    {.name = "names.txt", .file = "/run/systemd/resolve/resolv.conf"},
     {.name = "firewall.txt", .words = {"/usr/sbin/nft", "list", "ruleset"}},
     {.name = "time.txt", .words = {"/usr/bin/chronyc", "-n", "sources", "-v"}},
     {.name = "disks.txt", .words = {"/usr/bin/lsblk", "--output-all"}},

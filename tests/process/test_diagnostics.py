@@ -55,6 +55,9 @@ class Diagnostics(Case):
                      f"PAM: {CRYPT}\npassphrase={SECRETS[0]}\nEND")
         root.program("/usr/bin/posternctl", f"echo '{{\"password\": \"{SECRETS[0]}\", \"state\": \"serving\"}}'")
         root.program("/usr/sbin/nft", "echo 'table inet postern'")
+        # As without D-Bus.
+        root.program("/usr/bin/networkctl", "[ $1 = list ] && echo '2 enp0s4 ether routable configured'")
+        root.write("/run/systemd/resolve/resolv.conf", "nameserver 192.0.2.53\n")
         root.program("/usr/sbin/ip", "echo 'no such device' >&2; exit 1")
         return root
 
@@ -73,6 +76,8 @@ class Diagnostics(Case):
         self.assertIn("serving", parts["status.json"])
         self.assertEqual(json.loads(parts["slots.json"])["version"], "1")
         self.assertEqual(parts["firewall.txt"], "table inet postern\n")
+        self.assertIn("configured", parts["links.txt"])
+        self.assertIn("192.0.2.53", parts["names.txt"])
         # What failed says why.
         self.assertIn("no such device", parts["addresses.txt"])
         self.assertIn("exit code 1", parts["addresses.txt"])
