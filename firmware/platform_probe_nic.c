@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "platform_ethtool.h"
 #include "platform_netlink.h"
 #include "platform_probe.h"
 
@@ -6,15 +7,10 @@
 #include <linux/devlink.h>
 #include <linux/ethtool.h>
 #include <linux/ethtool_netlink.h>
-#include <linux/sockios.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum { RSS_MAX = 4096 };
 
 /* --- ethtool over netlink ----------------------------------------------------------------- */
 
@@ -101,21 +97,13 @@ static void devlink_ask(struct netlink *n, struct platform *p)
     (void)netlink_ask(n, request, devlink_answer, p);
 }
 
-/* --- ethtool by ioctl: what netlink has not ----------------------------------------------- */
-
-static bool ethtool_ioctl(int socket, const char *name, void *command)
-{
-    struct ifreq request = {.ifr_data = command};
-
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "%.*s", IFNAMSIZ - 1, name);
-    return socket >= 0 && ioctl(socket, SIOCETHTOOL, &request) == 0;
-}
+/* --- ethtool by ioctl --------------------------------------------------------------------- */
 
 static void driver_ask(int socket, struct platform_nic *nic)
 {
     struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
 
-    if (!ethtool_ioctl(socket, nic->name, &info))
+    if (ethtool_ask(socket, nic->name, &info) != 0)
         return;
     snprintf(nic->driver, sizeof(nic->driver), "%.*s", (int)sizeof(nic->driver) - 1, info.driver);
     snprintf(nic->address, sizeof(nic->address), "%.*s", (int)sizeof(info.bus_info) - 1,
@@ -124,21 +112,13 @@ static void driver_ask(int socket, struct platform_nic *nic)
              info.fw_version);
 }
 
-/* The netlink message that reads the table is younger than the kernels of Debian 12. */
 static void rss_ask(int socket, struct platform_nic *nic)
 {
-    struct ethtool_rxfh_indir *table = calloc(1, sizeof(*table) + RSS_MAX * sizeof(uint32_t));
+    struct ethtool_rxfh_indir *table;
 
-    if (!table)
-        return;
-    table->cmd = ETHTOOL_GRXFHINDIR;
-    if (ethtool_ioctl(socket, nic->name, table) && table->size > 0 && table->size <= RSS_MAX) {
-        uint32_t size = table->size;
-        table->cmd = ETHTOOL_GRXFHINDIR;
-        if (ethtool_ioctl(socket, nic->name, table) && table->size == size) {
-            nic->rss_size = size;
-            nic->rss_queues = platform_nic_rss_even(table->ring_index, size);
-        }
+    if (ethtool_rss_read(socket, nic->name, &table) == 0) {
+        nic->rss_size = table->size;
+        nic->rss_queues = platform_nic_rss_even(table->ring_index, table->size);
     }
     free(table);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings of this machine: files of sysfs and procfs, ethtool over netlink, RSS by ioctl. */
+#include "platform_ethtool.h"
 #include "platform_files.h"
 #include "platform_netlink.h"
 #include "tune.h"
@@ -7,15 +8,11 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/ethtool_netlink.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum { RSS_MAX = 4096 };
 
 struct tune_kernel {
     int root, socket;
@@ -205,36 +202,10 @@ static int number_write(struct tune_kernel *k, enum tune_kind kind, const struct
 
 /* --- RSS ---------------------------------------------------------------------------------- */
 
-static int ethtool_ioctl(struct tune_kernel *k, const char *nic, void *command)
-{
-    struct ifreq request = {.ifr_data = command};
-
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", nic);
-    return ioctl(k->socket, SIOCETHTOOL, &request) == 0 ? 0 : errno;
-}
-
-/* The whole table; to be freed. */
-static int table_get(struct tune_kernel *k, const char *nic, struct ethtool_rxfh_indir **ret)
-{
-    struct ethtool_rxfh_indir *table = calloc(1, sizeof(*table) + RSS_MAX * sizeof(uint32_t));
-
-    *ret = table;
-    if (!table)
-        return ENOMEM;
-    table->cmd = ETHTOOL_GRXFHINDIR;
-    int error = ethtool_ioctl(k, nic, table);
-    if (error != 0)
-        return error;
-    if (table->size == 0 || table->size > RSS_MAX)
-        return EOPNOTSUPP;
-    table->cmd = ETHTOOL_GRXFHINDIR;
-    return ethtool_ioctl(k, nic, table);
-}
-
 static int rss_read(struct tune_kernel *k, const char *nic, char *out, size_t room)
 {
     struct ethtool_rxfh_indir *table;
-    int error = table_get(k, nic, &table);
+    int error = ethtool_rss_read(k->socket, nic, &table);
     uint32_t queues = error == 0 ? platform_nic_rss_even(table->ring_index, table->size) : 0;
 
     free(table);
@@ -251,19 +222,20 @@ static int rss_write(struct tune_kernel *k, const char *nic, const char *value)
     struct ethtool_rxnfc rings = {.cmd = ETHTOOL_GRXRINGS};
     struct ethtool_rxfh_indir *table;
     uint64_t queues;
-    int error = table_get(k, nic, &table);
+    int error = ethtool_rss_read(k->socket, nic, &table);
 
-    if (error == 0 && (span_to_u64(span_str(value), RSS_MAX, &queues) != ERR_OK || queues == 0))
+    if (error == 0 &&
+        (span_to_u64(span_str(value), ETHTOOL_RSS_MAX, &queues) != ERR_OK || queues == 0))
         error = EINVAL;
     if (error == 0)
-        error = ethtool_ioctl(k, nic, &rings);
+        error = ethtool_ask(k->socket, nic, &rings);
     if (error == 0) {
         table->cmd = ETHTOOL_SRXFHINDIR;
         for (uint32_t i = 0; i < table->size; i++)
             table->ring_index[i] = (uint32_t)(i % queues);
         if (queues == rings.data)
             table->size = 0;
-        error = ethtool_ioctl(k, nic, table);
+        error = ethtool_ask(k->socket, nic, table);
     }
     free(table);
     return error;
