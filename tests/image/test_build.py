@@ -248,7 +248,7 @@ class Root(unittest.TestCase):
                 missing.append(link)
         self.assertEqual(missing, [])
         for unit in ("postern.service", "postern-state.service", "postern-settings.service",
-                     "postern-health-failed.timer"):
+                     "postern-health-failed.timer", "postern-power-button.service"):
             self.assertTrue(glob.glob(f"{built.root}/etc/systemd/system/*.wants/{unit}"), unit)
 
     def test_nothing_asks_for_a_login(self):
@@ -265,7 +265,8 @@ class Root(unittest.TestCase):
                 file.seek(-28, os.SEEK_END)
                 self.assertEqual(file.read(), b"~Module signature appended~\n", path)
         names = {os.path.basename(path) for path, _ in modules}
-        for name in ("tls", "dm-crypt", "dm-verity", "erofs", "vfat", "mlx5_core", "ice", "virtio_net", "bonding"):
+        for name in ("tls", "dm-crypt", "dm-verity", "erofs", "vfat", "mlx5_core", "ice", "virtio_net", "bonding",
+                     "button"):
             self.assertIn(name + ".ko", names)
 
     def test_it_says_what_it_is(self):
