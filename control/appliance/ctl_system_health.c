@@ -33,6 +33,7 @@ enum {
     STEP_S = 20,  /* of one answer */
     BOOT_S = 180, /* until which a start may come to itself; emulated machines are slow */
     AGAIN_MS = 2000,
+    SSH_PORT = 22,
 };
 
 struct row {
@@ -157,6 +158,36 @@ static void message_check(struct health *h, const struct conf *conf)
     row->good = self_test_run(&test, row->seen, sizeof(row->seen));
 }
 
+/* Without it an administrator could not mend what is wrong, nor go back. */
+static void ssh_check(struct health *h)
+{
+    const union net_addr addr = {.v4 = {.sin_family = AF_INET,
+                                        .sin_port = htons(SSH_PORT),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+    const struct timeval patience = {.tv_sec = STEP_S};
+    char path[PATH_MAX], greeting[64];
+    ssize_t n = -1;
+
+    snprintf(path, sizeof(path), "%s/run/" APPLIANCE_SSH_KEYS, h->sys->root);
+    if (access(path, F_OK) != 0)
+        return; /* nobody has a key: it is off */
+    struct row *row = row_add(h, "ssh");
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+        connect(fd, &addr.any, sizeof(addr.v4)) == 0)
+        n = recv(fd, greeting, sizeof(greeting), 0);
+    row->good = n >= 4 && memcmp(greeting, "SSH-", 4) == 0;
+    bool silent = n == 0 || (n < 0 && errno == EAGAIN);
+    snprintf(row->seen, sizeof(row->seen), "%s",
+             row->good ? "answers"
+             : silent  ? "no greeting came"
+             : n > 0   ? "what answers is not SSH"
+                       : strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 static void check(struct health *h)
 {
     h->len = 0;
@@ -167,6 +198,7 @@ static void check(struct health *h)
     /* What is heavier only where the rest is well: a start comes here again and again. */
     if (conf && all_good(h))
         message_check(h, conf);
+    ssh_check(h);
     conf_free(conf);
 }
 
@@ -247,8 +279,8 @@ static bool bless(const struct health *h)
     return done;
 }
 
-/* Whether the boot loader comes to another version when this one's tries are at their end. Who can't
- * read the EFI partition can't bless either: he is taken at the counter's word. */
+/* Whether the boot loader comes to another version when this one's tries are at their end. Who
+ * can't read the EFI partition can't bless either: he is taken at the counter's word. */
 static bool has_other(const struct slots *s)
 {
     for (size_t i = 0; i < s->len; i++)

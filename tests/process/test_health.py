@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
@@ -21,6 +23,36 @@ OK, FAILED, UNAVAILABLE = 0, 70, 69
 LISTENERS = [{"name": "internet", "address": "127.0.0.1:0", "tls": "starttls"},
              {"name": "secure", "address": "127.0.0.1:0", "tls": "implicit"},
              {"name": "device", "address": "127.0.0.1:0", "tls": "none", "relay_clients": ["127.0.0.1"]}]
+
+
+class Greeter:
+    """Says this to whoever comes to SSH's port, and hangs up."""
+
+    def __init__(self, greeting):
+        self.greeting = greeting
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def start(self):
+        self.sock = socket.create_server(("127.0.0.1", 22))
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                peer = self.sock.accept()[0]
+            except OSError:
+                return
+            with peer:
+                peer.sendall(self.greeting)
+
+    def __exit__(self, *_):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.sock.close()
 
 
 class Health(Case):
@@ -180,12 +212,30 @@ class Health(Case):
         root = self.machine(trial=True, gateway=gateway)
         gateway.stop()
         wait_for(lambda: gateway.process is None, 10, "stopped")
-        import threading
         late = threading.Timer(3, gateway.start)
         late.start()
         code, rows, _ = self.health(root, "--boot")
         late.join()
         self.assertEqual(code, OK, rows)
+
+    def test_ssh(self):
+        """Where somebody has a key for it, a start is not ready before SSH answers."""
+        root = self.machine(trial=True)
+        root.write("/run/postern-system/ssh/authorized_keys", "ssh-ed25519 AAAA x\n")
+        code, rows, _ = self.health(root)
+        self.assertEqual((code, rows["ssh"]["ok"], rows["ssh"]["seen"]), (FAILED, False, "Connection refused"))
+        self.assertEqual(root.notices(), {"health": "error: ssh: Connection refused (this version is on trial)"})
+        for greeting, seen in ((b"220 who\r\n", "what answers is not SSH"), (b"", "no greeting came")):
+            with Greeter(greeting):
+                code, rows, _ = self.health(root)
+            self.assertEqual((code, rows["ssh"]["seen"]), (FAILED, seen))
+        late = Greeter(b"SSH-2.0-Test\r\n")
+        threading.Timer(3, late.start).start()
+        code, rows, _ = self.health(root, "--boot")
+        late.__exit__()
+        self.assertEqual((code, rows["ssh"]["seen"]), (OK, "answers"))
+        self.assertEqual(root.notices(), {"ready": "ok: postern 2 runs, and waits for its settings"})
+        self.assertEqual(root.ukis(), ["postern_1.efi", "postern_2.efi"])
 
     def test_fall_back(self):
         root = self.machine(trial=True)
