@@ -5,7 +5,8 @@
 #
 #   reproduce.sh [OPTION...]    options of build.sh, but --out
 #
-# Where something differs it says in which partition, in which file of the EFI partition and of the root.
+# It ends with "identical", or says which parts of the image differ, in how many bytes and in which files of
+# the root, and with status 1.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 out=$(dirname "$here")/build/image-twice
@@ -18,8 +19,8 @@ differs() { # FILE FILE: the places
 
 explain() { # the parts that the files are made of
     local part first=$out/a/parts second=$out/b/parts
-    for part in tree.list vmlinuz initrd.cpio.zst microcode.cpio roothash root.erofs root.verity uki.unsigned.efi \
-        pcrsig.json uki.efi disk.raw; do
+    for part in tree.list vmlinuz initrd.cpio.zst microcode.cpio roothash root.erofs root.verity \
+        uki.measured.efi pcrsig.json uki.unsigned.efi uki.efi disk.raw; do
         if ! cmp -s "$first/$part" "$second/$part"; then
             echo "$part:"
             case $part in
@@ -37,7 +38,7 @@ list_tree() { # tree.list: each file of the root with mode, owner and hash
     } >tree.list
 }
 
-rm -rf "$out/source"
+rm -rf "$out/source" "$out/a" "$out/b"
 mkdir -p "$out"
 # One commit, whatever becomes of the working tree meanwhile.
 git clone -q --shared "$(dirname "$here")" "$out/source"
@@ -60,3 +61,4 @@ if [ "$same" = no ]; then
     explain
     exit 1
 fi
+echo "identical: two images of commit $(git -C "$out/source" rev-parse --short=12 HEAD)"

@@ -64,25 +64,31 @@ microcode_make() {
     cpio_make "$work/microcode" >"$work/microcode.cpio"
 }
 
+# efi_sign FROM TO: signs it for Secure Boot. The signature has the time of signing in it, and Debian 13's
+# systemd-sbsign does not take that from SOURCE_DATE_EPOCH: its clock stands still at the commit's time.
+efi_sign() {
+    in_tools faketime -f "$(date -u -d "@$SOURCE_DATE_EPOCH" '+%F %T')" /usr/lib/systemd/systemd-sbsign sign \
+        --private-key="$keys/db.key" --certificate="$keys/db.pem" --output="$2" "$1" >&2
+}
+
 uki_make() { # $work/uki.efi
     local stub=$work/boot/usr/lib/systemd/boot/efi/linuxx64.efi.stub
     command_line >"$work/cmdline"
     set -- --linux="$work/vmlinuz" --initrd="$work/initrd.cpio.zst" --microcode="$work/microcode.cpio" --cmdline="@$work/cmdline" \
         --os-release="@$work/tree/usr/lib/os-release" --uname="$(cat "$work/release")" --stub="$stub" \
         --pcrpkey="$keys/pcr.pem"
-    in_tools ukify build "$@" --output="$work/uki.unsigned.efi" >&2
+    in_tools ukify build "$@" --output="$work/uki.measured.efi" >&2
     # /var is opened before sysinit.target is reached, and this initrd measures no phase: what is
     # signed is PCR 11 with the UKI alone. ukify knows only phases that are measured.
-    in_tools python3 "$work/source/images/pcrsig.py" "$work/uki.unsigned.efi" "$keys/pcr.key" "$keys/pcr.pem" >"$work/pcrsig.json"
-    in_tools ukify build "$@" --section=".pcrsig:@$work/pcrsig.json" --signtool=systemd-sbsign --no-sign-kernel \
-        --secureboot-private-key="$keys/db.key" --secureboot-certificate="$keys/db.pem" --output="$work/uki.efi" >&2
+    in_tools python3 "$work/source/images/pcrsig.py" "$work/uki.measured.efi" "$keys/pcr.key" "$keys/pcr.pem" >"$work/pcrsig.json"
+    in_tools ukify build "$@" --section=".pcrsig:@$work/pcrsig.json" --output="$work/uki.unsigned.efi" >&2
+    efi_sign "$work/uki.unsigned.efi" "$work/uki.efi"
 }
 
 esp_make() { # $work/esp: what the EFI partition has
     local esp=$work/esp name
     mkdir -p "$esp"/EFI/{BOOT,Linux,systemd} "$esp/loader/keys/postern"
-    in_tools /usr/lib/systemd/systemd-sbsign sign --private-key="$keys/db.key" --certificate="$keys/db.pem" \
-        --output="$esp/EFI/systemd/systemd-bootx64.efi" "$work/boot/usr/lib/systemd/boot/efi/systemd-bootx64.efi" >&2
+    efi_sign "$work/boot/usr/lib/systemd/boot/efi/systemd-bootx64.efi" "$esp/EFI/systemd/systemd-bootx64.efi"
     cp "$esp/EFI/systemd/systemd-bootx64.efi" "$esp/EFI/BOOT/BOOTX64.EFI"
     cp "$work/uki.efi" "$esp/EFI/Linux/postern_$version+3.efi"
     for name in PK KEK db; do cp "$keys/$name.auth" "$esp/loader/keys/postern/"; done

@@ -24,6 +24,7 @@ from uki import Uki  # noqa: E402
 KEYS = os.path.join(IMAGE_FOLDER, "keys")
 MEGABYTE = 2**20
 LARGEST_COMPRESSED = 150 * MEGABYTE
+SIGNED = ("/EFI/Linux/postern_{}+3.efi", "/EFI/BOOT/BOOTX64.EFI", "/EFI/systemd/systemd-bootx64.efi")
 
 
 class Built:
@@ -143,10 +144,9 @@ class Chain(unittest.TestCase):
         self.assertEqual(self.word("panic"), "30")
 
     def test_uki_and_boot_manager_are_signed(self):
-        for path in (f"/EFI/Linux/postern_{built.version}+3.efi", "/EFI/BOOT/BOOTX64.EFI",
-                     "/EFI/systemd/systemd-bootx64.efi"):
+        for path in SIGNED:
             with tempfile.NamedTemporaryFile() as file:
-                file.write(built.esp.read(path))
+                file.write(built.esp.read(path.format(built.version)))
                 file.flush()
                 run("sbverify", "--cert", os.path.join(KEYS, "db.pem"), file.name)
                 file.seek(0x2000)
@@ -156,6 +156,18 @@ class Chain(unittest.TestCase):
                 file.flush()
                 with self.assertRaises(AssertionError):
                     run("sbverify", "--cert", os.path.join(KEYS, "db.pem"), file.name)
+
+    def test_the_time_of_signing_is_the_commits(self):
+        with open(built.sibling(".spdx.json"), encoding="utf-8") as file:
+            created = json.load(file)["creationInfo"]["created"]
+        for path in SIGNED:
+            with tempfile.TemporaryDirectory() as folder:
+                with open(f"{folder}/efi", "wb") as file:
+                    file.write(built.esp.read(path.format(built.version)))
+                run("sbattach", "--detach", f"{folder}/signature", f"{folder}/efi")
+                shown = run("openssl", "asn1parse", "-inform", "DER", "-in", f"{folder}/signature").decode()
+            times = re.findall(r":signingTime\n.*\n.*UTCTIME +:(\d+Z)", shown)
+            self.assertEqual(times, [re.sub(r"^20|[-:T]", "", created)], path)
 
     def test_pcr_11_is_signed_for_a_boot_without_phases(self):
         self.assertEqual(built.uki.signed_policies(), [built.uki.policy()])
