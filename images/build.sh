@@ -82,6 +82,7 @@ results() { # from $work to $out
 main() {
     [ "$(id -u)" = 0 ] || die "only root can make the trees that the image is made of"
     arguments "$@"
+    descriptors_close
     local began=$SECONDS
     umask 022
     work=$out/parts

@@ -96,6 +96,7 @@ make_one() { # NAME
     echo "$folder"
 }
 
+descriptors_close
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9
