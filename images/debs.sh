@@ -57,5 +57,6 @@ debs_need() {
         for package in "$debs"/*.deb; do head -c 36 "$package" | tail -c 12; echo; done | sort -n | tail -n 1 >"$folder/date"
         touch "$folder/.complete"
     fi
+    cache_use "$folder"
     (cd "$debs" && sha256sum --quiet -c SHA256SUMS >&2) || die "a package in $debs is damaged: remove that folder"
 }

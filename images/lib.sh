@@ -13,6 +13,8 @@ suite=trixie
 architecture=amd64
 # shellcheck source=tests/lib/archive.sh
 . "$source_tree/tests/lib/archive.sh"
+# shellcheck source=tests/lib/cache.sh
+. "$source_tree/tests/lib/cache.sh"
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 die() { printf 'image: %s\n' "$*" >&2; exit 1; }
@@ -58,7 +60,7 @@ tools_make() { # FOLDER PLACE
 tools_tree() {
     local folder
     folder=$cache/image-$1s-$( (echo "$suite"; words "$1"; declare -f tools_make) | recipe_hash)
-    exec 7>"$folder.lock" # two builds at a time make it one after the other
+    exec 7>"$cache/.image-$1s.lock" # two builds at a time make it one after the other
     flock 7
     if [ ! -e "$folder/.complete" ]; then
         say "making the tree of ${1}s, about 2 minutes, once"
@@ -66,6 +68,7 @@ tools_tree() {
         tools_make "$folder" "$1" || return 1
         touch "$folder/.complete"
     fi
+    cache_use "$folder"
     exec 7>&-
     echo "$folder"
 }

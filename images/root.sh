@@ -75,9 +75,13 @@ kernel_unpack() { # $work/kernel: the kernel, and the modules that images/module
     for package in "$debs"/linux-image-[0-9]*.deb; do dpkg-deb -x "$package" "$work/kernel"; done
     kernel_index
     if [ "$kernel" = nic-tls ]; then
+        exec 8>"$cache/.image-kernels.lock" # two builds at a time make it one after the other
+        flock 8
         nic_tls_need
+        cache_use "$nic_tls"
         rm -rf "$work/kernel"
         cp -a "$nic_tls" "$work/kernel"
+        exec 8>&-
         kernel_index
     fi
     cp "$work"/kernel/boot/vmlinuz-* "$work/vmlinuz"

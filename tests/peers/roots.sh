@@ -4,7 +4,7 @@
 #
 # Debian's mail servers exclude each other as packages, and no server may start on this machine, so
 # that each gets a root of its own (minbase), made once by mmdebstrap and kept under the name and
-# hash of its recipe. OpenSMTPD comes from Debian 13 always: the one in Debian 12 (6.8) fails every
+# hash of its recipe (tests/lib/cache.sh). OpenSMTPD comes from Debian 13 always: the one in Debian 12 (6.8) fails every
 # TLS handshake as a server. postfix-new is the first Postfix that has REQUIRETLS, 3.11.
 #
 #   roots.sh NAME...     makes what is missing; prints the folder of each, one a line
@@ -15,6 +15,8 @@ set -euo pipefail
 cache=${POSTERN_ROOTS:-/var/cache/postern-roots}
 # shellcheck source=tests/lib/archive.sh
 . "$(dirname "$(readlink -f "$0")")/../lib/archive.sh"
+# shellcheck source=tests/lib/cache.sh
+. "$(dirname "$(readlink -f "$0")")/../lib/cache.sh"
 own_suite=$(archive_suite)
 
 # recipe NAME: suite, then packages. A change of a line makes a new root.
@@ -93,6 +95,7 @@ make_one() { # NAME
         fi
         touch "$folder/.complete"
     fi
+    cache_use "$folder"
     echo "$folder"
 }
 
