@@ -130,19 +130,19 @@ modules_copy() { # LIST FOLDER: those modules, and an index of them
     mkdir -p "$2/usr/lib/modules/$release"
     tar -C "$from" -cf - -T "$1" | tar -C "$2/usr/lib/modules/$release" -xf -
     # The root and the initrd are compressed as a whole, and emulated machines are slow at xz.
-    find "$2/usr/lib/modules/$release" -name '*.ko.xz' -print0 | xargs -0 -r -P "$(nproc)" -n 64 xz -d
+    find "$2/usr/lib/modules/$release" -name '*.ko.xz' -print0 |
+        in_tools xargs -0 -r -P "$(nproc)" -n 64 xz -d
     cp "$from/modules.builtin" "$from/modules.builtin.modinfo" "$from/modules.order" "$2/usr/lib/modules/$release/"
     in_tools depmod -b "$2/usr" "$release"
 }
 
 # firmware_copy: the files that adapters want, of the modules that are kept.
 firmware_copy() {
-    local package module name file target=$work/tree/usr/lib/firmware
+    local package name file target=$work/tree/usr/lib/firmware
     mkdir -p "$work/firmware" "$target"
     for package in "$debs"/firmware-*.deb "$debs"/*-microcode_*.deb; do dpkg-deb -x "$package" "$work/firmware"; done
-    find "$work/tree/usr/lib/modules" -name '*.ko' -print0 | while IFS= read -r -d '' module; do
-        modinfo -F firmware "$module"
-    done | sort -u | while read -r name; do
+    find "$work/tree/usr/lib/modules" -name '*.ko' -print0 |
+        in_tools xargs -0 modinfo -F firmware | sort -u | while read -r name; do
         # Some name a pattern of versions.
         for file in "$work"/firmware/usr/lib/firmware/$name; do
             [ -e "$file" ] || continue
