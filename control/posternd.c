@@ -14,11 +14,12 @@
 
 static void usage(FILE *out)
 {
-    fputs("usage: posternd [-c FILE] [-n [--listeners]]\n"
+    fputs("usage: posternd [-c FILE] [-n [--listeners | --workers]]\n"
           "\n"
           "  -c, --config FILE  the configuration; " DEFAULT_FILE " unless given\n"
           "  -n, --check        checks the configuration and exits\n"
           "      --listeners    prints what it listens on, a line each: ADDRESS PORT\n"
+          "      --workers      prints how many workers it starts\n"
           "  -h, --help         this text\n"
           "  -V, --version      the version\n"
           "\n"
@@ -38,18 +39,29 @@ static void listeners_print(const struct plan *plan)
         printf("%s %u\n", net_addr_ip_text(&open[i], ip), net_addr_port(&open[i]));
 }
 
-static int check(const char *file, bool listeners)
+enum check_print { CHECK_VERDICT, CHECK_LISTENERS, CHECK_WORKERS };
+
+static int check(const char *file, enum check_print print)
 {
     static struct plan_verdict verdict;
 
     plan_try(file, PLAN_CHECK_FOR, NULL, &verdict);
     fputs(verdict.errors.text, stderr);
     fputs(verdict.warnings.text, stderr);
-    if (verdict.accepted && listeners)
-        listeners_print(&verdict.plan);
-    else if (verdict.accepted)
+    if (!verdict.accepted)
+        return EX_CONFIG;
+    switch (print) {
+    case CHECK_VERDICT:
         printf("%s: accepted\n", file);
-    return verdict.accepted ? 0 : EX_CONFIG;
+        break;
+    case CHECK_LISTENERS:
+        listeners_print(&verdict.plan);
+        break;
+    case CHECK_WORKERS: /* for whoever sets network cards up */
+        printf("%u\n", verdict.plan.workers);
+        break;
+    }
+    return 0;
 }
 
 /* A descriptor 0 to 2 that is closed would be given to a socket, and the log be written into it. */
@@ -67,12 +79,16 @@ static int standard_descriptors_open(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'n'},
-        {"listeners", no_argument, NULL, 'L'},    {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'n'},
+                                            {"listeners", no_argument, NULL, 'L'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"workers", no_argument, NULL, 'W'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
     const char *file = DEFAULT_FILE;
-    bool only_check = false, listeners = false;
+    enum check_print print = CHECK_VERDICT;
+    bool only_check = false;
     int option;
 
     if (standard_descriptors_open() != 0)
@@ -86,7 +102,10 @@ int main(int argc, char **argv)
             only_check = true;
             break;
         case 'L':
-            listeners = true;
+            print = CHECK_LISTENERS;
+            break;
+        case 'W':
+            print = CHECK_WORKERS;
             break;
         case 'h':
             usage(stdout);
@@ -104,9 +123,9 @@ int main(int argc, char **argv)
         usage(stderr);
         return EX_USAGE;
     }
-    if (listeners && !only_check) {
-        fprintf(stderr, "posternd: --listeners belongs to -n\n");
+    if (print != CHECK_VERDICT && !only_check) {
+        fprintf(stderr, "posternd: --listeners and --workers belong to -n\n");
         return EX_USAGE;
     }
-    return only_check ? check(file, listeners) : supervisor_run(file);
+    return only_check ? check(file, print) : supervisor_run(file);
 }

@@ -59,7 +59,7 @@ class Firewall(Case):
         return done.stdout
 
     def test_listeners(self):
-        """posternd -n --listeners."""
+        """posternd -n --listeners, and --workers."""
         def listeners(path, *words):
             done = subprocess.run([os.path.join(BUILD, "posternd"), *words, "-c", path], capture_output=True,
                                   text=True, timeout=60, check=False)
@@ -72,8 +72,15 @@ class Firewall(Case):
         path = self.settings(root, [OPENS], metrics="127.0.0.1:9925")
         self.assertEqual(listeners(path, "-n", "--listeners"), (OK, "10.9.0.1 25\n"))
         self.assertEqual(listeners(path, "--listeners"), (USAGE, ""))
+        # For postern-platform tune.
+        path = self.settings(root, [OPENS], workers=0)
+        self.assertEqual(listeners(path, "-n", "--workers"), (OK, f"{len(os.sched_getaffinity(0))}\n"))
+        self.assertEqual(listeners(path, "--workers"), (USAGE, ""))
+        path = self.settings(root, [OPENS], workers=3)
+        self.assertEqual(listeners(path, "-n", "--workers"), (OK, "3\n"))
         root.write("/etc/postern/postern.conf", "wrong\n")
         self.assertEqual(listeners(path, "-n", "--listeners"), (CONFIG, ""))
+        self.assertEqual(listeners(path, "-n", "--workers"), (CONFIG, ""))
 
     def test_loads(self):
         """What the kernel has, as nft says it."""
