@@ -6,7 +6,6 @@
  */
 #include "acme_request.h"
 #include "acme_responder.h"
-#include "conf_load.h"
 #include "ctl_print.h"
 #include "ctl_slots.h"
 #include "ctl_system.h"
@@ -30,7 +29,6 @@
 #define NFT "/usr/sbin/nft"
 #define KEEP "/var/lib/postern-system/acme"  /* account, requests, certificates */
 #define MEANWHILE "/run/postern-system/acme" /* answers to challenges; also in acme-hook */
-#define CONF "/etc/postern/postern.conf"
 #define POSTERNCTL "/usr/bin/posternctl"
 
 enum { HTTP_PORT = 80, TIMEOUT_S = 300, CERT_MAX = 256 << 10, STOP_S = 5, UACME_NOT_DUE = 1 };
@@ -240,24 +238,6 @@ static int renew(struct renewal *r, bool *ret_changed)
     return code;
 }
 
-static struct conf *gateway_read(const struct ctl_system *sys)
-{
-    static struct conf_errors errors;
-    struct conf *conf = NULL;
-    char path[PATH_MAX];
-    mode_t mode;
-
-    snprintf(path, sizeof(path), "%s" CONF, sys->root);
-    errors = (struct conf_errors){0};
-    char *text = conf_load_read(path, &mode, &errors);
-    if (text && conf_load_text(text, path, mode, &conf, &errors) != ERR_OK)
-        conf = NULL;
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-    return conf;
-}
-
 static int told(struct renewal *r, int code, bool changed)
 {
     char text[SYSTEM_NOTICE_TEXT];
@@ -292,9 +272,10 @@ int ctl_system_certificate(const struct ctl_system *sys, char **arguments)
             puts("appliance.conf has no group acme: no certificate is asked for");
         return 0;
     }
-    struct conf *conf = gateway_read(sys);
+    struct conf *conf = NULL;
+    int err = settings_gateway_load(sys->root, &conf, &errors);
     r.appliance = appliance;
-    r.cert = conf && conf->tls.certificates_len > 0 ? &conf->tls.certificates[0] : NULL;
+    r.cert = !err && conf->tls.certificates_len > 0 ? &conf->tls.certificates[0] : NULL;
     code = r.cert ? renew(&r, &changed)
                   : fail(&r, EX_CONFIG, "postern.conf is not accepted, or has no tls.certificates");
     code = told(&r, code, changed);

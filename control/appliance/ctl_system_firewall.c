@@ -10,6 +10,7 @@
 #include "ctl_system.h"
 #include "firewall_text.h"
 #include "plan.h"
+#include "settings.h"
 #include "state_folder.h"
 #include "system_run.h"
 
@@ -22,7 +23,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define CONF "/etc/postern/postern.conf"
 #define FOLDER "/run/postern-system"
 #define RULES "firewall.nft" /* what was loaded last */
 #define NFT "/usr/sbin/nft"
@@ -44,9 +44,9 @@ static bool open_places(const struct ctl_system *sys, union net_addr *out, size_
     char path[PATH_MAX];
 
     *ret_len = 0;
-    if (!exists(sys, CONF))
+    if (!exists(sys, SETTINGS_GATEWAY_FILE))
         return true;
-    snprintf(path, sizeof(path), "%s" CONF, sys->root);
+    snprintf(path, sizeof(path), "%s" SETTINGS_GATEWAY_FILE, sys->root);
     plan_try(path, PLAN_CHECK_FOR, NULL, &verdict);
     if (!verdict.accepted) {
         fputs(verdict.errors.text, stderr);

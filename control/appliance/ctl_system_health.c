@@ -7,12 +7,12 @@
  */
 #include "appliance.h"
 #include "clock.h"
-#include "conf_load.h"
 #include "ctl_print.h"
 #include "ctl_slots.h"
 #include "ctl_system.h"
 #include "self_test.h"
 #include "server_check.h"
+#include "settings.h"
 #include "slot_efi.h"
 
 #include <errno.h>
@@ -25,8 +25,6 @@
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-#define CONF "/etc/postern/postern.conf"
 
 enum {
     ROWS_MAX = 80,
@@ -125,28 +123,21 @@ static void listener_check(struct health *h, const struct conf_listener *l)
     row->good = server_check_answers(&conf, &addr, tls_of(l), row->seen, sizeof(row->seen));
 }
 
-static struct conf *settings_check(struct health *h)
+static struct conf *gateway_check(struct health *h)
 {
     static struct conf_errors errors;
     struct row *row = row_add(h, "settings");
     struct conf *conf = NULL;
-    char path[PATH_MAX];
-    mode_t mode;
+    int err = settings_gateway_load(h->sys->root, &conf, &errors);
 
-    snprintf(path, sizeof(path), "%s" CONF, h->sys->root);
-    if (access(path, F_OK) != 0 && errno == ENOENT) {
-        h->waits = row->good = true;
+    h->waits = err == ERR_NOTFOUND;
+    row->good = !err || h->waits;
+    if (h->waits)
         snprintf(row->seen, sizeof(row->seen), "none yet: the machine waits for them");
-        return NULL;
-    }
-    errors = (struct conf_errors){0};
-    char *text = conf_load_read(path, &mode, &errors);
-    row->good = text && conf_load_text(text, path, mode, &conf, &errors) == ERR_OK;
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-    snprintf(row->seen, sizeof(row->seen), "%.*s", row->good ? 8 : (int)strcspn(errors.text, "\n"),
-             row->good ? "accepted" : errors.text);
+    else
+        snprintf(row->seen, sizeof(row->seen), "%.*s",
+                 err ? (int)strcspn(errors.text, "\n") : (int)strlen("accepted"),
+                 err ? errors.text : "accepted");
     return conf;
 }
 
@@ -191,7 +182,7 @@ static void ssh_check(struct health *h)
 static void check(struct health *h)
 {
     h->len = 0;
-    struct conf *conf = settings_check(h);
+    struct conf *conf = gateway_check(h);
 
     for (size_t i = 0; conf && i < conf->listeners_len; i++)
         listener_check(h, &conf->listeners[i]);

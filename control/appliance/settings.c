@@ -2,6 +2,7 @@
 #include "settings.h"
 
 #include "appliance_gateway.h"
+#include "conf_load.h"
 #include "folder_copy.h"
 #include "plan.h"
 #include "settings_cert.h"
@@ -158,6 +159,24 @@ int settings_appliance_read(const char *root, struct appliance **ret, struct con
         return appliance_parse(appliance_default_text, SETTINGS_APPLIANCE, ret, errors);
     err = appliance_check(folder, ret, errors);
     close(folder);
+    return err;
+}
+
+int settings_gateway_load(const char *root, struct conf **ret, struct conf_errors *errors)
+{
+    char path[PATH_MAX];
+    mode_t mode;
+
+    *ret = NULL;
+    *errors = (struct conf_errors){0};
+    snprintf(path, sizeof(path), "%s" SETTINGS_GATEWAY_FILE, root);
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return ERR_NOTFOUND;
+    char *text = conf_load_read(path, &mode, errors);
+    int err = text ? conf_load_text(text, path, mode, ret, errors) : ERR_CONFIG;
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
     return err;
 }
 

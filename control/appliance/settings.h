@@ -17,6 +17,7 @@
 #include <limits.h>
 
 #define SETTINGS_PARENT "/var/etc"
+#define SETTINGS_GATEWAY_FILE "/etc/postern/postern.conf" /* as the gateway is told it */
 
 struct settings_report {
     struct conf_errors errors, warnings;
@@ -29,6 +30,9 @@ int settings_check(const char *root, const char *folder, struct settings_report 
 /* The folder's appliance.conf, the default where there is none. ERR_CONFIG, ERR_NOMEM. */
 int settings_appliance_read(const char *root, struct appliance **ret,
                             struct conf_errors *errors) ERR_CHECK;
+/* What the gateway goes by, loaded as it does that. ERR_NOTFOUND: there is none yet; ERR_CONFIG after
+ * complaints. */
+int settings_gateway_load(const char *root, struct conf **ret, struct conf_errors *errors) ERR_CHECK;
 /* A file of the folder as text; NULL: there is none. The caller frees it. */
 char *settings_text_read(const char *root, const char *name);
 
