@@ -414,15 +414,18 @@ static const char letters[] = "+js:l:c:n:w::mN:C:ayhV"; /* '+': up to the first 
  * word is "system", its place, else 0. */
 static int system_at(int argc, char **argv, const struct option *options, bool *ret_json)
 {
+    bool ends = false; /* by an option after which no verb runs */
     int option, at;
 
     opterr = 0; /* what is wrong is told when the options are read */
-    while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         *ret_json = *ret_json || option == 'j';
+        ends = ends || option == 'h' || option == 'V' || option == '?';
+    }
     at = optind;
     opterr = 1;
     optind = 0; /* from the start */
-    return at < argc && strcmp(argv[at], "system") == 0 ? at : 0;
+    return !ends && at < argc && strcmp(argv[at], "system") == 0 ? at : 0;
 }
 
 int main(int argc, char **argv)

@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import tap  # noqa: E402
-from appliance_folder import APPLIANCE, GATEWAY, KEY, Appliance, users_have_postern  # noqa: E402
+from appliance_folder import APPLIANCE, GATEWAY, KEY, POSTERNCTL, Appliance, users_have_postern  # noqa: E402
 
 EX_USAGE, EX_NOINPUT, EX_CONFIG = 64, 66, 78
 PASSWORD = "correct horse battery"
@@ -348,6 +348,18 @@ class Settings(Appliance):
         self.assertIn("DHCP=yes\n", self.read("run/systemd/network/100-postern.network"))
 
     # --- applying ---
+
+    def test_options_before_system_count(self):
+        for word, code, said in (("--nonsense", EX_USAGE, "usage: posternctl [--json] [--socket PATH] VERB"),
+                                 ("--help", 0, "usage: posternctl [--json] [--socket PATH] VERB"),
+                                 ("--version", 0, "posternctl ")):
+            done = subprocess.run([POSTERNCTL, word, "system", "notices"],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, code, word)
+            self.assertIn(said, done.stdout + done.stderr)
+        self.assertEqual(json.loads(subprocess.run(
+            [POSTERNCTL, "--json", "system", "--root", self.root, "notices"], capture_output=True, text=True,
+            timeout=60, check=True).stdout), {"notices": []})
 
     def test_services_of_a_running_machine_are_told(self):
         """By systemctl alone: there is no D-Bus, which networkctl would ask."""
