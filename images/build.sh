@@ -47,17 +47,18 @@ arguments() {
         die "the version $version: a digit first, then at most 20 letters, digits and . ~ ^ -"
 }
 
-# source_copy: $work/source is the commit; what is not committed comes along, and is said.
+# source_copy: $work/source is the commit; what is not committed comes along, and is said. Modes are the
+# umask's: in git's archives the group may write, unless the builder's git is told otherwise.
 source_copy() {
     mkdir -p "$work/source"
     if [ -z "$(git -C "$source_tree" status --porcelain)" ]; then
-        git -C "$source_tree" archive HEAD | tar -x -C "$work/source"
+        git -C "$source_tree" archive HEAD | tar -x --no-same-permissions -C "$work/source"
         build_id=$(git -C "$source_tree" rev-parse HEAD)
     else
         say "WARNING: there are changes without a commit: the image has them, and nobody can make it again"
         (cd "$source_tree" && git ls-files -z --cached --others --exclude-standard |
             while IFS= read -r -d '' file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done |
-            tar -c --null -T -) | tar -x -C "$work/source"
+            tar -c --null -T -) | tar -x --no-same-permissions -C "$work/source"
         build_id=$(git -C "$source_tree" rev-parse HEAD)-changed
     fi
     SOURCE_DATE_EPOCH=$(git -C "$source_tree" log -1 --format=%ct)

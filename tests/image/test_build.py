@@ -209,7 +209,7 @@ class Root(unittest.TestCase):
 
     def test_nobody_but_root_may_write(self):
         found = [path for path, _, status in built.files() if not stat.S_ISLNK(status.st_mode)
-                 and status.st_mode & 0o002 and not (stat.S_ISDIR(status.st_mode) and status.st_mode & 0o1000)]
+                 and status.st_mode & 0o022 and not (stat.S_ISDIR(status.st_mode) and status.st_mode & 0o1000)]
         self.assertEqual(found, [])
 
     def test_no_secret_is_in_it(self):
