@@ -66,8 +66,8 @@ source_copy() {
     images=$work/source/images
 }
 
-results() { # from $work to $out
-    local name=$out/postern-$version-x86_64
+results() { # from $work to $out, as $name
+    name=$out/postern-$version-x86_64
     if [ "$kernel" != debian ]; then name=$name-$kernel; fi
     say "compressing"
     in_tools zstd -q -f -10 -T0 "$work/disk.raw" -o "$work/disk.raw.zst"
@@ -103,7 +103,7 @@ main() {
     boot_make
     disk_make
     results
-    say "done in $((SECONDS - began)) seconds: $(du -h --apparent-size "$out/postern-$version-x86_64.raw.zst" | cut -f1) compressed"
+    say "done in $((SECONDS - began)) seconds: $(du -h --apparent-size "$name.raw.zst" | cut -f1) compressed"
 }
 
 main "$@"; exit

@@ -253,9 +253,11 @@ class Appliance:
         options = []
         for number in range(self.nics):
             options += ["-netdev", f"user,id=net{number}" + (forward if number == 0 else ""),
-                        "-device", f"virtio-net-pci,netdev=net{number},mac=52:54:00:12:34:{86 + number:02x},"
-                                   "romfile="]
+                        "-device", f"virtio-net-pci,netdev=net{number},mac={self.macs()[number]},romfile="]
         return options
+
+    def macs(self):
+        return [f"52:54:00:12:34:{86 + number:02x}" for number in range(self.nics)]
 
     def firmware_table(self):
         """SMBIOS strings, in files: they may be longer than a command line."""
@@ -426,6 +428,14 @@ class Appliance:
     def at(self, port):
         """(host, port), where the host reaches this port of the guest."""
         return "127.0.0.1", self.forwards[port]
+
+    def forward(self, nic, port, address):
+        """A port of the host that reaches the guest's at that address, by that card; until its power is off."""
+        host = free_port()
+        said = self.qmp.ask("human-monitor-command", **{
+            "command-line": f"hostfwd_add net{nic} tcp:127.0.0.1:{host}-{address}:{port}"})
+        assert not said.strip(), said
+        return host
 
     def ssh(self, command, limit_s=120, check=True):
         """What a command says over ssh, as root."""

@@ -27,7 +27,7 @@ def run(*args, data=None):
 
 def image_find(version="*"):
     """The image that ./dev image made, the newest of them where no version is named."""
-    found = glob.glob(os.path.join(IMAGE_FOLDER, f"postern-{version}-x86_64.raw.zst"))
+    found = glob.glob(os.path.join(IMAGE_FOLDER, f"postern-{version}-x86_64*.raw.zst"))  # of either kernel
     if not found:
         raise NoImage(f"there is no image in {IMAGE_FOLDER}: ./dev image makes it")
     return max(found, key=os.path.getmtime)

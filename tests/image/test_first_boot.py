@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import appliance  # noqa: E402
 from settings import Mail, Settings, HOST  # noqa: E402
 
+DHCP_ADDRESS, ADDRESS = "10.0.2.15", "10.0.2.25"
 PASSWORD = "correct horse battery"
 MENU = "9 power off"
 
@@ -49,21 +50,49 @@ class FirstBoot(appliance.Case):
         machine.button()
         machine.ends()
 
+    def test_bond_and_vlan(self):
+        """Two cards as one, with an address of its own, and a VLAN on top; one card is lost, then the other."""
+        machine = self.appliance(nics=2, address=ADDRESS)
+        settings = Settings(machine.folder, machine)
+        mail = Mail(self, settings)
+        settings.appliance["network"] = [
+            {"interface": "bond0", "bond": {"members": list(machine.macs()), "mode": "active-backup"},
+             "addresses": [f"{ADDRESS}/24"], "gateways": [HOST]},
+            {"interface": "bond0", "vlan": 99, "addresses": ["192.0.2.25/24", "2001:db8::25/64"]}]
+        machine.credentials = settings.credentials()
+        machine.power_on()
+        machine.ready()
+        second = machine.forward(1, 22, ADDRESS)
+        for link, lost, port in (("net0", "net1", machine.at(22)[1]), ("net1", "net0", second)):
+            machine.qmp.ask("set_link", name=link, up=True)
+            machine.qmp.ask("set_link", name=lost, up=False)
+            machine.forwards[22] = port
+            self.assertIn("bond0", machine.ssh("ip -br address show up"))
+            if link == "net0":
+                mail.send(machine, "--messages", "2", "--sessions", "1")
+        said = machine.ssh("cat /proc/net/bonding/bond0; ip -d -br address; ip -d link show vlan99")
+        self.assertIn("Bonding Mode: fault-tolerance (active-backup)", said)
+        self.assertRegex(said, r"vlan99@bond0 +UP +192\.0\.2\.25/24 2001:db8::25/64")
+        self.assertIn("vlan protocol 802.1Q id 99", said)
+        mail.all_arrived()
+        machine.power_cut()
+
     def prompt(self, machine, pattern, line):
         machine.expect(pattern)
         machine.send(line + "\r")
 
     def test_console(self):
-        """A machine that was given nothing answers and refuses; the menu gives it a route, a key and a
-        password, and mail goes through it."""
-        machine = self.appliance()
+        """A machine that was given nothing answers and refuses; the menu gives it an address, a route, a
+        key and a password, and mail goes through it."""
+        machine = self.appliance(address=ADDRESS)
         settings = Settings(machine.folder, machine)
         mail = Mail(self, settings)
         machine.power_on()
         machine.expect("warning: not configured: no settings were given")
         machine.ready()
         machine.expect(MENU)
-        with socket.create_connection(machine.at(25), timeout=120) as s, s.makefile("rb") as answers:
+        by_dhcp = "127.0.0.1", machine.forward(0, 25, DHCP_ADDRESS)
+        with socket.create_connection(by_dhcp, timeout=120) as s, s.makefile("rb") as answers:
             for command, code in ((None, b"220"), ("EHLO a.example", b"250"), ("MAIL FROM:<a@a.example>", b"250"),
                                   ("RCPT TO:<b@hop.example>", b"550")):
                 if command:
@@ -74,7 +103,8 @@ class FirstBoot(appliance.Case):
                 self.assertEqual(line[:3], code, line)
         machine.send("1\r")
         for pattern, line in (("Name of this machine.*: ", "gw.example.org"), ("Interface.*: ", ""),
-                              ("VLAN.*: ", ""), ("Address.*: ", ""), ("Name server.*: ", ""),
+                              ("VLAN.*: ", ""), ("Address.*: ", f"{ADDRESS}/24"), ("Its gateway.*: ", HOST),
+                              ("Another address.*: ", ""), ("Name server.*: ", ""),
                               ("Set this up.*: ", "yes"), ("Done.*\n+Press Enter: ", "")):
             self.prompt(machine, pattern, line)
         self.prompt(machine, "gw.example.org(?s:.*)" + MENU, "2")

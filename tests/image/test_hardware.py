@@ -4,6 +4,7 @@
 and its watchdog starts it anew when the gateway is lost, and never for another reason."""
 import json
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -60,6 +61,20 @@ class Hardware(appliance.Case):
         machine.expect("postern-watchdog: the gateway did not come back")
         machine.expect(r"postern \S+ ready")
         self.assertIn("active", machine.ssh("systemctl is-active postern"))
+
+    def test_a_card_without_a_driver_and_a_clock_years_off(self):
+        """It says what is amiss, and its console is there."""
+        machine = self.appliance(nics=0, clock="2001-02-03T04:05:06", devices=("-device", "ne2k_pci,romfile="))
+        machine.power_on()
+        wanted = [r"the clock of this machine said\s+2001-02-03", r"no network interface: the\s+kernel has a driver "
+                  r"for\s+none of this", r"/var is not encrypted: this\s+machine had no TPM"]
+        machine.wait(lambda: all(re.search(pattern, machine.console.text) for pattern in wanted),
+                     appliance.BOOT_LIMIT_S, f"{wanted}")
+        machine.expect("9 power off")
+        machine.send("9\r")
+        machine.expect("Power the machine off.*: ")
+        machine.send("yes\r")
+        machine.ends()
 
 
 if __name__ == "__main__":
