@@ -49,7 +49,7 @@ need zstd zstd
 disk=$(readlink -m "$1")
 [ -e "$disk" ] || disk_make "$disk"
 
-options=(-accel kvm -accel tcg -cpu max,-la57 -machine q35 -smp 2 -m 1024 -nodefaults -display none -serial mon:stdio
+options=(-accel kvm -accel tcg -cpu "max,-la57" -machine q35 -smp 2 -m 1024 -nodefaults -display none -serial mon:stdio
     -drive "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
     -drive "if=pflash,format=raw,unit=1,file=$disk.variables"
     -drive "if=none,id=disk,format=raw,discard=unmap,file=$disk" -device "virtio-blk-pci,drive=disk,bootindex=0"
