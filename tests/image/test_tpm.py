@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import appliance  # noqa: E402
 from disk import KEYS  # noqa: E402
-from settings import Settings  # noqa: E402
+from settings import Settings, config_text  # noqa: E402
 from uki import Uki, key_make  # noqa: E402
 
 LUKS = b"LUKS\xba\xbe"
@@ -50,7 +50,9 @@ class Sealed(StateCase):
 
     def make_sealed(self):
         machine = self.appliance(tpm=True)
-        machine.credentials = Settings(machine.folder, machine).credentials()
+        settings = Settings(machine.folder, machine)
+        settings.appliance["admin_password"] = "$6$postern$" + 86 * "."  # nobody's: it is forgotten
+        machine.credentials = settings.credentials()
         self.opens(machine)
         self.assertEqual(self.state_head(machine), LUKS)
         machine.ready()
@@ -121,9 +123,16 @@ class Sealed(StateCase):
         self.assertIn("opened by the recovery key", text)
         machine.ready()
         self.assertEqual(machine.ssh("cat /var/lib/mine"), "mine\n")
-        machine.power_cut()
-        machine.sticks = []
-        self.opens(machine)
+        # It stands for the administrator's password, too, on a stick with settings; the TPM, which opens /var now,
+        # does not.
+        taken = config_text({"hostname": "taken.example.org", "ssh_keys": [machine.ssh_public]})
+        for typed, said in ((wrong, "are not taken: recovery-key: it does not open /var"), (key, "were taken;")):
+            machine.power_cut()
+            machine.sticks = [self.stick({"appliance.conf": taken, "recovery-key": typed + "\r\n"})]
+            self.opens(machine)
+            machine.expect(("settings of the stick POSTERN " + said).replace(" ", r"\s+"))
+        machine.ready()
+        self.assertEqual(machine.ssh("hostname").strip(), "taken.example.org")
 
     def test_factory_reset(self):
         machine = self.sealed()
