@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Makes the image twice from the commit that is checked out and one package snapshot, in different
-# folders and with nothing kept from an earlier build, and compares every byte of what comes out:
+# folders, first with nothing of an earlier build, then with what is kept, and compares every byte of what
+# comes out:
 #
 #   reproduce.sh [OPTION...]    options of build.sh, but --out
 #
@@ -45,7 +46,9 @@ git clone -q --shared "$(dirname "$here")" "$out/source"
 keys=(--keys "$out/keys")
 for option in "$@"; do if [ "$option" = --keys ]; then keys=(); fi; done
 for build in a b; do
-    "$out/source/images/build.sh" --out "$out/$build" "${keys[@]}" --fresh yes "$@"
+    fresh=yes
+    if [ "$build" = b ]; then fresh=no; fi
+    "$out/source/images/build.sh" --out "$out/$build" "${keys[@]}" --fresh "$fresh" "$@"
     (cd "$out/$build/parts" && list_tree)
 done
 same=yes

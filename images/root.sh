@@ -242,7 +242,9 @@ root_pack() { # $work/root.erofs and $work/root.verity, $work/roothash
     say "the root file system"
     # LZ4: read fastest, and what is downloaded is compressed by zstd once more (62 MB; zstd here: 69).
     # No extended attributes: no program has capabilities of its own.
-    in_tools mkfs.erofs --quiet -x-1 -zlz4hc,level=9 -C65536 -T"$SOURCE_DATE_EPOCH" \
+    # All files have the commit's time: with SOURCE_DATE_EPOCH older ones would keep theirs, and that of some
+    # is when the packages were installed here.
+    in_tools env -u SOURCE_DATE_EPOCH mkfs.erofs --quiet -x-1 -zlz4hc,level=9 -C65536 -T"$SOURCE_DATE_EPOCH" \
         -U "$(uuid root)" "$work/root.erofs" "$work/tree" >&2
     in_tools veritysetup format "$work/root.erofs" "$work/root.verity" --uuid="$(uuid verity)" \
         --salt="$(printf 'postern %s salt' "$version" | sha256sum | cut -c1-64)" --root-hash-file="$work/roothash" >/dev/null
