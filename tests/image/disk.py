@@ -10,7 +10,7 @@ import uuid
 
 BUILD = os.path.abspath(os.environ.get("POSTERN_BUILD", "build"))
 IMAGE_FOLDER = os.environ.get("POSTERN_IMAGE_FOLDER", os.path.join(BUILD, "image"))
-KEYS = os.path.join(IMAGE_FOLDER, "keys")  # as images/keys.sh made them
+KEYS = os.environ.get("POSTERN_IMAGE_KEYS", os.path.join(IMAGE_FOLDER, "keys"))  # as images/keys.sh made them
 SECTOR = 512
 
 

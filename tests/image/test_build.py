@@ -19,10 +19,9 @@ import uuid
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "lib")]
 import tap  # noqa: E402
-from disk import IMAGE_FOLDER, Disk, Fat, image_find, run  # noqa: E402
+from disk import IMAGE_FOLDER, KEYS, Disk, Fat, image_find, run  # noqa: E402
 from uki import Uki  # noqa: E402
 
-KEYS = os.path.join(IMAGE_FOLDER, "keys")
 MEGABYTE = 2**20
 LARGEST_COMPRESSED = 150 * MEGABYTE
 SIGNED = ("/EFI/Linux/postern_{}+3.efi", "/EFI/BOOT/BOOTX64.EFI", "/EFI/systemd/systemd-bootx64.efi")

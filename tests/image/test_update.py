@@ -20,12 +20,11 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import appliance  # noqa: E402
-from disk import IMAGE_FOLDER  # noqa: E402
+from disk import IMAGE_FOLDER, KEYS  # noqa: E402
 from settings import Mail, Settings  # noqa: E402
 from uki import Uki  # noqa: E402
 
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
-KEYS = os.environ.get("POSTERN_IMAGE_KEYS", os.path.join(IMAGE_FOLDER, "keys"))
 CUTS = 10
 BOOTED_CUTS = 3
 
