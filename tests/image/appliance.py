@@ -425,6 +425,10 @@ class Appliance:
     def stick_out(self, name="stick"):
         self.qmp.ask("device_del", id=f"{name}-usb")
 
+    def reached(self):
+        """Waits until SSH answers: a moment after it was turned on."""
+        self.wait(lambda: self.ssh("echo here", check=False) == "here\n", 120, "SSH answers")
+
     def at(self, port):
         """(host, port), where the host reaches this port of the guest."""
         return "127.0.0.1", self.forwards[port]

@@ -55,11 +55,6 @@ class Update(appliance.Case):
     def ready(self, machine, version):
         machine.expect(rf"^postern {re.escape(version)}\b")
         machine.ready()
-        for _ in range(40):  # the SSH server may come up after the gateway has
-            if machine.ssh("echo here", check=False) == "here\n":
-                return
-            time.sleep(3)
-        self.fail(f"{machine.name} is not reached by SSH")
 
     def status(self, machine):
         return json.loads(machine.ssh("posternctl --json system status"))
@@ -159,15 +154,15 @@ class Update(appliance.Case):
         mail.all_arrived()
 
     def test_falls_back(self):
-        """A version whose gateway never runs: three starts, and the machine is back by itself; then the
-        same version as it should be."""
+        """A version whose kernel has no TLS, so that its gateway never runs: three starts, and the machine is
+        back by itself; then the same version as it should be."""
         machine = self.machine()
         mail = Mail(self, self.settings)
         machine.power_on()
         self.ready(machine, self.old)
         self.wait_for_blessing(machine, self.old)
         code, said = self.update(machine, self.remade(lambda uki: uki.put(
-            ".cmdline", uki.get(".cmdline").rstrip(b"\0 \n") + b" systemd.mask=postern.service")))
+            ".cmdline", uki.get(".cmdline").rstrip(b"\0 \n") + b" module_blacklist=tls")))
         self.assertEqual(code, 0, said)
         self.restart(machine)
         for _ in range(3):
