@@ -61,6 +61,10 @@ class Hardware(appliance.Case):
         machine.expect("postern-watchdog: the gateway did not come back")
         machine.expect(r"postern \S+ ready")
         self.assertIn("active", machine.ssh("systemctl is-active postern"))
+        # Nor does it stay where systemd itself is lost.
+        machine.ssh("kill -SEGV 1", check=False)
+        machine.expect(r"Linux version|Welcome to")
+        machine.ready()
 
     def test_a_card_without_a_driver_and_a_clock_years_off(self):
         """It says what is amiss, and its console is there."""
