@@ -10,6 +10,8 @@
 # POSTERN. The serial console is this terminal; Ctrl-A X pulls the plug. Port 25 of the appliance is this
 # machine's 2525, SSH is 2222; this machine is 10.0.2.2 there.
 #
+# Emulated by software it is ready after a minute or two; ACCEL=kvm uses the host's virtualisation.
+#
 # Wants Debian's qemu-system-x86, ovmf and zstd; mtools and dosfstools for a stick; with swtpm it has a TPM.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -42,14 +44,14 @@ tpm_start() { # FOLDER
     swtpm socket --tpm2 --tpmstate "dir=$1" --ctrl "type=unixio,path=$1/socket" --terminate --daemon
 }
 
-[ $# = 1 ] || [ $# = 2 ] || { sed -n 's/^# \{0,1\}//; 3,14p' "$0" >&2; exit 64; }
+[ $# = 1 ] || [ $# = 2 ] || { sed -n 's/^# \{0,1\}//; 3,15p' "$0" >&2; exit 64; }
 need qemu-system-x86_64 qemu-system-x86
 need zstd zstd
 [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || die "there is no OVMF: apt-get install ovmf"
 disk=$(readlink -m "$1")
 [ -e "$disk" ] || disk_make "$disk"
 
-options=(-accel kvm -accel tcg -cpu "max,-la57" -machine q35 -smp 2 -m 1024 -nodefaults -display none -serial mon:stdio
+options=(-accel "${ACCEL:-tcg}" -cpu "max,-la57" -machine q35 -smp 2 -m 1024 -nodefaults -display none -serial mon:stdio
     -drive "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
     -drive "if=pflash,format=raw,unit=1,file=$disk.variables"
     -drive "if=none,id=disk,format=raw,discard=unmap,file=$disk" -device "virtio-blk-pci,drive=disk,bootindex=0"
