@@ -11,7 +11,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import appliance  # noqa: E402
-from disk import KEYS  # noqa: E402
+from disk import KEYS, run  # noqa: E402
 from settings import Settings, config_text  # noqa: E402
 from uki import Uki, key_make  # noqa: E402
 
@@ -40,6 +40,7 @@ class StateCase(appliance.Case):
         self.assertIn("recovery key", text)
         self.assertIn("reset", text)
         self.assertEqual(self.state_head(machine), LUKS)
+        return text
 
     def state_head(self, machine):
         return machine.disk.read(machine.disk.partitions()["postern-var"][0], 6)
@@ -96,7 +97,13 @@ class Sealed(StateCase):
         machine = self.sealed()
         key = key_make(os.path.join(machine.folder, "other.key"))
         self.uki_change(machine, lambda uki: uki.sign_pcr(key))
-        self.stays_shut(machine, "this version is signed by another PCR key")
+        # There is a stick, too, which nobody here can read.
+        odd = os.path.join(self.folder, "odd")
+        run("truncate", "-s", "16M", odd)
+        run("mkfs.ext4", "-q", "-L", "POSTERN-KEY", odd)
+        machine.sticks = [odd]
+        self.assertIn("its file system has to be FAT",
+                      self.stays_shut(machine, "this version is signed by another PCR key"))
 
     def test_words_added_to_the_command_line(self):
         self.stays_shut(self.sealed(words="postern.added=1"), "something was added to the kernel's command line")
