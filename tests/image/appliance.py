@@ -425,6 +425,12 @@ class Appliance:
     def stick_out(self, name="stick"):
         self.qmp.ask("device_del", id=f"{name}-usb")
 
+    def type(self, text):
+        """Keys on a keyboard, one of its devices, which only the screen's console hears."""
+        for key in text:
+            self.qmp.ask("send-key", keys=[{"type": "qcode", "data": "ret" if key == "\r" else key}])
+            time.sleep(0.2)
+
     def reached(self):
         """Waits until SSH answers: a moment after it was turned on."""
         self.wait(lambda: self.ssh("echo here", check=False) == "here\n", 120, "SSH answers")
