@@ -416,12 +416,11 @@ class Appliance:
             self.serial.sendall(key.encode())
             time.sleep(0.02)
 
-    def stick_in(self, path, name="stick", **how):
-        """how: properties of QEMU's usb-storage."""
+    def stick_in(self, path, name="stick"):
         self.qmp.ask("blockdev-add", **{"node-name": name, "driver": "raw",
                                         "file": {"driver": "file", "filename": path}})
         self.qmp.ask("device_add", driver="usb-storage", id=f"{name}-usb", drive=name, bus="usb.0",
-                     removable=True, **how)
+                     removable=True)
 
     def stick_out(self, name="stick"):
         self.qmp.ask("device_del", id=f"{name}-usb")

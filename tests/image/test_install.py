@@ -25,22 +25,22 @@ class Install(appliance.Case):
                            "basename $disk; done").strip()
 
     def test_to_a_disk_of_the_machine(self):
-        stick = self.appliance()
+        large = self.blank("large_sectors", 2600)
+        stick = self.appliance(devices=("-drive", f"if=none,id=large,format=raw,file={large}", "-device",
+                                        "virtio-blk-pci,drive=large,logical_block_size=4096,physical_block_size=4096"))
         stick.credentials = Settings(stick.folder, stick).credentials()
         target, small = self.blank("target", 2500), self.blank("small", 1500)
         stick.power_on()
         stick.ready()
         stick.stick_in(target, "target")
         stick.stick_in(small, "small")
-        stick.stick_in(self.blank("large_sectors", 2600), "large", logical_block_size=4096, physical_block_size=4096)
         stick.ssh("udevadm settle; ls /sys/block")
         name, name_small = self.disk_name(stick, 2500), self.disk_name(stick, 1500)
         install = "posternctl system install --yes"
         said = stick.ssh(f"{install} {name_small}; echo status $?")
         self.assertRegex(said, rf"the disk {name_small} is too small: it has 1500 MB, \d+ MB are needed\nstatus 69")
-        name_large = self.disk_name(stick, 2600)
-        self.assertRegex(stick.ssh(f"{install} {name_large}; echo status $?"),
-                         rf"the disk {name_large} has sectors of 4096 bytes, 512 are needed: .*\nstatus 69")
+        self.assertRegex(stick.ssh(f"{install} vdb; echo status $?"),
+                         r"the disk vdb has sectors of 4096 bytes, 512 are needed: .*\nstatus 69")
         self.assertRegex(stick.ssh(f"{install} vda; echo status $?"), r"this system runs from vda.*\nstatus 69")
         self.assertRegex(stick.ssh(f"{install} sdz; echo status $?"), rf"no disk sdz; there are: .*{name}.*\nstatus 69")
         self.assertRegex(stick.ssh(f"posternctl system install {name} </dev/null; echo status $?"),

@@ -8,16 +8,17 @@ cache_days=30
 # cache_use FOLDER: it is used now; others of its kind that nobody has used for cache_days go. Who calls
 # it holds the lock that all hold who look for a folder of this kind, or make one.
 cache_use() {
-    local kind old unused
+    local kind old
     kind=$(basename "${1%-*}")
     touch -c "$1"
-    mapfile -d '' -t unused < <(find "$(dirname "$1")" -mindepth 1 -maxdepth 1 -type d -mtime "+$cache_days" \
-        -regextype posix-extended -regex ".*/$kind-[0-9a-f]{12}(\.[a-z]+)?" -print0)
-    for old in "${unused[@]}"; do
-        old=${old%.gone}
-        # Another name first: an interruption leaves none that looks whole.
-        rm -rf --one-file-system "$old.gone"
-        if [ -e "$old" ]; then mv -T "$old" "$old.gone"; fi
-        rm -rf --one-file-system "$old.gone"
-    done
+    # A pipe: the machines that tests start have no /dev/fd, which <( ) wants.
+    find "$(dirname "$1")" -mindepth 1 -maxdepth 1 -type d -mtime "+$cache_days" \
+        -regextype posix-extended -regex ".*/$kind-[0-9a-f]{12}(\.[a-z]+)?" -print0 |
+        while IFS= read -r -d '' old; do
+            old=${old%.gone}
+            # Another name first: an interruption leaves none that looks whole.
+            rm -rf --one-file-system "$old.gone"
+            if [ -e "$old" ]; then mv -T "$old" "$old.gone"; fi
+            rm -rf --one-file-system "$old.gone"
+        done
 }
