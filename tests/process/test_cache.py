@@ -32,10 +32,17 @@ class Cache(unittest.TestCase):
         then = time.time() - days * 86400
         os.utime(path, (then, then))
 
-    def use(self, name):
-        subprocess.run(["bash", "-euc", f'. "{LIB}/cache.sh"; cache_use "$1"', "_", os.path.join(self.folder, name)],
-                       check=True, stdin=subprocess.DEVNULL)
+    def use(self, name, first="true"):
+        """first: a command before it, in a mount namespace of its own."""
+        subprocess.run(["unshare", "--mount", "bash", "-euc", f'{first}; . "{LIB}/cache.sh"; cache_use "$1"', "_",
+                        os.path.join(self.folder, name)], check=True, stdin=subprocess.DEVNULL)
         return sorted(os.listdir(self.folder))
+
+    def test_a_machine_without_dev_fd(self):
+        """As those are that tests start."""
+        self.make(f"image-tools-{HASH}", 0)
+        self.make(f"image-tools-{OTHER}", OLD)
+        self.assertEqual(self.use(f"image-tools-{HASH}", "mount -t tmpfs tmpfs /dev"), [f"image-tools-{HASH}"])
 
     def test_an_older_one_goes_when_it_was_not_used_for_long(self):
         self.make(f"image-tools-{HASH}", 0)
